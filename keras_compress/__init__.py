@@ -1,0 +1,43 @@
+"""keras_compress: from `model.fit` to a packed, timed model on the device.
+
+Names are loaded when first used, so that `pack`, `unpack`, `inspect` and `bench` neither need
+nor import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it. A submodule maps to itself.
+_PUBLIC = {
+    "KerasCompressError": "keras_compress.errors",
+    "architectures": "keras_compress.architectures",
+    "bench": "keras_compress.bench",
+    "clustering": "keras_compress.clustering",
+    "exporter": "keras_compress.exporter",
+    "inspect": "keras_compress.packing",
+    "pack": "keras_compress.packing",
+    "packing": "keras_compress.packing",
+    "pruning": "keras_compress.pruning",
+    "recipes": "keras_compress.recipes",
+    "report": "keras_compress.report",
+    "unpack": "keras_compress.packing",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'keras_compress' has no attribute {name!r}")
+    module = importlib.import_module(_PUBLIC[name])
+    value = module if module.__name__ == f"keras_compress.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_PUBLIC))

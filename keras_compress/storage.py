@@ -1,0 +1,82 @@
+"""Reading and writing files so that a failure leaves what was there untouched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from keras_compress.errors import KerasCompressError
+
+__all__ = ["open_atomic", "read_file", "write_atomic"]
+
+
+def read_file(path: str | os.PathLike[str], *, limit: int | None = None) -> bytes:
+    """Return the bytes of `path`.
+
+    Args:
+        path: The file to read.
+        limit: Largest size in bytes to accept; checked before anything is read.
+            Defaults to `None` (no limit).
+
+    Raises:
+        KerasCompressError: If the file is missing, unreadable, a folder, or over `limit`.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if limit is not None and size > limit:
+                raise KerasCompressError(
+                    f"A file here may hold at most {limit} bytes. "
+                    f"Received: {path} with {size} bytes."
+                )
+            return file.read()
+    except OSError as error:
+        raise KerasCompressError(f"Can't read {path}: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def open_atomic(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a temporary file beside `path`; rename it to `path` once the block succeeds.
+
+    A reader, or a process killed halfway, finds either the old file or the whole new one.
+
+    Raises:
+        KerasCompressError: If the folder is not writable or the disk is full. The old file,
+            if there was one, is unchanged.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _new_file_mode())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise KerasCompressError(f"Can't write {path}: {error.strerror or error}.") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
+    """Write `data` (text as UTF-8) to `path` by way of `open_atomic`."""
+    with open_atomic(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+def _new_file_mode() -> int:
+    # mkstemp makes private files; what we write should carry the user's usual permissions.
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
