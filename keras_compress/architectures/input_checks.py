@@ -1,0 +1,52 @@
+"""The checks every architecture makes on its arguments before it builds a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from keras_compress.errors import KerasCompressError
+
+__all__ = ["check_classes", "check_image_shape"]
+
+
+def check_image_shape(input_shape: Sequence[int], *, smallest: int) -> tuple[int, int, int]:
+    """Return `input_shape` as `(height, width, channels)`, or say what is wrong with it.
+
+    Args:
+        input_shape: The shape to check, without the batch axis.
+        smallest: Least height and width, in pixels, that the architecture can take.
+
+    Raises:
+        KerasCompressError: If it isn't three whole numbers, or an image is too small.
+    """
+    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
+    whole = all(isinstance(size, int) and not isinstance(size, bool) for size in shape)
+    if len(shape) != 3 or not whole:
+        raise KerasCompressError(
+            "`input_shape` must be three whole numbers, (height, width, channels), without the "
+            f"batch axis. Received: input_shape={input_shape!r}"
+        )
+    height, width, channels = shape
+    if height < smallest or width < smallest:
+        raise KerasCompressError(
+            f"This architecture takes images of at least {smallest}x{smallest} pixels. "
+            f"Received: input_shape={input_shape!r}"
+        )
+    if channels < 1:
+        raise KerasCompressError(
+            f"An image must have at least one channel. Received: input_shape={input_shape!r}"
+        )
+    return height, width, channels
+
+
+def check_classes(classes: int) -> int:
+    """Return `classes`, or say that it must be a whole number of at least two.
+
+    Raises:
+        KerasCompressError: If it isn't.
+    """
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 2:
+        raise KerasCompressError(
+            f"`classes` must be a whole number of at least 2. Received: classes={classes!r}"
+        )
+    return classes
