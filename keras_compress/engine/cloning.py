@@ -1,0 +1,151 @@
+"""Copies of models with chosen layers wrapped or unwrapped; the user's model stays as it is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_compress.engine.optimizer import ProjectedOptimizer
+from keras_compress.engine.weights import WeightRef, require_built
+from keras_compress.engine.wrapper import SubstitutedLayer
+from keras_compress.errors import KerasCompressError
+
+
+def wrap_layers(
+    model: Any,
+    chosen: tuple[WeightRef, ...],
+    wrap: Callable[[Any, list[int]], SubstitutedLayer],
+) -> Any:
+    """Return a copy of `model` in which the layers that hold `chosen` weights are wrapped.
+
+    Args:
+        model: A built Sequential or functional model, nested or not.
+        chosen: The weights to substitute.
+        wrap: Called with a copy of a layer and the places of its chosen weights in
+            `layer.variables`; returns the wrapper.
+
+    Raises:
+        KerasCompressError: If the model is subclassed, so that its graph can't be copied.
+    """
+    indices: dict[int, list[int]] = {}
+    for ref in chosen:
+        unit = _wrappable(ref)
+        places = [i for i, v in enumerate(unit.variables) if v is ref.variable]
+        indices.setdefault(id(unit), []).extend(places)
+
+    def replace(layer: Any) -> tuple[Any, Any]:
+        copy = _copy_layer(layer)
+        if id(layer) not in indices:
+            return copy, copy
+        return wrap(copy, sorted(indices[id(layer)])), copy
+
+    return _clone(model, replace, remedy="use the technique's callback, which takes any model")
+
+
+def unwrap_layers(model: Any) -> Any:
+    """Return a copy of `model` in stock layers, with what the wrappers substituted baked in.
+
+    A subclassed model can't be copied layer by layer; as wrappers can't get into it either, it
+    holds stock layers already and is returned itself.
+    """
+    require_built(model)
+    finals: list[tuple[Any, SubstitutedLayer]] = []
+
+    def replace(layer: Any) -> tuple[Any, Any]:
+        if isinstance(layer, SubstitutedLayer):
+            copy = _copy_layer(layer.layer)
+            finals.append((copy, layer))
+        else:
+            copy = _copy_layer(layer)
+        return copy, copy
+
+    if not is_clonable(model):
+        return model
+    clone = _clone(model, replace, remedy="")
+    for copy, wrapper in finals:
+        for variable, value in zip(wrapper.layer.variables, copy.variables, strict=True):
+            value.assign(variable)
+        places = {id(v): i for i, v in enumerate(wrapper.layer.variables)}
+        for variable, value in wrapper.substitutes():
+            copy.variables[places[id(variable)]].assign(value)
+    return clone
+
+
+def is_clonable(model: Any) -> bool:
+    """Whether `model` is Sequential or functional, so that its graph is known."""
+    if isinstance(model, keras.Sequential):
+        return True
+    # A functional model knows the symbolic tensors it was made from; a subclassed one doesn't.
+    return bool(getattr(model, "inputs", None)) and bool(getattr(model, "outputs", None))
+
+
+def require_finite(ref: WeightRef, values: np.ndarray) -> None:
+    """Raise if a weight holds NaN or infinity, which no technique can rank or group."""
+    if not np.isfinite(values).all():
+        bad = int(values.size - np.isfinite(values).sum())
+        raise KerasCompressError(
+            f"Weights must be finite to be compressed. Received: {ref.label} with {bad} NaN or "
+            "infinite values. Go back to a checkpoint from before training diverged."
+        )
+
+
+def _wrappable(ref: WeightRef) -> Any:
+    # A recurrent cell or a part of a composite layer can't be wrapped inside its parent: what
+    # the model's graph calls is the outermost layer that isn't itself a clonable model.
+    for owner in ref.owners:
+        if not (isinstance(owner, keras.Model) and is_clonable(owner)):
+            return owner
+    raise KerasCompressError(
+        f"A weight must belong to a layer to be wrapped. Received: {ref.label}, which belongs to "
+        "a model itself. Use the technique's callback."
+    )
+
+
+def _copy_layer(layer: Any) -> Any:
+    return type(layer).from_config(layer.get_config())
+
+
+def _clone(model: Any, replace: Callable[[Any], tuple[Any, Any]], *, remedy: str) -> Any:
+    require_built(model)
+    if not is_clonable(model):
+        raise KerasCompressError(
+            "Wrapping needs a Sequential or functional model, whose graph Keras can copy. "
+            f"Received: {model.name!r}, a subclassed {type(model).__name__}; {remedy}."
+        )
+    made: dict[int, tuple[Any, Any, Any]] = {}
+
+    def clone_function(layer: Any) -> Any:
+        if id(layer) not in made:
+            made[id(layer)] = (layer, *replace(layer))
+        return made[id(layer)][1]
+
+    clone = keras.models.clone_model(model, clone_function=clone_function, recursive=True)
+    if not clone.built:
+        clone.build(model.input_shape)
+    for original, _, copy in made.values():
+        if len(original.variables) == len(copy.variables):
+            for source, target in zip(original.variables, copy.variables, strict=True):
+                target.assign(source)
+    _carry_compilation(model, clone)
+    return clone
+
+
+def _carry_compilation(model: Any, clone: Any) -> None:
+    if not getattr(model, "compiled", False):
+        return
+    try:
+        config = model.get_compile_config()
+        if isinstance(model.optimizer, ProjectedOptimizer):
+            inner = model.optimizer.inner_optimizer
+            config["optimizer"] = keras.saving.serialize_keras_object(inner)
+        clone.compile_from_config(config)
+    except (TypeError, ValueError) as error:
+        warnings.warn(
+            f"The copy of {model.name!r} is not compiled, for its loss or metrics can't be "
+            f"serialized ({error}). Call `compile()` on it.",
+            stacklevel=4,
+        )

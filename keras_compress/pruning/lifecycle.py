@@ -1,0 +1,93 @@
+"""`prepare`, `finalize` and `report` of pruning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_compress.engine.cloning import require_finite, unwrap_layers, wrap_layers
+from keras_compress.engine.optimizer import ProjectedOptimizer
+from keras_compress.engine.report import Report, weight_report
+from keras_compress.engine.weights import Selectors, select_weights
+from keras_compress.errors import KerasCompressError
+from keras_compress.pruning.config import PruningConfig
+from keras_compress.pruning.pruner import MaskProjection, pruned_layers
+from keras_compress.pruning.wrapper import Pruned
+
+
+def prepare(model: Any, config: PruningConfig | None = None) -> Any:
+    """Return a copy of `model` whose chosen layers are `Pruned`.
+
+    The copy has the same weights and, if `model` is compiled, the same compilation. Train it
+    with `PruningCallback(config)`; `finalize` gives stock layers back.
+
+    Args:
+        model: A built Sequential or functional model, nested or not. For a subclassed model use
+            `PruningCallback` alone.
+        config: The `PruningConfig`; its `layers` says what to wrap. Defaults to `None` (every
+            layer with a kernel).
+
+    Raises:
+        KerasCompressError: If the model is unbuilt, subclassed, prepared already or has nothing
+            to prune, or if a weight is NaN or infinite.
+    """
+    config = config or PruningConfig()
+    selection = select_weights(model, config.layers)
+    if pruned_layers(model):
+        raise KerasCompressError(
+            f"A model can be prepared once. Received: {model.name!r}, which has `Pruned` layers. "
+            "Call `pruning.finalize(model)` first."
+        )
+    for ref in selection.chosen:
+        require_finite(ref, np.asarray(keras.ops.convert_to_numpy(ref.variable)))
+    if not selection.chosen:
+        raise KerasCompressError(
+            "There must be at least one weight to prune. "
+            f"Received: {model.name!r} with none among `layers={config.layers!r}`."
+        )
+    return wrap_layers(model, selection.chosen, lambda layer, at: Pruned(layer, indices=at))
+
+
+def finalize(model: Any) -> Any:
+    """Return a copy of a pruned model in stock layers, its pruned weights exactly zero.
+
+    Args:
+        model: A model from `prepare`, or one that was trained with `PruningCallback`.
+
+    Returns:
+        A plain Keras model, compiled like `model` with an optimizer of the user's own kind. A
+        subclassed model has only stock layers and is returned itself.
+    """
+    return unwrap_layers(model)
+
+
+def report(model: Any, layers: Selectors = None) -> Report:
+    """Return per weight what pruning did, or why the weight was left alone.
+
+    Args:
+        model: A model during or after pruning, finalized or not.
+        layers: The selection that was pruned, as in `PruningConfig`. Defaults to `None`.
+    """
+    selection = select_weights(model, layers)
+    masks = {id(v): mask for p in pruned_layers(model) for v, mask in p.masked_weights()}
+    if isinstance(getattr(model, "optimizer", None), ProjectedOptimizer):
+        for projection in model.optimizer.projections:
+            if isinstance(projection, MaskProjection):
+                masks[id(projection.variable)] = projection.mask
+    rows = []
+    for ref in selection.chosen:
+        values = np.asarray(keras.ops.convert_to_numpy(ref.variable))
+        mask = masks.get(id(ref.variable))
+        if mask is not None:
+            values = np.where(np.asarray(keras.ops.convert_to_numpy(mask)), values, 0)
+        pruned = mask is not None or not np.all(values)
+        reason = "" if pruned else "no mask and no zeros"
+        rows.append(weight_report(ref, values, "pruned" if pruned else "left alone", reason))
+    own_masks = {id(mask) for mask in masks.values()}
+    for ref, reason in selection.left_alone:
+        if id(ref.variable) not in own_masks:
+            values = np.asarray(keras.ops.convert_to_numpy(ref.variable))
+            rows.append(weight_report(ref, values, "left alone", reason))
+    return Report("pruning", tuple(rows))

@@ -1,0 +1,181 @@
+"""The engine of pruning: moves masks along a schedule, whichever door they stand behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_compress.engine.cloning import require_finite
+from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
+from keras_compress.engine.weights import WeightRef, iter_layers, select_weights
+from keras_compress.errors import KerasCompressError
+from keras_compress.pruning.config import PruningConfig
+from keras_compress.pruning.masks import global_magnitude_masks, magnitude_mask
+from keras_compress.pruning.schedules import check_sparsity, last_due_step
+from keras_compress.pruning.wrapper import Pruned
+
+
+class MaskProjection(Projection):
+    """Keeps pruned weights at zero: `weight * mask`, for the value and for its gradient."""
+
+    kind = "mask"
+
+    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[Any]:
+        return [
+            optimizer.add_variable(
+                shape=self.variable.shape, dtype="bool", initializer="ones", name="mask"
+            )
+        ]
+
+    @property
+    def mask(self) -> Any:
+        return self.state[0]
+
+    def prepare_gradient(self, gradient: Any) -> Any:
+        gradient = keras.ops.convert_to_tensor(gradient)
+        return keras.ops.where(self.mask, gradient, keras.ops.zeros_like(gradient))
+
+    def project(self, weight: Any, state: Sequence[Any]) -> Any:
+        return keras.ops.where(state[0], weight, keras.ops.zeros_like(weight))
+
+
+@dataclass(frozen=True)
+class MaskedWeight:
+    """A weight and the variable that holds its mask."""
+
+    ref: WeightRef
+    mask: Any
+
+
+class Pruner:
+    """Prunes a model along the schedule of a `PruningConfig`.
+
+    `PruningCallback` drives it in `fit`. In a custom training loop, drive it yourself:
+
+    ```python
+    pruner = Pruner(model, config, optimizer=keras.optimizers.Adam())
+    for step, (x, y) in enumerate(batches):
+        pruner.update(step)
+        ...
+        pruner.optimizer.apply(gradients, model.trainable_variables)
+    pruner.update(step + 1)
+    ```
+
+    The masks are a function of the weights and of the step alone, so a run that is resumed with
+    the step at which it stopped goes on with the same masks.
+
+    Args:
+        model: A built model. If it holds `Pruned` layers, their masks are used; otherwise the
+            masks live in the optimizer.
+        config: A `PruningConfig`.
+        optimizer: The optimizer of an untouched model; `self.optimizer` is then a
+            `ProjectedOptimizer` around it. Not needed with `Pruned` layers. Defaults to `None`.
+
+    Raises:
+        KerasCompressError: If the model is unbuilt, a layer name matches nothing, nothing is
+            left to prune, or an optimizer is needed and not given.
+    """
+
+    def __init__(self, model: Any, config: PruningConfig, optimizer: Any = None) -> None:
+        selection = select_weights(model, config.layers)
+        wrappers = pruned_layers(model)
+        self.config = config
+        self.optimizer = optimizer
+        #: Whether a training graph traced before now lacks what was added.
+        self.changed_graph = False
+        self._last_due: int | None = None
+        if not selection.chosen:
+            reasons = sorted({reason for _, reason in selection.left_alone})
+            raise KerasCompressError(
+                "There must be at least one weight to prune. Received: "
+                f"{model.name!r}, where every weight is left alone ({'; '.join(reasons)})."
+            )
+        if wrappers:
+            self.weights = _behind_wrappers(wrappers, selection.chosen)
+        else:
+            self.weights = self._behind_optimizer(model, selection.chosen)
+
+    def is_due(self, step: int) -> bool:
+        """Whether `update(step)` would make the masks anew."""
+        schedule: Any = self.config.schedule
+        due = last_due_step(schedule, step, self.config.frequency)
+        return due is not None and due != self._last_due
+
+    def update(self, step: int) -> bool:
+        """Bring the masks to where the schedule wants them once `step` steps are done.
+
+        Returns:
+            Whether the masks were made anew.
+
+        Raises:
+            KerasCompressError: If weights are NaN or infinite, or the schedule leaves [0, 1).
+        """
+        if not self.is_due(step):
+            return False
+        schedule: Any = self.config.schedule
+        due = last_due_step(schedule, step, self.config.frequency) or 0
+        sparsity = check_sparsity("schedule(step)", schedule(due))
+        values = [self._kept_values(weight) for weight in self.weights]
+        if self.config.scope == "global":
+            masks = global_magnitude_masks(values, sparsity)
+        else:
+            masks = [magnitude_mask(value, sparsity) for value in values]
+        for weight, value, mask in zip(self.weights, values, masks, strict=True):
+            weight.mask.assign(mask)
+            weight.ref.variable.assign(np.where(mask, value, np.zeros_like(value)))
+        self._last_due = due
+        return True
+
+    def sparsity(self) -> float:
+        """Return the share of pruned values among the weights worked on, from 0 to 1."""
+        kept = sum(int(np.count_nonzero(_numpy(weight.mask))) for weight in self.weights)
+        size = sum(int(np.prod(weight.ref.shape)) for weight in self.weights)
+        return 1.0 - kept / size
+
+    def _kept_values(self, weight: MaskedWeight) -> np.ndarray:
+        values = _numpy(weight.ref.variable)
+        require_finite(weight.ref, values)
+        # Behind a wrapper the raw kernel may drift under its mask: what is pruned counts as zero.
+        return np.where(_numpy(weight.mask), values, np.zeros_like(values))
+
+    def _behind_optimizer(self, model: Any, chosen: Sequence[WeightRef]) -> list[MaskedWeight]:
+        if self.optimizer is None:
+            raise KerasCompressError(
+                "The masks of an untouched model live in its optimizer. Received: optimizer=None. "
+                "Pass `optimizer=`, or wrap the model by `pruning.prepare(model, config)`."
+            )
+        self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
+        weights = []
+        for ref in chosen:
+            projection = self.optimizer.projection(ref.variable, MaskProjection.kind)
+            if projection is None:
+                projection = self.optimizer.add_projection(MaskProjection(ref.variable))
+                self.changed_graph = True
+            weights.append(MaskedWeight(ref, projection.mask))
+        return weights
+
+
+def pruned_layers(model: Any) -> list[Pruned]:
+    """Return the `Pruned` layers of `model`, nested ones included."""
+    return [layer for _, layer in iter_layers(model) if isinstance(layer, Pruned)]
+
+
+def _behind_wrappers(
+    wrappers: Sequence[Pruned], chosen: Sequence[WeightRef]
+) -> list[MaskedWeight]:
+    masks = {id(v): mask for wrapper in wrappers for v, mask in wrapper.masked_weights()}
+    weights = [MaskedWeight(r, masks[id(r.variable)]) for r in chosen if id(r.variable) in masks]
+    if not weights:
+        raise KerasCompressError(
+            "`layers` must select at least one `Pruned` layer of a wrapped model. "
+            f"Received a selection of: {', '.join(ref.label for ref in chosen)}."
+        )
+    return weights
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable))

@@ -1,0 +1,224 @@
+"""Sparsity schedules: pure functions from the training step to the share of zeros.
+
+A schedule is called with the number of training steps already done, as a Python int, and returns
+the sparsity to hold from then on, from 0 up to but not including 1. Any callable of that form is
+a schedule; the classes below also know from which to which step there is something to do, and
+serialize.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_compress.errors import KerasCompressError
+
+
+def check_sparsity(name: str, value: Any) -> float:
+    """Return `value` as a float if it is a sparsity.
+
+    Raises:
+        KerasCompressError: Unless `0 <= value < 1`. (At 1 a layer would be cut through.)
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not 0.0 <= number < 1.0:
+        raise KerasCompressError(
+            f"`{name}` is a share of zeros and must lie in [0, 1). Received: {name}={value!r}."
+        )
+    return number
+
+
+def _check_step(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise KerasCompressError(
+            f"`{name}` is a training step and must be an int of at least 0. "
+            f"Received: {name}={value!r}."
+        )
+    return value
+
+
+class PruningSchedule:
+    """Base class of the schedules; subclass it, or pass any callable of the step instead.
+
+    Attributes:
+        begin_step: First step at which masks are made.
+        end_step: Last step at which they change, or `None` if they always may.
+    """
+
+    begin_step: int = 0
+    end_step: int | None = None
+
+    def __call__(self, step: int) -> float:
+        """Return the sparsity to hold once `step` training steps are done."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> PruningSchedule:
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self) -> int:
+        return hash((type(self), tuple(sorted(self.get_config().items()))))
+
+
+@keras.saving.register_keras_serializable(package="keras_compress")
+class ConstantSparsity(PruningSchedule):
+    """The same sparsity from `begin_step` on.
+
+    Example:
+
+    ```python
+    schedule = ConstantSparsity(0.8, begin_step=100)
+    schedule(99), schedule(100)  # (0.0, 0.8)
+    ```
+
+    Args:
+        sparsity: Share of zeros, in [0, 1).
+        begin_step: First step with zeros. Defaults to `0`.
+        end_step: Last step at which masks may still change, or `None` for no end. Defaults to
+            `None`.
+
+    Raises:
+        KerasCompressError: If the sparsity is outside [0, 1) or the steps are out of order.
+    """
+
+    def __init__(self, sparsity: float, begin_step: int = 0, end_step: int | None = None) -> None:
+        self.sparsity = check_sparsity("sparsity", sparsity)
+        self.begin_step = _check_step("begin_step", begin_step)
+        self.end_step = None if end_step is None else _check_step("end_step", end_step)
+        if self.end_step is not None and self.end_step < self.begin_step:
+            raise _out_of_order(self.begin_step, self.end_step)
+
+    def __call__(self, step: int) -> float:
+        return self.sparsity if step >= self.begin_step else 0.0
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "sparsity": self.sparsity,
+            "begin_step": self.begin_step,
+            "end_step": self.end_step,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_compress")
+class OneShot(PruningSchedule):
+    """All at once: nothing before `step`, the whole sparsity from it, one mask for good.
+
+    Args:
+        sparsity: Share of zeros, in [0, 1).
+        step: The step at which to prune. Defaults to `0`.
+
+    Raises:
+        KerasCompressError: If the sparsity is outside [0, 1) or the step is negative.
+    """
+
+    def __init__(self, sparsity: float, step: int = 0) -> None:
+        self.sparsity = check_sparsity("sparsity", sparsity)
+        self.begin_step = self.end_step = _check_step("step", step)
+
+    def __call__(self, step: int) -> float:
+        return self.sparsity if step >= self.begin_step else 0.0
+
+    def get_config(self) -> dict[str, Any]:
+        return {"sparsity": self.sparsity, "step": self.begin_step}
+
+
+@keras.saving.register_keras_serializable(package="keras_compress")
+class PolynomialDecay(PruningSchedule):
+    """Density that decays polynomially from `begin_step` to `end_step`.
+
+    With the default power of 3 this is the gradual schedule of Zhu and Gupta (arXiv 1710.01878,
+    eq. 1): `s(t) = s_f + (s_i - s_f) * (1 - (t - t_0) / (t_1 - t_0)) ** power`. It prunes fast
+    while there are many redundant weights and slowly when few are left.
+
+    Example:
+
+    ```python
+    schedule = PolynomialDecay(0.5, 0.9, begin_step=0, end_step=1000)
+    schedule(0), schedule(1000), schedule(5000)  # (0.5, 0.9, 0.9)
+    ```
+
+    Args:
+        initial_sparsity: Sparsity at `begin_step`, in [0, 1).
+        final_sparsity: Sparsity from `end_step` on, in [0, 1).
+        begin_step: First step with zeros.
+        end_step: Step at which the final sparsity is reached; after `begin_step`.
+        power: Exponent of the decay, above 0. Defaults to `3`.
+
+    Raises:
+        KerasCompressError: If a sparsity is outside [0, 1), the steps are out of order or the
+            power is not positive.
+    """
+
+    def __init__(
+        self,
+        initial_sparsity: float,
+        final_sparsity: float,
+        begin_step: int,
+        end_step: int,
+        power: float = 3,
+    ) -> None:
+        self.initial_sparsity = check_sparsity("initial_sparsity", initial_sparsity)
+        self.final_sparsity = check_sparsity("final_sparsity", final_sparsity)
+        self.begin_step = _check_step("begin_step", begin_step)
+        self.end_step: int = _check_step("end_step", end_step)
+        if self.end_step <= self.begin_step:
+            raise _out_of_order(self.begin_step, self.end_step)
+        if not float(power) > 0:
+            raise KerasCompressError(f"`power` must be above 0. Received: power={power!r}.")
+        self.power = power
+
+    def __call__(self, step: int) -> float:
+        if step < self.begin_step:
+            return 0.0
+        progress = min(1.0, (step - self.begin_step) / (self.end_step - self.begin_step))
+        drop = self.initial_sparsity - self.final_sparsity
+        return self.final_sparsity + drop * (1.0 - progress) ** self.power
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "initial_sparsity": self.initial_sparsity,
+            "final_sparsity": self.final_sparsity,
+            "begin_step": self.begin_step,
+            "end_step": self.end_step,
+            "power": self.power,
+        }
+
+
+Schedule = Callable[[int], float]
+
+
+def last_due_step(schedule: Schedule, step: int, frequency: int) -> int | None:
+    """Return the latest step, `step` or earlier, at which the masks are to be made anew.
+
+    Masks are due at `begin_step`, then every `frequency` steps, and at `end_step` itself.
+    Returns `None` before `begin_step`.
+    """
+    begin = getattr(schedule, "begin_step", 0)
+    end = getattr(schedule, "end_step", None)
+    if step < begin:
+        return None
+    if end is not None and step >= end:
+        return int(end)
+    return int(begin + (step - begin) // frequency * frequency)
+
+
+def _out_of_order(begin: int, end: int) -> KerasCompressError:
+    return KerasCompressError(
+        "`end_step` must come after `begin_step`. "
+        f"Received: begin_step={begin}, end_step={end}."
+    )
