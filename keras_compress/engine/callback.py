@@ -10,7 +10,7 @@ from keras_compress.errors import KerasCompressError
 
 
 class StepCallback(keras.callbacks.Callback):
-    """Calls `on_step(step)` before the first training step and after every execution.
+    """Calls `attach(model, step)` before the first training step, `on_step(step)` after each.
 
     `step` is the number of training steps done, counted from epoch 0: `fit(initial_epoch=5)`
     goes on at the step where epoch 5 begins, and a second `fit` with the same callback goes on
@@ -26,22 +26,29 @@ class StepCallback(keras.callbacks.Callback):
         self.initial_step = initial_step
         self._step: int | None = None
         self._epoch_start = 0
+        self._attached = False
 
-    def attach(self, model: Any) -> bool:
-        """Bind to `model` at the start of `fit`; return whether its graph has changed."""
+    def attach(self, model: Any, step: int) -> bool:
+        """Bind to `model` at the start of `fit`, with `step` training steps done before.
+
+        Returns whether a training graph traced earlier has become stale.
+        """
         raise NotImplementedError
 
     def on_step(self, step: int) -> None:
         """Called with the number of training steps done."""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self.attach(self.model):
-            self.model.make_train_function(force=True)
+        self._attached = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # The first step is told from the first epoch, which `on_train_begin` doesn't know.
         if self._step is None:
             self._step = self._first_step(epoch)
-            self.on_step(self._step)
+        if not self._attached:
+            if self.attach(self.model, self._step):
+                self.model.make_train_function(force=True)
+            self._attached = True
         self._epoch_start = self._step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.weights import WeightRef, require_built
@@ -18,32 +17,37 @@ from keras_compress.errors import KerasCompressError
 def wrap_layers(
     model: Any,
     chosen: tuple[WeightRef, ...],
-    wrap: Callable[[Any, list[int]], SubstitutedLayer],
+    wrap: Callable[[Any, list[int], list[WeightRef]], SubstitutedLayer],
+    fill: Callable[[], None] | None = None,
 ) -> Any:
     """Return a copy of `model` in which the layers that hold `chosen` weights are wrapped.
 
     Args:
         model: A built Sequential or functional model, nested or not.
         chosen: The weights to substitute.
-        wrap: Called with a copy of a layer and the places of its chosen weights in
-            `layer.variables`; returns the wrapper.
+        wrap: Called with a copy of a layer, the places of its chosen weights in
+            `layer.variables`, and the weights of the original; returns the wrapper.
+        fill: Called once the copy has the weights of `model`, before it is compiled. Defaults
+            to `None`.
 
     Raises:
         KerasCompressError: If the model is subclassed, so that its graph can't be copied.
     """
-    indices: dict[int, list[int]] = {}
+    refs_of: dict[int, list[WeightRef]] = {}
     for ref in chosen:
-        unit = _wrappable(ref)
-        places = [i for i, v in enumerate(unit.variables) if v is ref.variable]
-        indices.setdefault(id(unit), []).extend(places)
+        refs_of.setdefault(id(_wrappable(ref)), []).append(ref)
 
     def replace(layer: Any) -> tuple[Any, Any]:
         copy = _copy_layer(layer)
-        if id(layer) not in indices:
+        refs = refs_of.get(id(layer), [])
+        if not refs:
             return copy, copy
-        return wrap(copy, sorted(indices[id(layer)])), copy
+        place_of = {id(variable): i for i, variable in enumerate(layer.variables)}
+        refs = sorted(refs, key=lambda ref: place_of[id(ref.variable)])
+        return wrap(copy, [place_of[id(ref.variable)] for ref in refs], refs), copy
 
-    return _clone(model, replace, remedy="use the technique's callback, which takes any model")
+    remedy = "use the technique's callback, which takes any model"
+    return _clone(model, replace, remedy=remedy, fill=fill)
 
 
 def unwrap_layers(model: Any) -> Any:
@@ -65,14 +69,14 @@ def unwrap_layers(model: Any) -> Any:
 
     if not is_clonable(model):
         return model
-    clone = _clone(model, replace, remedy="")
-    for copy, wrapper in finals:
-        for variable, value in zip(wrapper.layer.variables, copy.variables, strict=True):
-            value.assign(variable)
-        places = {id(v): i for i, v in enumerate(wrapper.layer.variables)}
-        for variable, value in wrapper.substitutes():
-            copy.variables[places[id(variable)]].assign(value)
-    return clone
+
+    def bake() -> None:
+        for copy, wrapper in finals:
+            replaced = {id(v): value for v, value in wrapper.substitutes()}
+            for source, target in zip(wrapper.layer.variables, copy.variables, strict=True):
+                target.assign(replaced.get(id(source), source))
+
+    return _clone(model, replace, fill=bake)
 
 
 def is_clonable(model: Any) -> bool:
@@ -81,16 +85,6 @@ def is_clonable(model: Any) -> bool:
         return True
     # A functional model knows the symbolic tensors it was made from; a subclassed one doesn't.
     return bool(getattr(model, "inputs", None)) and bool(getattr(model, "outputs", None))
-
-
-def require_finite(ref: WeightRef, values: np.ndarray) -> None:
-    """Raise if a weight holds NaN or infinity, which no technique can rank or group."""
-    if not np.isfinite(values).all():
-        bad = int(values.size - np.isfinite(values).sum())
-        raise KerasCompressError(
-            f"Weights must be finite to be compressed. Received: {ref.label} with {bad} NaN or "
-            "infinite values. Go back to a checkpoint from before training diverged."
-        )
 
 
 def _wrappable(ref: WeightRef) -> Any:
@@ -109,7 +103,13 @@ def _copy_layer(layer: Any) -> Any:
     return type(layer).from_config(layer.get_config())
 
 
-def _clone(model: Any, replace: Callable[[Any], tuple[Any, Any]], *, remedy: str) -> Any:
+def _clone(
+    model: Any,
+    replace: Callable[[Any], tuple[Any, Any]],
+    *,
+    remedy: str = "",
+    fill: Callable[[], None] | None = None,
+) -> Any:
     require_built(model)
     if not is_clonable(model):
         raise KerasCompressError(
@@ -127,9 +127,12 @@ def _clone(model: Any, replace: Callable[[Any], tuple[Any, Any]], *, remedy: str
     if not clone.built:
         clone.build(model.input_shape)
     for original, _, copy in made.values():
-        if len(original.variables) == len(copy.variables):
-            for source, target in zip(original.variables, copy.variables, strict=True):
-                target.assign(source)
+        if isinstance(original, SubstitutedLayer):
+            continue  # `bake` fills it
+        for source, target in zip(original.variables, copy.variables, strict=True):
+            target.assign(source)
+    if fill is not None:
+        fill()
     _carry_compilation(model, clone)
     return clone
 

@@ -95,7 +95,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         super().build(variables)
 
     def add_projection(self, projection: Projection) -> Projection:
-        """Put `projection` in force, in the place of an earlier one of its kind on its weight.
+        """Create the state of `projection` and put it in force, in the place of an earlier one.
 
         Raises:
             KerasCompressError: If its variable isn't one this optimizer trains.
@@ -105,12 +105,9 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
                 "A projection needs a variable that the optimizer was built with. "
                 f"Received: {projection.variable.path}."
             )
-        key = (id(projection.variable), projection.kind)
-        earlier = self._constraints.by_weight.get(key)
         with _scope_of(self):
-            # Variables can't be taken from an optimizer, so a renewed projection inherits them.
-            projection.state = earlier.state if earlier else projection.create_state(self)
-        self._constraints.by_weight[key] = projection
+            projection.state = projection.create_state(self)
+        self._constraints.by_weight[id(projection.variable), projection.kind] = projection
         return projection
 
     def projection(self, variable: Any, kind: str) -> Projection | None:
@@ -134,7 +131,9 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
                     "Call `optimizer.build(model.trainable_variables)` first."
                 )
             self.build(list(trainable_variables))
-        variables = self._constraints.order if trainable_variables is None else list(trainable_variables)
+        variables = (
+            self._constraints.order if trainable_variables is None else list(trainable_variables)
+        )
         by_variable: dict[int, list[Projection]] = {}
         for projection in self._constraints.by_weight.values():
             by_variable.setdefault(id(projection.variable), []).append(projection)

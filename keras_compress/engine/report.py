@@ -92,7 +92,9 @@ class Report:
         return "\n".join(line.rstrip() for line in lines)
 
 
-def weight_report(ref: WeightRef, values: np.ndarray, action: str, reason: str = "") -> WeightReport:
+def weight_report(
+    ref: WeightRef, values: np.ndarray, action: str, reason: str = ""
+) -> WeightReport:
     """Return the row for one weight, counting zeros and distinct values of `values`."""
     return WeightReport(
         layer=ref.path,

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 
 Selector = str | type | Callable[[Any], bool]
@@ -85,6 +87,16 @@ def require_built(model: Any) -> None:
         )
 
 
+def require_finite(ref: WeightRef, values: np.ndarray) -> None:
+    """Raise if a weight holds NaN or infinity, which no technique can rank or group."""
+    if not np.isfinite(values).all():
+        bad = int(values.size - np.isfinite(values).sum())
+        raise KerasCompressError(
+            f"Weights must be finite to be compressed. Received: {ref.label} with {bad} NaN or "
+            "infinite values. Go back to a checkpoint from before training diverged."
+        )
+
+
 def iter_layers(root: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield `(ancestors, layer)` for every layer under `root`, each layer once, parents first.
 
@@ -117,8 +129,7 @@ def iter_weights(root: Any) -> Iterator[WeightRef]:
             owner_of[id(variable)] = (*top, *ancestors, layer)
     for variable in root.weights:
         owners = owner_of.get(id(variable), top)
-        path = "/".join(str(owner.name) for owner in owners)
-        yield WeightRef(path, owners, variable)
+        yield WeightRef("/".join(_names(owners)), owners, variable)
 
 
 def select_weights(model: Any, layers: Selectors = None) -> Selection:
@@ -156,7 +167,7 @@ def select_weights(model: Any, layers: Selectors = None) -> Selection:
             left_alone.append((ref, reason))
     for selector, hit in zip(selectors, used, strict=True):
         if not hit and (isinstance(selector, str) or isinstance(selector, type)):
-            known = sorted({"/".join(o.name for o in ref.owners) for ref in iter_weights(model)})
+            known = sorted({ref.path for ref in iter_weights(model)})
             raise KerasCompressError(
                 "Each entry of `layers` must match a layer that has weights. Received: "
                 f"{selector!r}, which matches none. The model has: {', '.join(known)}."
@@ -191,7 +202,7 @@ def _as_selectors(layers: Selectors) -> list[Selector]:
 
 def _matches(selector: Selector, ref: WeightRef) -> bool:
     if isinstance(selector, str):
-        names = [str(owner.name) for owner in ref.owners]
+        names = _names(ref.owners)
         paths = ["/".join(names[: i + 1]) for i in range(len(names))]
         return any(fnmatch.fnmatchcase(text, selector) for text in (*names, *paths))
     if isinstance(selector, type):
@@ -215,6 +226,15 @@ def _why_left_alone(ref: WeightRef, *, asked_for: bool) -> str | None:
     if ref.name not in KERNEL_NAMES and not asked_for:
         return "not a known kernel; select its layer in `layers` to include it"
     return None
+
+
+def _names(owners: Sequence[Any]) -> list[str]:
+    # Our wrappers bear the name of the layer within: once is enough in a path.
+    return [
+        str(owner.name)
+        for i, owner in enumerate(owners)
+        if not isinstance(owner, SubstitutedLayer) or i == len(owners) - 1
+    ]
 
 
 def _children(layer: Any) -> list[Any]:

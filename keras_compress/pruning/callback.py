@@ -40,11 +40,10 @@ class PruningCallback(StepCallback):
         self.config = config if isinstance(config, PruningConfig) else PruningConfig(config)
         self.pruner: Pruner | None = None
 
-    def attach(self, model: Any) -> bool:
+    def attach(self, model: Any, step: int) -> bool:
         optimizer = None if pruned_layers(model) else attach_optimizer(model)
         self.pruner = Pruner(model, self.config, optimizer=optimizer)
-        if self._step is not None:
-            self.pruner.update(self._step)
+        self.pruner.update(step)
         return self.pruner.changed_graph
 
     def on_step(self, step: int) -> None:

@@ -7,10 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.engine.cloning import require_finite, unwrap_layers, wrap_layers
+from keras_compress.engine.cloning import unwrap_layers, wrap_layers
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.report import Report, weight_report
-from keras_compress.engine.weights import Selectors, select_weights
+from keras_compress.engine.weights import (
+    Selectors,
+    require_finite,
+    select_weights,
+)
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.config import PruningConfig
 from keras_compress.pruning.pruner import MaskProjection, pruned_layers
@@ -47,7 +51,7 @@ def prepare(model: Any, config: PruningConfig | None = None) -> Any:
             "There must be at least one weight to prune. "
             f"Received: {model.name!r} with none among `layers={config.layers!r}`."
         )
-    return wrap_layers(model, selection.chosen, lambda layer, at: Pruned(layer, indices=at))
+    return wrap_layers(model, selection.chosen, lambda layer, at, _: Pruned(layer, indices=at))
 
 
 def finalize(model: Any) -> Any:

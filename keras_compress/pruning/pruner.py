@@ -9,9 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.engine.cloning import require_finite
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
-from keras_compress.engine.weights import WeightRef, iter_layers, select_weights
+from keras_compress.engine.weights import (
+    WeightRef,
+    iter_layers,
+    require_finite,
+    select_weights,
+)
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.config import PruningConfig
 from keras_compress.pruning.masks import global_magnitude_masks, magnitude_mask
@@ -164,9 +168,7 @@ def pruned_layers(model: Any) -> list[Pruned]:
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Pruned)]
 
 
-def _behind_wrappers(
-    wrappers: Sequence[Pruned], chosen: Sequence[WeightRef]
-) -> list[MaskedWeight]:
+def _behind_wrappers(wrappers: Sequence[Pruned], chosen: Sequence[WeightRef]) -> list[MaskedWeight]:
     masks = {id(v): mask for wrapper in wrappers for v, mask in wrapper.masked_weights()}
     weights = [MaskedWeight(r, masks[id(r.variable)]) for r in chosen if id(r.variable) in masks]
     if not weights:

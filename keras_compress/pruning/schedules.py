@@ -219,6 +219,5 @@ def last_due_step(schedule: Schedule, step: int, frequency: int) -> int | None:
 
 def _out_of_order(begin: int, end: int) -> KerasCompressError:
     return KerasCompressError(
-        "`end_step` must come after `begin_step`. "
-        f"Received: begin_step={begin}, end_step={end}."
+        f"`end_step` must come after `begin_step`. Received: begin_step={begin}, end_step={end}."
     )

@@ -1,0 +1,62 @@
+"""What to cluster, into how many values and how they start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from keras_compress.clustering.codebook import INITIALIZATIONS, Initialization
+from keras_compress.engine.weights import Selectors
+from keras_compress.errors import KerasCompressError
+
+
+@dataclass(frozen=True)
+class ClusteringConfig:
+    """Settings of weight clustering, the same for the wrapper and the callback.
+
+    Example:
+
+    ```python
+    config = ClusteringConfig(n_clusters=16, layers=["dense*"])
+    ```
+
+    Args:
+        n_clusters: Distinct values of each clustered weight, at least 2. The zero of pruned
+            weights is one of them. Defaults to `16`.
+        init: How centroids start: `"kmeans"` (the optimum), `"linear"`, `"density"` or
+            `"random"`. Defaults to `"kmeans"`.
+        layers: Which layers: name, path, wildcard, class or predicate, or a list of these.
+            Defaults to `None`: every layer with a kernel.
+        preserve_sparsity: Whether exact zeros keep a centroid of their own that stays zero.
+            Defaults to `True`.
+        gradient_aggregation: `"sum"`: a centroid's gradient is the sum of those of its members,
+            as in Deep Compression (eq. 3); `"mean"`: their mean, gentler on large layers under
+            optimizers that don't normalize the gradient. Defaults to `"sum"`.
+        seed: Seed of the `"random"` initialisation. Defaults to `0`.
+
+    Raises:
+        KerasCompressError: If an argument is out of range.
+    """
+
+    n_clusters: int = 16
+    init: Initialization = "kmeans"
+    layers: Selectors = None
+    preserve_sparsity: bool = True
+    gradient_aggregation: Literal["sum", "mean"] = "sum"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        n = self.n_clusters
+        if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+            raise KerasCompressError(
+                f"`n_clusters` must be an int of at least 2. Received: n_clusters={n!r}."
+            )
+        if self.init not in INITIALIZATIONS:
+            raise KerasCompressError(
+                f"`init` must be one of {', '.join(INITIALIZATIONS)}. Received: init={self.init!r}."
+            )
+        if self.gradient_aggregation not in ("sum", "mean"):
+            raise KerasCompressError(
+                '`gradient_aggregation` must be "sum" or "mean". '
+                f"Received: gradient_aggregation={self.gradient_aggregation!r}."
+            )

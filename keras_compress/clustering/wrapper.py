@@ -1,0 +1,153 @@
+"""The wrapper's door of clustering: a layer whose kernels are looked up in a trained codebook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_compress.clustering.codebook import Codebook
+from keras_compress.clustering.config import ClusteringConfig
+from keras_compress.engine.weights import kernel_indices
+from keras_compress.engine.wrapper import SubstitutedLayer
+from keras_compress.errors import KerasCompressError
+
+
+@keras.saving.register_keras_serializable(package="keras_compress")
+class Clustered(SubstitutedLayer):
+    """Runs a layer with `centroids[assignment]` in the place of its kernels.
+
+    The centroids, of shape `(n_clusters,)`, are trained in the kernel's stead: the gradient of
+    a look-up is the sum over the members of each cluster (Deep Compression, eq. 3). Until
+    `set_codebooks` (by `clustering.prepare`, `ClusteringCallback` or `Clusterer`) the layer runs
+    on its own kernels.
+
+    Args:
+        layer: The layer to wrap.
+        n_clusters: Distinct values of each clustered weight. Defaults to `16`.
+        gradient_aggregation: `"sum"` or `"mean"`. Defaults to `"sum"`.
+        indices: Places in `layer.variables` of the weights to cluster. Defaults to `None`: the
+            layer's kernels.
+        initialized: Whether the centroids hold (or are about to be loaded with) a codebook; part
+            of the saved configuration. Defaults to `False`.
+
+    Raises:
+        KerasCompressError: If the layer is wrapped already or has no kernel.
+    """
+
+    def __init__(
+        self,
+        layer: Any,
+        n_clusters: int = 16,
+        gradient_aggregation: str = "sum",
+        indices: Sequence[int] | None = None,
+        initialized: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(layer, SubstitutedLayer):
+            raise KerasCompressError(
+                "A layer can be wrapped once. Received: "
+                f"{layer.name!r}, already in {type(layer).__name__}. Call `finalize` first."
+            )
+        super().__init__(layer, **kwargs)
+        # Checks the ranges of both.
+        config = ClusteringConfig(n_clusters, gradient_aggregation=gradient_aggregation)  # type: ignore[arg-type]
+        self.n_clusters = config.n_clusters
+        self.gradient_aggregation = config.gradient_aggregation
+        self.initialized = initialized
+        self._requested = None if indices is None else [int(i) for i in indices]
+        self.centroids: list[Any] = []
+        self.assignments: list[Any] = []
+        self.counts: list[Any] = []
+        self.free: list[Any] = []
+
+    @property
+    def indices(self) -> list[int]:
+        """Places in `layer.variables` of the clustered weights."""
+        return kernel_indices(self.layer) if self._requested is None else list(self._requested)
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build(input_shape)
+        if not self.indices:
+            raise KerasCompressError(
+                "Only a layer with a kernel can be clustered. Received: "
+                f"{self.layer.name!r} of type {type(self.layer).__name__}."
+            )
+        self._requested = self.indices
+        for i in self._requested:
+            variable = self.layer.variables[i]
+            add = {"shape": (self.n_clusters,), "dtype": variable.dtype}
+            self.centroids.append(
+                self.add_weight(name=f"{variable.name}_centroids", initializer="zeros", **add)
+            )
+            self.assignments.append(
+                self.add_weight(
+                    name=f"{variable.name}_assignment",
+                    shape=variable.shape,
+                    dtype="int32",
+                    initializer="zeros",
+                    trainable=False,
+                )
+            )
+            self.counts.append(
+                self.add_weight(
+                    name=f"{variable.name}_counts", initializer="ones", trainable=False, **add
+                )
+            )
+            # 0 where a centroid is the fixed zero of pruned weights, else 1.
+            self.free.append(
+                self.add_weight(
+                    name=f"{variable.name}_free", initializer="ones", trainable=False, **add
+                )
+            )
+        if self.initialized:
+            self._freeze_kernels()
+
+    def clustered_weights(self) -> list[Any]:
+        """Return the variables of the wrapped layer that are looked up."""
+        return [self.layer.variables[i] for i in self.indices]
+
+    def set_codebooks(self, codebooks: Sequence[Codebook]) -> None:
+        """Start from `codebooks`, one for each of `clustered_weights()`."""
+        for place, codebook in enumerate(codebooks):
+            counts = np.bincount(codebook.assignment.ravel(), minlength=self.n_clusters)
+            free = np.ones(self.n_clusters, dtype=np.float32)
+            if codebook.has_zero:
+                free[0] = 0.0
+            self.centroids[place].assign(codebook.centroids)
+            self.assignments[place].assign(codebook.assignment)
+            self.counts[place].assign(np.maximum(counts, 1).astype(np.float32))
+            self.free[place].assign(free)
+        self.initialized = True
+        self._freeze_kernels()
+
+    def substitutes(self) -> list[tuple[Any, Any]]:
+        if not self.initialized:
+            return []
+        return [
+            (variable, keras.ops.take(self._effective_centroids(place), self.assignments[place]))
+            for place, variable in enumerate(self.clustered_weights())
+        ]
+
+    def _effective_centroids(self, place: int) -> Any:
+        centroids = keras.ops.multiply(self.centroids[place], self.free[place])
+        if self.gradient_aggregation == "sum":
+            return centroids
+        # The same value with a gradient smaller by the number of members.
+        share = keras.ops.divide(centroids, self.counts[place])
+        return share + keras.ops.stop_gradient(centroids - share)
+
+    def _freeze_kernels(self) -> None:
+        for variable in self.clustered_weights():
+            variable.trainable = False
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "n_clusters": self.n_clusters,
+            "gradient_aggregation": self.gradient_aggregation,
+            "indices": self._requested,
+            "initialized": self.initialized,
+        }
