@@ -1,0 +1,154 @@
+/* C ABI of the keras_compress native core: packing a `.tflite` into a `.kcz` and back, lossless.
+ *
+ * Rules of this interface
+ *   - No C++ type and no exception crosses it. All functions are thread safe: there is no global
+ *     mutable state, and nothing is shared between two calls.
+ *   - Input and output of one call must not overlap.
+ *   - Memory handed out (`kc_bytes`) is given back with `kc_free`.
+ *   - `kc_abi_version` grows by one when an existing function changes; new functions may be
+ *     added without.
+ */
+#ifndef KERAS_COMPRESS_H_
+#define KERAS_COMPRESS_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define KC_API __declspec(dllexport)
+#else
+#define KC_API __attribute__((visibility("default")))
+#endif
+
+#define KC_ABI_VERSION 1
+
+/* What went wrong. The place (`kc_error.section`) says where. */
+typedef enum kc_status {
+  KC_OK = 0,
+  KC_ERROR_ARGUMENT = 1,    /* a null pointer or an unknown codec */
+  KC_ERROR_MEMORY = 2,      /* malloc failed */
+  KC_ERROR_LIMIT = 3,       /* declared size is over the caller's limit or buffer */
+  KC_ERROR_NOT_PACKED = 4,  /* the magic is not that of a packed file */
+  KC_ERROR_VERSION = 5,     /* written by a newer version */
+  KC_ERROR_TRUNCATED = 6,   /* the file ends early */
+  KC_ERROR_TRAILING = 7,    /* bytes after the last section */
+  KC_ERROR_CHECKSUM = 8,    /* bytes were changed */
+  KC_ERROR_MALFORMED = 9,   /* a field holds a value that no writer writes */
+  KC_ERROR_BASE = 10        /* a patch was given no base file, or another one */
+} kc_status;
+
+/* Where an error was found. */
+typedef enum kc_place {
+  KC_PLACE_NONE = 0,
+  KC_PLACE_HEADER = 1,
+  KC_PLACE_SKELETON = 2,
+  KC_PLACE_DATA = 3, /* `section` is the number of the data section, from 1 */
+  KC_PLACE_WHOLE = 4
+} kc_place;
+
+typedef struct kc_error {
+  int32_t status;  /* kc_status */
+  int32_t place;   /* kc_place */
+  uint32_t section;
+  uint32_t version; /* with KC_ERROR_VERSION: the version of the file */
+  uint64_t value;   /* with KC_ERROR_LIMIT: the declared size */
+} kc_error;
+
+typedef enum kc_codec { KC_CODEC_AUTO = 0, KC_CODEC_FAST = 1, KC_CODEC_SMALL = 2 } kc_codec;
+
+/* Memory of the library's own; give it back with kc_free. */
+typedef struct kc_bytes {
+  uint8_t* data;
+  size_t size;
+} kc_bytes;
+
+KC_API uint32_t kc_abi_version(void);
+/* Newest format version this library reads and the one it writes. */
+KC_API uint32_t kc_format_version(void);
+
+/* Packs any bytes. The result is at most `size + 64` bytes. */
+KC_API int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
+                       kc_error* error);
+
+/* Size of the original, as the (checked) header declares it. */
+KC_API int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out,
+                                kc_error* error);
+
+/* Restores the original. `max_size` bounds what is allocated; 0 means no limit of the caller's. */
+KC_API int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
+                         kc_error* error);
+
+/* Restores into the caller's buffer of `capacity` bytes and sets `*written`. After an error the
+ * buffer's contents are unspecified. `base` may be null for a file that is not a patch.
+ * `threads` is ignored by builds without threads. */
+KC_API int32_t kc_unpack_into(const uint8_t* packed, size_t size, const uint8_t* base,
+                              size_t base_size, uint8_t* out, size_t capacity, size_t* written,
+                              kc_error* error);
+
+/* Checks everything and hands nothing out. */
+KC_API int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_error* error);
+
+/* One constant buffer of a packed file, in file order. */
+typedef struct kc_extent {
+  uint64_t offset;      /* in the original */
+  uint64_t size;        /* bytes restored */
+  uint32_t method;      /* how it is coded: see kc_method_name */
+  uint32_t element;     /* bytes of one element */
+  uint32_t symbols;     /* entries of the codebook, 0 if none */
+  uint32_t section;     /* data section, from 1; 0 if it needs none */
+  uint64_t row;         /* elements of one row (filter) */
+  uint64_t last;        /* elements of the last dimension */
+  uint64_t millibits;   /* packed size of this buffer in 1/1000 bit, 0 if not known */
+} kc_extent;
+
+typedef struct kc_summary {
+  uint32_t format_version;
+  uint32_t sections;      /* all, with the skeleton's */
+  uint32_t extents;
+  uint32_t is_patch;
+  uint64_t original_size;
+  uint64_t packed_size;
+  uint64_t skeleton_size;   /* bytes of the original outside all extents */
+  uint64_t skeleton_packed; /* bytes of the section that holds them, and the plan */
+  uint64_t header_size;     /* header and checksums */
+} kc_summary;
+
+/* Decodes the plan and the skeleton, not the data. `extents` may be null; at most `capacity` are
+ * written and `summary->extents` says how many there are. */
+KC_API int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size,
+                          kc_summary* summary, kc_extent* extents, size_t capacity,
+                          kc_error* error);
+
+/* One constant buffer of a `.tflite`, as the walker finds it. */
+typedef struct kc_tensor {
+  uint64_t offset;     /* of the data in the file */
+  uint64_t size;
+  uint32_t buffer;     /* index in the model's list of buffers */
+  int32_t type;        /* TFLite TensorType, -1 if no tensor uses the buffer */
+  uint32_t rank;
+  int32_t shape[8];
+  uint64_t name_offset; /* of the first tensor that uses it; 0 if none */
+  uint32_t name_size;
+  uint32_t users;      /* tensors that share the buffer */
+} kc_tensor;
+
+/* Lists the constant buffers of a `.tflite`. Returns KC_ERROR_MALFORMED if it isn't one. */
+KC_API int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
+                          size_t* count);
+
+KC_API void kc_free(kc_bytes* bytes);
+
+/* Static English text, never null. */
+KC_API const char* kc_status_message(int32_t status);
+KC_API const char* kc_place_name(int32_t place);
+KC_API const char* kc_method_name(uint32_t method);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* KERAS_COMPRESS_H_ */

@@ -1,0 +1,244 @@
+// Context-mixing model of bytes: the FlatBuffer skeleton, and buffers with no better model.
+//
+// Beside the usual orders 1 to 6, a word model for names and a match model, it looks at what a
+// FlatBuffer is made of: words at a stride, offsets that grow by a constant, tables alike.
+#ifndef KC_BYTE_MODEL_H_
+#define KC_BYTE_MODEL_H_
+
+#include "mixing.h"
+
+namespace kc {
+
+class ByteModel {
+ public:
+  // `expected` bytes will be coded (the tables' size depends on it), of words of `stride` bytes.
+  bool init(size_t expected, size_t stride) {
+    stride_ = stride < 1 ? 1 : stride;
+    int bits = 12;
+    while (bits < 17 && (static_cast<size_t>(1) << bits) < expected * 8) ++bits;
+    group_mask_ = (static_cast<uint32_t>(1) << bits) - 1;
+    int match_bits = bits < 16 ? bits + 1 : 18;
+    match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
+    return groups_.reset((static_cast<size_t>(1) << bits) * 16) &&
+           match_table_.reset(static_cast<size_t>(match_mask_) + 1) &&
+           order0_.reset(8 * 256) && fill(&order0_) && match_counters_.reset(64 * 2) &&
+           fill(&match_counters_) && state_mixer_.reset(16 * 8, kFirstWeight) &&
+           prefix_mixer_.reset(256, kFirstWeight) && before_mixer_.reset(256 * 8, kFirstWeight) &&
+           refiner_.reset(256 * 8) && refiner2_.reset(65536);
+  }
+
+  // `history` is everything coded so far, ending where the next byte goes; `position` is the
+  // place the byte has in its file, for its alignment.
+  template <typename Coder>
+  int code_byte(Coder* coder, int byte, const Bytes& history, size_t position) {
+    set_contexts(history, position);
+    int prefix = 1;
+    for (int i = 7; i >= 0; --i) {
+      if (i == 3) find_groups(static_cast<uint32_t>(prefix));
+      int bit = code_bit(coder, byte >> i & 1, prefix, i);
+      prefix = prefix * 2 + bit;
+    }
+    finish_byte(history, prefix & 255);
+    return prefix & 255;
+  }
+
+ private:
+  static constexpr int kHashed = 15;
+  static constexpr int kInputs = kHashed + 4;
+  static constexpr int32_t kFirstWeight = 65536 * 18 / 100;
+  static constexpr uint32_t kLimit = 250;
+  static constexpr size_t kShortestMatch = 5;
+
+  static bool fill(Array<uint32_t>* table) {
+    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
+    return true;
+  }
+
+  static uint32_t mix_hash(uint32_t a, uint32_t b) {
+    uint32_t h = a * 0x9E3779B1u ^ (b + 0x7F4A7C15u) * 0x85EBCA6Bu;
+    return (h ^ h >> 15) * 0xC2B2AE35u;
+  }
+
+  void set_contexts(const Bytes& history, size_t position) {
+    const uint8_t* end = history.data() + history.size();
+    size_t have = history.size();
+    auto at = [&](size_t back) -> uint32_t { return back <= have ? end[-static_cast<ptrdiff_t>(back)] : 0u; };
+    auto word = [&](size_t back) -> uint32_t {  // the 4 bytes that end `back` before here
+      return at(back + 4) | at(back + 3) << 8 | at(back + 2) << 16 | at(back + 1) << 24;
+    };
+    size_t phase = position % stride_;
+    size_t in_word = position & 3;
+    if (phase > 7) phase = 7;
+    uint32_t c4 = word(0);
+    uint32_t inside = in_word == 0 ? 0 : c4 >> (8 * (4 - in_word));  // this word's bytes so far
+    uint32_t w1 = word(in_word), w2 = word(in_word + 4);
+    uint32_t guess = w1 + (w1 - w2);
+    bool follows = inside == (in_word == 0 ? 0 : guess & ((1u << (8 * in_word)) - 1));
+    uint32_t guess_byte = guess >> (8 * in_word) & 255;
+    phase_ = phase;
+    before_ = c4 >> 24;
+
+    uint32_t n = 0;
+    auto add = [&](uint32_t a, uint32_t b) { hashes_[n] = mix_hash(mix_hash(a, b), n + 1), ++n; };
+    uint32_t tag = static_cast<uint32_t>(phase) << 8;
+    add(before_, tag);
+    add(c4 >> 16, 0);
+    add(c4 >> 8, 0);
+    add(c4, 0);
+    add(c4, at(5) | at(6) << 8);
+    add(at(stride_), tag | 1);
+    add(at(stride_) | at(2 * stride_) << 8, tag | 2);
+    add(mix_hash(w1, inside), static_cast<uint32_t>(in_word));
+    add(mix_hash(mix_hash(w1, w2), inside), static_cast<uint32_t>(in_word));
+    add(guess_byte | (follows ? 256u : 0u), tag | 3);
+    add(at(8) | at(16) << 8 | before_ << 16, static_cast<uint32_t>(position & 7));
+    add(text_hash_, before_);
+    add(at(stride_) | before_ << 8, tag | 4);
+    add(mix_hash(w2, inside), static_cast<uint32_t>(in_word) | 8);
+    add(at(3) | at(2) << 8 | static_cast<uint32_t>(in_word) << 16, 5);
+    find_groups(0);
+    find_match(history);
+    state_ = static_cast<size_t>(match_level() * 4 + static_cast<int>(in_word));
+  }
+
+  // A group holds the counters of the 15 nodes of half a byte under one context.
+  void find_groups(uint32_t prefix) {
+    for (int i = 0; i < kHashed; ++i) {
+      uint32_t h = mix_hash(hashes_[i], prefix * 0x2545F491u);
+      uint32_t check = h | 1;
+      uint32_t* first = groups_.data() + static_cast<size_t>((h >> 7) & group_mask_) * 16;
+      uint32_t* second = groups_.data() + static_cast<size_t>(((h >> 7) ^ 1) & group_mask_) * 16;
+      uint32_t* chosen = first;
+      if (first[0] != check) {
+        if (second[0] == check) {
+          chosen = second;
+        } else {
+          if (first[0] != 0 && (second[1] & 1023) < (first[1] & 1023)) chosen = second;
+          chosen[0] = check;
+          for (int k = 1; k < 16; ++k) chosen[k] = kFreshCounter;
+        }
+      }
+      group_[i] = chosen;
+    }
+  }
+
+  void find_match(const Bytes& history) {
+    size_t have = history.size();
+    if (match_length_ == 0 && have >= kShortestMatch) {
+      size_t candidate = match_table_[match_hash(history)];
+      if (candidate != 0) {
+        size_t length = 0;
+        while (length < 400 && length < candidate &&
+               history.data()[candidate - 1 - length] == history.data()[have - 1 - length]) {
+          ++length;
+        }
+        if (length >= kShortestMatch) {
+          match_length_ = length;
+          match_at_ = candidate;
+        }
+      }
+    }
+    if (have >= kShortestMatch) match_table_[match_hash(history)] = static_cast<uint32_t>(have);
+    predicted_ = match_length_ != 0 ? history.data()[match_at_] | 256 : 0;
+  }
+
+  uint32_t match_hash(const Bytes& history) const {
+    const uint8_t* end = history.data() + history.size();
+    return (mix_hash(load32(end - 4), end[-5]) >> 5) & match_mask_;
+  }
+
+  int match_level() const {
+    if (match_length_ == 0) return 0;
+    if (match_length_ < 8) return 1;
+    return match_length_ < 24 ? 2 : 3;
+  }
+
+  void finish_byte(const Bytes&, int byte) {
+    if (match_length_ != 0) {
+      if ((predicted_ & 255) == byte && predicted_ != 0) {
+        ++match_at_;
+        if (match_length_ < 65535) ++match_length_;
+      } else {
+        match_length_ = 0;
+      }
+    }
+    bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte >= 128;
+    text_hash_ = letter ? mix_hash(text_hash_, static_cast<uint32_t>(byte)) : 0;
+  }
+
+  template <typename Coder>
+  int code_bit(Coder* coder, int bit, int prefix, int i) {
+    int inputs[kInputs];
+    uint32_t* counters[kHashed];
+    size_t node = i >= 4 ? static_cast<size_t>(prefix)
+                         : static_cast<size_t>((prefix & ((1 << (3 - i)) - 1)) | 1 << (3 - i));
+    for (int k = 0; k < kHashed; ++k) {
+      counters[k] = group_[k] + node;
+      inputs[k] = counter_input(*counters[k]);
+    }
+    uint32_t* zero = order0_.data() + phase_ * 256 + static_cast<size_t>(prefix);
+    inputs[kHashed] = counter_input(*zero);
+    // The match speaks only while it agreed with this byte's bits so far.
+    bool speaks = predicted_ != 0 && ((predicted_ | 256) >> (i + 1)) == prefix;
+    int expected = predicted_ >> i & 1;
+    uint32_t* trust = nullptr;
+    inputs[kHashed + 1] = inputs[kHashed + 2] = 0;
+    if (speaks) {
+      size_t length = match_length_ < 32 ? match_length_
+                                         : (match_length_ < 400 ? 32 + match_length_ / 16 : 58);
+      trust = match_counters_.data() + length;
+      int s = stretch(counter_p16(*trust));
+      inputs[kHashed + 1] = expected != 0 ? s : -s;
+      int weak = s / 4 + (match_length_ > 15 ? 256 : 64);
+      inputs[kHashed + 2] = expected != 0 ? weak : -weak;
+    }
+    inputs[kHashed + 3] = 256;
+
+    size_t by_state = state_ * 8 + static_cast<size_t>(i);
+    if (!speaks) by_state = (state_ & 3) * 8 + static_cast<size_t>(i);
+    int a = state_mixer_.dot(inputs, by_state);
+    int b = prefix_mixer_.dot(inputs, static_cast<size_t>(prefix));
+    int c = before_mixer_.dot(inputs, before_ * 8 + static_cast<size_t>(i));
+    int x = (a * 2 + b + c) / 4;
+    uint32_t p = squash(x);
+    uint32_t r1 = refiner_.refine(x, phase_ * 256 + static_cast<size_t>(prefix));
+    uint32_t r2 = refiner2_.refine(x, before_ * 256 + static_cast<size_t>(prefix));
+    p = clamp_p16((p * 2 + r1 + r2) >> 2);
+    bit = coder->code(bit, p);
+
+    state_mixer_.learn(inputs, bit, kRate);
+    prefix_mixer_.learn(inputs, bit, kRate);
+    before_mixer_.learn(inputs, bit, kRate);
+    refiner_.learn(bit, 6);
+    refiner2_.learn(bit, 6);
+    for (int k = 0; k < kHashed; ++k) update_counter(counters[k], bit, kLimit);
+    update_counter(zero, bit, 1000);
+    if (trust != nullptr) update_counter(trust, bit == expected ? 1 : 0, 250);
+    return bit;
+  }
+
+  static constexpr int kRate = 18;
+
+  Array<uint32_t> groups_;
+  Array<uint32_t> match_table_;
+  Array<uint32_t> order0_;
+  Array<uint32_t> match_counters_;
+  MixerSet<kInputs> state_mixer_, prefix_mixer_, before_mixer_;
+  Refiner refiner_, refiner2_;
+  uint32_t hashes_[kHashed];
+  uint32_t* group_[kHashed];
+  uint32_t group_mask_ = 0;
+  uint32_t match_mask_ = 0;
+  uint32_t before_ = 0;
+  uint32_t text_hash_ = 0;
+  size_t stride_ = 4;
+  size_t phase_ = 0;
+  size_t state_ = 0;
+  size_t match_length_ = 0;
+  size_t match_at_ = 0;
+  int predicted_ = 0;
+};
+
+}  // namespace kc
+
+#endif  // KC_BYTE_MODEL_H_

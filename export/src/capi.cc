@@ -1,0 +1,188 @@
+#include "checksum.h"
+#include "flatbuffer.h"
+#include "keras_compress.h"
+#include "pack.h"
+#include "unpack.h"
+
+namespace {
+
+using kc::fail;
+
+void clear(kc_error* error) {
+  if (error != nullptr) memset(error, 0, sizeof *error);
+}
+
+int32_t open_container(const uint8_t* packed, size_t size, kc::Container* container,
+                       kc_error* error) {
+  clear(error);
+  if (packed == nullptr && size != 0) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  return kc::read_container(packed, size, container, error);
+}
+
+int32_t over_limit(const kc::Container& container, kc_error* error) {
+  if (error != nullptr) error->value = container.original_size;
+  return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
+}
+
+// Index of the first data section of each extent's method is what `section` says already.
+void describe(const kc::Extent& e, kc_extent* out) {
+  memset(out, 0, sizeof *out);
+  out->offset = e.offset;
+  out->size = e.size;
+  out->method = e.method;
+  out->element = e.element;
+  out->symbols = e.symbols;
+  out->section = e.section;
+  out->row = e.row;
+  out->last = e.last == 0 ? e.row : e.last;
+}
+
+}  // namespace
+
+extern "C" {
+
+uint32_t kc_abi_version(void) { return KC_ABI_VERSION; }
+uint32_t kc_format_version(void) { return kc::kFormatVersion; }
+
+int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out, kc_error* error) {
+  clear(error);
+  if ((data == nullptr && size != 0) || out == nullptr || codec < KC_CODEC_AUTO ||
+      codec > KC_CODEC_SMALL) {
+    return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  }
+  kc::Bytes packed;
+  int32_t status = kc::pack(data, size, codec, &packed, error);
+  if (status != KC_OK) return status;
+  out->size = packed.size();
+  out->data = packed.release();
+  return KC_OK;
+}
+
+int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out, kc_error* error) {
+  kc::Container container;
+  int32_t status = open_container(packed, size, &container, error);
+  if (status == KC_OK) *out = container.original_size;
+  return status;
+}
+
+int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
+                  kc_error* error) {
+  kc::Container container;
+  int32_t status = open_container(packed, size, &container, error);
+  if (status != KC_OK) return status;
+  if ((max_size != 0 && container.original_size > max_size) ||
+      container.original_size > SIZE_MAX / 4) {
+    return over_limit(container, error);
+  }
+  size_t original = static_cast<size_t>(container.original_size);
+  uint8_t* data = static_cast<uint8_t*>(malloc(original + 1));
+  if (data == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_WHOLE);
+  status = kc::restore(container, data, error);
+  if (status != KC_OK) {
+    free(data);
+    return status;
+  }
+  out->data = data;
+  out->size = original;
+  return KC_OK;
+}
+
+int32_t kc_unpack_into(const uint8_t* packed, size_t size, const uint8_t*, size_t, uint8_t* out,
+                       size_t capacity, size_t* written, kc_error* error) {
+  kc::Container container;
+  int32_t status = open_container(packed, size, &container, error);
+  if (status != KC_OK) return status;
+  if (container.original_size > capacity) return over_limit(container, error);
+  status = kc::restore(container, out, error);
+  if (status == KC_OK) *written = static_cast<size_t>(container.original_size);
+  return status;
+}
+
+int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_error* error) {
+  kc_bytes restored = {nullptr, 0};
+  int32_t status = kc_unpack(packed, size, max_size, &restored, error);
+  kc_free(&restored);
+  return status;
+}
+
+int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_summary* summary,
+                   kc_extent* extents, size_t capacity, kc_error* error) {
+  kc::Container container;
+  int32_t status = open_container(packed, size, &container, error);
+  if (status != KC_OK) return status;
+  if (max_size != 0 && container.original_size > max_size) return over_limit(container, error);
+  memset(summary, 0, sizeof *summary);
+  summary->format_version = kc::kFormatVersion;
+  summary->sections = static_cast<uint32_t>(container.sections.size());
+  summary->is_patch = container.is_patch ? 1 : 0;
+  summary->original_size = container.original_size;
+  summary->packed_size = size;
+  summary->header_size = container.header_size;
+  if (container.form == kc::kFormStored) {
+    summary->skeleton_size = container.original_size;
+    summary->skeleton_packed = container.sections[0].size;
+    return KC_OK;
+  }
+  kc::Plan plan;
+  kc::Bytes skeleton;
+  status = kc::read_skeleton(container, &plan, &skeleton, error);
+  if (status != KC_OK) return status;
+  summary->skeleton_size = skeleton.size();
+  summary->skeleton_packed = container.sections[0].size;
+  summary->extents = static_cast<uint32_t>(plan.extents.size());
+  for (size_t i = 0; extents != nullptr && i < plan.extents.size() && i < capacity; ++i) {
+    describe(plan.extents[i], &extents[i]);
+  }
+  return KC_OK;
+}
+
+int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
+                   size_t* count) {
+  kc::ModelWalker walker;
+  if (!walker.walk(model, size)) return KC_ERROR_MALFORMED;
+  *count = walker.tensors().size();
+  for (size_t i = 0; i < *count && i < capacity; ++i) tensors[i] = walker.tensors()[i];
+  return KC_OK;
+}
+
+void kc_free(kc_bytes* bytes) {
+  if (bytes == nullptr) return;
+  free(bytes->data);
+  bytes->data = nullptr;
+  bytes->size = 0;
+}
+
+const char* kc_status_message(int32_t status) {
+  switch (status) {
+    case KC_OK: return "done";
+    case KC_ERROR_ARGUMENT: return "an argument is null or unknown";
+    case KC_ERROR_MEMORY: return "not enough memory";
+    case KC_ERROR_LIMIT: return "the declared size is over the limit";
+    case KC_ERROR_NOT_PACKED: return "not a packed file";
+    case KC_ERROR_VERSION: return "written by a newer version";
+    case KC_ERROR_TRUNCATED: return "the file ends early";
+    case KC_ERROR_TRAILING: return "bytes follow the last section";
+    case KC_ERROR_CHECKSUM: return "the checksum does not match";
+    case KC_ERROR_MALFORMED: return "a field holds a value that no writer writes";
+    case KC_ERROR_BASE: return "the base file is missing or another one";
+    default: return "unknown error";
+  }
+}
+
+const char* kc_place_name(int32_t place) {
+  switch (place) {
+    case KC_PLACE_HEADER: return "header";
+    case KC_PLACE_SKELETON: return "skeleton section";
+    case KC_PLACE_DATA: return "data section";
+    case KC_PLACE_WHOLE: return "whole file";
+    default: return "";
+  }
+}
+
+const char* kc_method_name(uint32_t method) {
+  static const char* const kNames[kc::kMethodCount] = {
+      "raw", "fill", "copy", "bytes", "symbols", "floats", "huffman", "gaps", "planes"};
+  return method < kc::kMethodCount ? kNames[method] : "unknown";
+}
+
+}  // extern "C"

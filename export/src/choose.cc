@@ -1,0 +1,258 @@
+#include "choose.h"
+
+#include "float_model.h"
+
+namespace kc {
+namespace {
+
+constexpr size_t kSmallest = 32;         // smaller buffers cost more in the plan than they gain
+constexpr size_t kSmallestUntyped = 1u << 16;
+
+enum TensorType { kFloat32 = 0, kFloat16 = 1, kUint8 = 3, kInt16 = 7, kInt8 = 9, kFloat64 = 10,
+                  kInt64 = 4, kUint64 = 12, kUint16 = 16, kInt4 = 17, kBfloat16 = 18 };
+
+int element_bytes(int type) {
+  switch (type) {
+    case kFloat32: return 4;
+    case kFloat16: case kInt16: case kUint16: case kBfloat16: return 2;
+    default: return 1;
+  }
+}
+
+// log2 in 1/256 for 1 and above.
+uint32_t log2_256(uint64_t x) {
+  int top = 63 - __builtin_clzll(x);
+  uint64_t rest = top >= 8 ? x >> (top - 8) : x << (8 - top);  // 256..511
+  uint32_t f = static_cast<uint32_t>(rest & 255);
+  return static_cast<uint32_t>(top) * 256 + f + (f * (256 - f) * 88 >> 16);
+}
+
+// Order-0 cost of a histogram, in bits.
+uint64_t entropy_bits(const uint32_t* histogram, size_t kinds) {
+  uint64_t total = 0, bits = 0;
+  for (size_t i = 0; i < kinds; ++i) total += histogram[i];
+  if (total == 0) return 0;
+  uint32_t whole = log2_256(total);
+  for (size_t i = 0; i < kinds; ++i) {
+    if (histogram[i] != 0) bits += static_cast<uint64_t>(histogram[i]) * (whole - log2_256(histogram[i]));
+  }
+  return bits >> 8;
+}
+
+// Up to 256 distinct elements with their counts, in the order of their numbers.
+class Distinct {
+ public:
+  // False as soon as there are more than 256.
+  bool count(const uint8_t* data, size_t n, int bytes) {
+    memset(slots_, 0, sizeof slots_);
+    for (size_t i = 0; i < n; ++i) {
+      uint32_t value = load_element(data + i * static_cast<size_t>(bytes), bytes);
+      uint32_t slot = (value * 0x9E3779B1u) >> 22;
+      while (slots_[slot] != 0 && values_[slots_[slot] - 1] != value) slot = (slot + 1) & 1023;
+      if (slots_[slot] == 0) {
+        if (size_ == 256) return false;
+        values_[size_] = value;
+        counts_[size_] = 0;
+        slots_[slot] = static_cast<uint16_t>(++size_);
+      }
+      ++counts_[slots_[slot] - 1];
+    }
+    return true;
+  }
+
+  // Negative numbers first, as floats and as two's complement alike order themselves.
+  void sort(int bytes, bool is_float) {
+    uint32_t sign = 1u << (8 * bytes - 1), all = sign | (sign - 1);
+    auto key = [&](uint32_t v) { return (v & sign) == 0 ? v | sign : (is_float ? ~v & all : v & ~sign); };
+    for (size_t i = 1; i < size_; ++i) {
+      uint32_t value = values_[i], n = counts_[i];
+      size_t k = i;
+      for (; k > 0 && key(values_[k - 1]) > key(value); --k) {
+        values_[k] = values_[k - 1];
+        counts_[k] = counts_[k - 1];
+      }
+      values_[k] = value;
+      counts_[k] = n;
+    }
+  }
+
+  size_t size() const { return size_; }
+  uint32_t value(size_t i) const { return values_[i]; }
+  const uint32_t* counts() const { return counts_; }
+
+ private:
+  uint32_t values_[256];
+  uint32_t counts_[256];
+  uint16_t slots_[1024];
+  size_t size_ = 0;
+};
+
+size_t most_frequent(const uint32_t* counts, size_t kinds) {
+  size_t best = 0;
+  for (size_t i = 1; i < kinds; ++i) best = counts[i] > counts[best] ? i : best;
+  return best;
+}
+
+size_t median(const uint32_t* counts, size_t kinds, uint64_t total) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < kinds; ++i) {
+    sum += counts[i];
+    if (sum * 2 >= total) return i;
+  }
+  return 0;
+}
+
+void shape_of(const kc_tensor& tensor, uint64_t count, Extent* e) {
+  uint64_t row = 1, last = 1, all = 1;
+  for (uint32_t i = 0; i < tensor.rank; ++i) {
+    int64_t d = tensor.shape[i];
+    if (d <= 0 || all > count) { all = 0; break; }
+    last = static_cast<uint64_t>(d);
+    all *= last;
+    if (i > 0) row *= last;
+  }
+  if (all != count || tensor.rank == 0) {
+    row = last = count;
+  } else if (tensor.rank == 1) {
+    row = last;
+  } else if (tensor.shape[0] == 1) {
+    row = last;  // depthwise: what lies in a row are channels
+  }
+  e->row = row;
+  e->last = last == row ? 0 : last;
+}
+
+void choose_centre(const uint32_t* counts, size_t kinds, uint64_t total, size_t zero, Extent* e) {
+  size_t mode = most_frequent(counts, kinds);
+  size_t centre = zero < kinds ? zero : median(counts, kinds, total);
+  if (counts[mode] * 5ull >= total) centre = mode;
+  e->centre = static_cast<uint8_t>(centre);
+  e->centre_flag = counts[centre] * 6ull >= total;
+}
+
+void choose_bytes_as_symbols(const uint8_t* data, size_t count, bool is_signed, Extent* e) {
+  uint32_t counts[256] = {};
+  for (size_t i = 0; i < count; ++i) ++counts[data[i] ^ (is_signed ? 128 : 0)];
+  int low = 0, high = 255;
+  while (counts[low] == 0) ++low;
+  while (counts[high] == 0) --high;
+  e->method = kMethodSymbols;
+  e->element = 1;
+  e->identity = true;
+  e->flip = is_signed;
+  choose_centre(counts, 256, count, is_signed && low <= 128 && high >= 128 ? 128 : 256, e);
+  e->lowest = static_cast<uint8_t>(low);
+  e->highest = static_cast<uint8_t>(high);
+  e->symbols = 0;
+}
+
+void choose_codebook(const Distinct& distinct, int bytes, size_t count, Plan* plan, Extent* e) {
+  e->method = kMethodSymbols;
+  e->element = static_cast<uint8_t>(bytes);
+  e->symbols = static_cast<uint16_t>(distinct.size());
+  e->codebook = plan->codebooks.size();
+  size_t zero = 256;
+  for (size_t i = 0; i < distinct.size(); ++i) {
+    uint8_t value[4];
+    store_element(value, distinct.value(i), bytes);
+    plan->codebooks.append(value, static_cast<size_t>(bytes));
+    if (distinct.value(i) == 0) zero = i;
+  }
+  choose_centre(distinct.counts(), distinct.size(), count, zero, e);
+  e->lowest = 0;
+  e->highest = static_cast<uint8_t>(distinct.size() - 1);
+}
+
+// Returns the estimated bits of an exponent-and-sign.
+void choose_floats(const uint8_t* data, size_t count, uint8_t format, Extent* e) {
+  const FloatFormat& f = kFloatFormats[format];
+  const int shown = f.mantissa_bits < FloatModel::kMostModelled ? f.mantissa_bits
+                                                                : FloatModel::kMostModelled;
+  uint32_t mask = (1u << f.mantissa_bits) - 1, seen = 0, low = 255, high = 0;
+  Array<uint32_t> tree(2u << FloatModel::kMostModelled);
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t value = load_element(data + i * static_cast<size_t>(f.bytes), f.bytes);
+    uint32_t exponent = value >> f.mantissa_bits & ((1u << f.exponent_bits) - 1);
+    low = exponent < low ? exponent : low;
+    high = exponent > high ? exponent : high;
+    seen |= value & mask;
+    if (tree.ok()) ++tree[(1u << shown) + ((value & mask) >> (f.mantissa_bits - shown))];
+  }
+  int zeros = 0;
+  while (zeros < f.mantissa_bits && (seen >> zeros & 1) == 0) ++zeros;
+  // As deep as a level of the tree saves more than it costs to learn.
+  int modelled = 2;
+  if (tree.ok()) {
+    for (size_t i = (1u << shown) - 1; i > 0; --i) tree[i] = tree[2 * i] + tree[2 * i + 1];
+    for (int depth = 0; depth < shown; ++depth) {
+      uint64_t saved = 0, cost = 0;
+      for (size_t node = 1u << depth; node < 2u << depth; ++node) {
+        if (tree[node] == 0) continue;
+        saved += tree[node] - entropy_bits(&tree[2 * node], 2);
+        cost += log2_256(tree[node]) / 2 + 256;
+      }
+      if (saved * 256 > cost) modelled = depth + 1;
+    }
+  }
+  if (modelled + zeros > f.mantissa_bits) modelled = f.mantissa_bits - zeros;
+  e->method = kMethodFloats;
+  e->format = format;
+  e->element = static_cast<uint8_t>(f.bytes);
+  e->lowest = static_cast<uint8_t>(low);
+  e->highest = static_cast<uint8_t>(high);
+  e->modelled = static_cast<uint8_t>(modelled);
+  e->zeros = static_cast<uint8_t>(zeros);
+}
+
+bool all_equal(const uint8_t* data, size_t size) {
+  return size == 1 || memcmp(data, data + 1, size - 1) == 0;
+}
+
+}  // namespace
+
+bool choose_extent(const kc_tensor& tensor, const uint8_t* file, int32_t, Plan* plan, Extent* e) {
+  const uint8_t* data = file + tensor.offset;
+  size_t size = static_cast<size_t>(tensor.size);
+  if (size < kSmallest) return false;
+  if (all_equal(data, size)) {
+    e->method = kMethodFill;
+    e->fill = data[0];
+    return true;
+  }
+  int bytes = element_bytes(tensor.type);
+  bool is_float = tensor.type == kFloat32 || tensor.type == kFloat16 || tensor.type == kBfloat16;
+  bool is_symbols = tensor.type == kInt8 || tensor.type == kUint8 || tensor.type == kInt16 ||
+                    tensor.type == kUint16;
+  if ((!is_float && !is_symbols) || size % static_cast<size_t>(bytes) != 0) {
+    if (size < kSmallestUntyped) return false;
+    e->method = kMethodBytes;
+    e->stride = tensor.type == kInt64 || tensor.type == kUint64 || tensor.type == kFloat64 ? 8 : 4;
+    return true;
+  }
+  size_t count = size / static_cast<size_t>(bytes);
+  shape_of(tensor, count, e);
+  if (bytes == 1) {
+    choose_bytes_as_symbols(data, count, tensor.type == kInt8, e);
+    return true;
+  }
+  Distinct distinct;
+  if (distinct.count(data, count, bytes)) {
+    distinct.sort(bytes, is_float);
+    uint64_t codebook_bits = distinct.size() * static_cast<size_t>(bytes) * 7 +
+                             entropy_bits(distinct.counts(), distinct.size()) + 40;
+    if (codebook_bits < count * (bytes == 4 ? 26u : 13u)) {
+      choose_codebook(distinct, bytes, count, plan, e);
+      return true;
+    }
+  }
+  if (!is_float) {
+    if (size < kSmallestUntyped) return false;
+    e->method = kMethodBytes;
+    e->stride = static_cast<uint8_t>(bytes);
+    return true;
+  }
+  choose_floats(data, count, tensor.type == kFloat32 ? 2 : (tensor.type == kFloat16 ? 0 : 1), e);
+  return true;
+}
+
+}  // namespace kc

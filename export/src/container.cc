@@ -1,0 +1,116 @@
+#include "container.h"
+
+#include "checksum.h"
+
+namespace kc {
+namespace {
+
+constexpr uint8_t kFlagPatch = 0x10;
+constexpr uint64_t kMostSectionsHere = 1u << 11;
+
+}  // namespace
+
+int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section) {
+  if (error != nullptr) {
+    error->status = status;
+    error->place = place;
+    error->section = section;
+  }
+  return status;
+}
+
+void write_container(const Container& c, Bytes* out) {
+  size_t start = out->size();
+  out->append(kMagic, sizeof kMagic);
+  out->push(static_cast<uint8_t>(kFormatVersion));
+  out->push(static_cast<uint8_t>(c.form | (c.is_patch ? kFlagPatch : 0)));
+  out->varint(c.original_size);
+  out->u32(c.original_crc);
+  if (c.is_patch) {
+    out->varint(c.base_size);
+    out->u32(c.base_crc);
+  }
+  out->varint(c.sections.size());
+  for (size_t i = 0; i < c.sections.size(); ++i) out->varint(c.sections[i].size);
+  out->u32(crc32c(0, out->data() + start, out->size() - start));
+  for (size_t i = 0; i < c.sections.size(); ++i) {
+    out->append(c.sections[i].data, c.sections[i].size);
+    out->u32(crc32c(0, c.sections[i].data, c.sections[i].size));
+  }
+}
+
+int32_t read_container(const uint8_t* data, size_t size, Container* c, kc_error* error) {
+  Reader in(data, size);
+  const uint8_t* magic = in.take(sizeof kMagic);
+  if (magic == nullptr) {
+    bool begins = size != 0 && memcmp(data, kMagic, size) == 0;
+    return fail(error, begins ? KC_ERROR_TRUNCATED : KC_ERROR_NOT_PACKED, KC_PLACE_HEADER);
+  }
+  if (memcmp(magic, kMagic, sizeof kMagic) != 0) {
+    return fail(error, KC_ERROR_NOT_PACKED, KC_PLACE_HEADER);
+  }
+  uint8_t version = in.byte(), form = in.byte();
+  if (in.bad()) return fail(error, KC_ERROR_TRUNCATED, KC_PLACE_HEADER);
+  if (version > kFormatVersion) {
+    if (error != nullptr) error->version = version;
+    return fail(error, KC_ERROR_VERSION, KC_PLACE_HEADER);
+  }
+  c->original_size = in.varint();
+  c->original_crc = in.u32();
+  c->is_patch = (form & kFlagPatch) != 0;
+  if (c->is_patch) {
+    c->base_size = in.varint();
+    c->base_crc = in.u32();
+  }
+  uint64_t count = in.varint();
+  if (!in.bad() && count > kMostSectionsHere) {
+    return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  }
+  uint64_t total = 0;
+  for (uint64_t i = 0; i < count && !in.bad(); ++i) {
+    Span span;
+    uint64_t length = in.varint();
+    if (length > SIZE_MAX / 4 - total) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+    span.size = static_cast<size_t>(length);
+    total += length;
+    if (!c->sections.push(span)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_HEADER);
+  }
+  size_t checked = in.position();
+  uint32_t crc = in.u32();
+  if (in.bad()) {
+    bool ended = in.left() < 10;
+    return fail(error, ended ? KC_ERROR_TRUNCATED : KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  }
+  if (crc != crc32c(0, data, checked)) return fail(error, KC_ERROR_CHECKSUM, KC_PLACE_HEADER);
+  c->header_size = in.position() + 4 * c->sections.size();
+
+  // From here on the header is as it was written; the rest finds what a hostile writer wrote.
+  form = static_cast<uint8_t>(form & ~kFlagPatch);
+  if (version == 0 || form > kFormModelled || count == 0) {
+    return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  }
+  c->form = static_cast<Form>(form);
+  if (c->original_size / kMostExpansion > size) {
+    if (error != nullptr) error->value = c->original_size;
+    return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
+  }
+  for (size_t i = 0; i < c->sections.size(); ++i) {
+    Span& span = c->sections[i];
+    kc_place place = i == 0 ? KC_PLACE_SKELETON : KC_PLACE_DATA;
+    span.data = in.take(span.size);
+    uint32_t stated = in.u32();
+    uint32_t number = static_cast<uint32_t>(i);
+    if (in.bad()) return fail(error, KC_ERROR_TRUNCATED, place, number);
+    if (stated != crc32c(0, span.data, span.size)) {
+      return fail(error, KC_ERROR_CHECKSUM, place, number);
+    }
+  }
+  if (in.left() != 0) return fail(error, KC_ERROR_TRAILING, KC_PLACE_WHOLE);
+  if (c->form == kFormStored &&
+      (count != 1 || c->sections[0].size != c->original_size || c->is_patch)) {
+    return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  }
+  return KC_OK;
+}
+
+}  // namespace kc

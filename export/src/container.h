@@ -1,0 +1,47 @@
+// The frame of a packed file: header, table of sections, checksums.
+#ifndef KC_CONTAINER_H_
+#define KC_CONTAINER_H_
+
+#include "bytes.h"
+#include "keras_compress.h"
+
+namespace kc {
+
+constexpr uint8_t kMagic[4] = {0x89, 'K', 'C', 'Z'};
+constexpr uint32_t kFormatVersion = 1;
+// A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.
+constexpr uint64_t kMostExpansion = 1u << 20;
+// Longest skeleton, and longest byte model extent; the slow model shall not run for hours.
+constexpr uint64_t kMostModelledBytes = 1u << 26;
+
+enum Form : uint8_t {
+  kFormStored = 0,   // one section: the original as it is
+  kFormModelled = 1, // a skeleton section and data sections
+};
+
+struct Span {
+  const uint8_t* data = nullptr;
+  size_t size = 0;
+};
+
+struct Container {
+  Form form = kFormStored;
+  uint64_t original_size = 0;
+  uint32_t original_crc = 0;
+  bool is_patch = false;
+  uint64_t base_size = 0;
+  uint32_t base_crc = 0;
+  List<Span> sections;
+  size_t header_size = 0;
+};
+
+// Checks header, lengths and all section checksums before anything is allocated for the data.
+int32_t read_container(const uint8_t* data, size_t size, Container* container, kc_error* error);
+
+void write_container(const Container& container, Bytes* out);
+
+int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section = 0);
+
+}  // namespace kc
+
+#endif  // KC_CONTAINER_H_

@@ -1,0 +1,10 @@
+#include "dictionary.h"
+
+namespace kc {
+
+const uint8_t kDictionary[] = {
+#include "dictionary.inc"
+};
+const size_t kDictionarySize = sizeof kDictionary;
+
+}  // namespace kc

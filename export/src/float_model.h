@@ -1,0 +1,163 @@
+// Floating-point weights in parts: the exponent with the symbol model, sign and upper mantissa
+// bits with small models of their own, and the rest of the mantissa, which is noise, as it is.
+#ifndef KC_FLOAT_MODEL_H_
+#define KC_FLOAT_MODEL_H_
+
+#include "bit_io.h"
+#include "symbol_model.h"
+
+namespace kc {
+
+struct FloatFormat {
+  int bytes;
+  int exponent_bits;
+  int mantissa_bits;
+};
+
+// 0 float16, 1 bfloat16, 2 float32.
+constexpr FloatFormat kFloatFormats[3] = {{2, 5, 10}, {2, 8, 7}, {4, 8, 23}};
+
+struct FloatLayout {
+  size_t count = 0, row = 0, last = 0;
+  FloatFormat format{};
+  int lowest = 0, highest = 0;  // exponents
+  int modelled = 0;             // upper mantissa bits that are modelled
+  int zeros = 0;                // lowest mantissa bits that are always zero
+};
+
+inline uint32_t load_element(const uint8_t* p, int bytes) {
+  return bytes == 4 ? load32(p) : (bytes == 2 ? load16(p) : *p);
+}
+inline void store_element(uint8_t* p, uint32_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) p[i] = static_cast<uint8_t>(value >> (8 * i));
+}
+
+class FloatModel {
+ public:
+  static constexpr int kMostModelled = 10;
+
+  bool init() {
+    return exponents_.init() && by_exponent_.reset(32 * kTree) && by_rank_.reset(32 * kTree) &&
+           alone_.reset(kTree) && sign_near_.reset(27) && sign_left_.reset(81) &&
+           fill(&by_exponent_) && fill(&by_rank_) && fill(&alone_) && fill(&sign_near_) &&
+           fill(&sign_left_) && mixer_.reset(16, kFirstWeight) &&
+           sign_mixer_.reset(1, kFirstWeight);
+  }
+
+  // `bits` is the BitWriter or BitReader for the noise; `data` is read or written.
+  template <typename Coder, typename Noise>
+  bool run(Coder* coder, Noise* noise, uint8_t* data, const FloatLayout& l) {
+    const int bytes = l.format.bytes, mantissa_bits = l.format.mantissa_bits;
+    const uint32_t mantissa_mask = (1u << mantissa_bits) - 1;
+    const int plain = mantissa_bits - l.modelled - l.zeros;
+    Array<uint8_t> exponents(l.count);
+    if (!exponents.ok() || plain < 0) return false;
+    if (!Coder::kDecodes) {
+      for (size_t i = 0; i < l.count; ++i) {
+        uint32_t value = load_element(data + i * static_cast<size_t>(bytes), bytes);
+        exponents[i] = static_cast<uint8_t>(value >> mantissa_bits &
+                                            ((1u << l.format.exponent_bits) - 1));
+      }
+    }
+    SymbolLayout layout;
+    layout.count = l.count;
+    layout.row = l.row;
+    layout.last = l.last;
+    layout.centre = layout.highest = l.highest;
+    layout.lowest = l.lowest;
+    if (!exponents_.run(coder, exponents.data(), layout)) return false;
+
+    const uint32_t exponent_mask = (1u << l.format.exponent_bits) - 1;
+    size_t in_row = 0;
+    int near[3] = {0, 0, 0};
+    for (size_t i = 0; i < l.count; ++i) {
+      uint8_t* at = data + i * static_cast<size_t>(bytes);
+      uint32_t value = Coder::kDecodes ? 0 : load_element(at, bytes);
+      near[0] = in_row >= 1 ? sign_of(data, i - 1, l) : 0;
+      near[1] = in_row >= l.last && l.last > 1 ? sign_of(data, i - l.last, l) : 0;
+      near[2] = i >= l.row ? sign_of(data, i - l.row, l) : 0;
+      int up2 = i >= 2 * l.row ? sign_of(data, i - 2 * l.row, l) : 0;
+      int depth = l.highest - exponents[i];
+      uint32_t sign = value >> (mantissa_bits + l.format.exponent_bits);
+      sign = static_cast<uint32_t>(code_sign(coder, static_cast<int>(sign), near, up2));
+      int around = 0, seen = 0;
+      if (in_row >= 1) around += l.highest - exponents[i - 1], ++seen;
+      if (i >= l.row) around += l.highest - exponents[i - l.row], ++seen;
+      int rank = seen == 0 ? 15 : depth - (around + seen / 2) / seen + 15;
+      rank = rank < 0 ? 0 : (rank > 31 ? 31 : rank);
+      uint32_t mantissa = value & mantissa_mask;
+      uint32_t upper = code_upper(coder, mantissa >> (mantissa_bits - l.modelled), l.modelled,
+                                  depth < 31 ? depth : 31, rank);
+      mantissa = Coder::kDecodes ? upper << (mantissa_bits - l.modelled) : mantissa;
+      mantissa |= code_noise(noise, mantissa >> l.zeros, plain) << l.zeros;
+      value = sign << (mantissa_bits + l.format.exponent_bits) |
+              (exponents[i] & exponent_mask) << mantissa_bits | mantissa;
+      if (Coder::kDecodes) store_element(at, value, bytes);
+      if (++in_row == l.row) in_row = 0;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kTree = 1u << kMostModelled;
+  static constexpr int32_t kFirstWeight = 65536 * 35 / 100;
+
+  static bool fill(Array<uint32_t>* table) {
+    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
+    return true;
+  }
+
+  static int sign_of(const uint8_t* data, size_t i, const FloatLayout& l) {
+    size_t bytes = static_cast<size_t>(l.format.bytes);
+    return (data[i * bytes + bytes - 1] >> 7) != 0 ? 2 : 1;
+  }
+
+  static uint32_t code_noise(BitWriter* noise, uint32_t value, int bits) {
+    uint32_t low = bits == 0 ? 0 : value & ((1u << bits) - 1);
+    if (bits > 0) noise->put(low, bits);
+    return low;
+  }
+  static uint32_t code_noise(BitReader* noise, uint32_t, int bits) {
+    return bits > 0 ? noise->take(bits) : 0;
+  }
+
+  template <typename Coder>
+  int code_sign(Coder* coder, int bit, const int* near, int up2) {
+    uint32_t* counters[2] = {
+        &sign_near_[static_cast<size_t>(near[0] * 9 + near[1] * 3 + near[2])],
+        &sign_left_[static_cast<size_t>(near[1] * 27 + near[2] * 9 + up2 * 3 + near[0])]};
+    int inputs[2] = {counter_input(*counters[0]), counter_input(*counters[1])};
+    uint32_t p = clamp_p16(squash(sign_mixer_.dot(inputs, 0)));
+    bit = coder->code(bit, p);
+    sign_mixer_.learn(inputs, bit, 1);
+    for (auto* counter : counters) update_counter(counter, bit, 1000);
+    return bit;
+  }
+
+  template <typename Coder>
+  uint32_t code_upper(Coder* coder, uint32_t upper, int bits, int depth, int rank) {
+    uint32_t prefix = 1;
+    for (int b = bits - 1; b >= 0; --b) {
+      uint32_t* counters[3] = {&by_exponent_[static_cast<size_t>(depth) * kTree + prefix],
+                               &by_rank_[static_cast<size_t>(rank) * kTree + prefix],
+                               &alone_[prefix]};
+      int inputs[3];
+      for (int k = 0; k < 3; ++k) inputs[k] = counter_input(*counters[k]);
+      size_t set = static_cast<size_t>(bits - 1 - b);
+      int bit = coder->code(upper >> b & 1, clamp_p16(squash(mixer_.dot(inputs, set))));
+      mixer_.learn(inputs, bit, 1);
+      for (auto* counter : counters) update_counter(counter, bit, 1000);
+      prefix = prefix * 2 + static_cast<uint32_t>(bit);
+    }
+    return prefix - (1u << bits);
+  }
+
+  SymbolModel exponents_;
+  Array<uint32_t> by_exponent_, by_rank_, alone_, sign_near_, sign_left_;
+  MixerSet<3> mixer_;
+  MixerSet<2> sign_mixer_;
+};
+
+}  // namespace kc
+
+#endif  // KC_FLOAT_MODEL_H_

@@ -1,0 +1,153 @@
+// The parts of a context-mixing model: logistic tables, adaptive counters, mixers.
+// Integers only, so that every machine computes the same probabilities.
+#ifndef KC_MIXING_H_
+#define KC_MIXING_H_
+
+#include "bytes.h"
+
+namespace kc {
+
+// The logistic domain: 256 units are one nat, from -kLogistic to +kLogistic.
+constexpr int kLogistic = 2815;
+
+// 65536 / (1 + exp(-x)) at x = 0, 0.25, 0.5 ... 11.25 nats; straight lines between.
+constexpr int kSquashAnchors[46] = {
+    32768, 36843, 40793, 44511, 47911, 50941, 53581, 55834, 57724, 59287, 60565, 61598,
+    62428, 63090, 63615, 64030, 64357, 64614, 64816, 64974, 65097, 65194, 65269, 65328,
+    65374, 65410, 65438, 65459, 65476, 65489, 65500, 65508, 65514, 65519, 65523, 65526,
+    65528, 65530, 65531, 65532, 65533, 65534, 65534, 65535, 65535, 65535};
+
+struct LogisticTables {
+  uint16_t squash[2 * kLogistic + 1];
+  int16_t stretch[4096];
+};
+
+constexpr LogisticTables make_logistic() {
+  LogisticTables t{};
+  for (int x = 0; x <= kLogistic; ++x) {
+    int a = kSquashAnchors[x >> 6], b = kSquashAnchors[(x >> 6) + 1];
+    int p = a + (((b - a) * (x & 63) + 32) >> 6);
+    if (p > 65535) p = 65535;
+    t.squash[kLogistic + x] = static_cast<uint16_t>(p);
+    t.squash[kLogistic - x] = static_cast<uint16_t>(65536 - p);
+  }
+  int x = 0;
+  for (int i = 0; i < 4096; ++i) {
+    // The smallest x whose squash reaches the middle of this step of 16.
+    while (x < 2 * kLogistic && t.squash[x] < i * 16 + 8) ++x;
+    t.stretch[i] = static_cast<int16_t>(x - kLogistic);
+  }
+  return t;
+}
+
+extern const LogisticTables kTables;
+
+inline int stretch(uint32_t p16) { return kTables.stretch[p16 >> 4]; }
+inline uint32_t squash(int x) {
+  if (x > kLogistic) x = kLogistic;
+  if (x < -kLogistic) x = -kLogistic;
+  return kTables.squash[x + kLogistic];
+}
+
+// 65536 / (n + 1.5), the step of a counter that has seen n bits.
+struct StepTable {
+  uint16_t at[1024];
+  uint8_t trust[1024];  // how much of the stretched probability goes into the mix, in 1/64
+};
+extern const StepTable kSteps;
+
+// A counter: probability of a 1 in the upper 22 bits, number of bits seen in the lower 10.
+constexpr uint32_t kFreshCounter = 1u << 31;
+
+inline uint32_t counter_p16(uint32_t c) { return c >> 16; }
+inline int counter_input(uint32_t c) {
+  return stretch(c >> 16) * kSteps.trust[c & 1023] >> 6;
+}
+
+inline void update_counter(uint32_t* c, int bit, uint32_t limit) {
+  uint32_t n = *c & 1023, p = *c >> 10;
+  int32_t target = bit != 0 ? (1 << 22) - 1 : 0;
+  int32_t delta = target - static_cast<int32_t>(p);
+  int32_t moved = static_cast<int32_t>(p) +
+                  static_cast<int32_t>((static_cast<int64_t>(delta) * kSteps.at[n]) >> 16);
+  *c = static_cast<uint32_t>(moved) << 10 | (n < limit ? n + 1 : n);
+}
+
+// One set of weights a selector value; `dot` mixes in the logistic domain, `learn` moves the
+// weights of the chosen set against the coding error.
+template <int kInputs>
+class MixerSet {
+ public:
+  bool reset(size_t sets, int32_t first_weight) {
+    if (!weights_.reset(sets * kInputs)) return false;
+    for (size_t i = 0; i < sets * kInputs; ++i) weights_[i] = first_weight;
+    return true;
+  }
+
+  int dot(const int* inputs, size_t set) {
+    chosen_ = weights_.data() + set * kInputs;
+    int64_t sum = 0;
+    for (int i = 0; i < kInputs; ++i) sum += static_cast<int64_t>(inputs[i]) * chosen_[i];
+    int x = static_cast<int>(sum >> 16);
+    if (x > kLogistic) x = kLogistic;
+    if (x < -kLogistic) x = -kLogistic;
+    output_ = x;
+    return x;
+  }
+
+  void learn(const int* inputs, int bit, int rate) {
+    int error = ((bit << 16) - static_cast<int>(squash(output_))) * rate;
+    for (int i = 0; i < kInputs; ++i) {
+      chosen_[i] += static_cast<int32_t>(
+          (static_cast<int64_t>(inputs[i]) * error + (1 << 17)) >> 18);
+    }
+  }
+
+ private:
+  Array<int32_t> weights_;
+  int32_t* chosen_ = nullptr;
+  int output_ = 0;
+};
+
+// Corrects a probability by what happened before at about this probability in this context.
+class Refiner {
+ public:
+  static constexpr int kSteps = 33;
+
+  bool reset(size_t contexts) {
+    if (!table_.reset(contexts * kSteps)) return false;
+    for (size_t i = 0; i < contexts; ++i)
+      for (int j = 0; j < kSteps; ++j) {
+        table_[i * kSteps + j] = static_cast<uint16_t>(squash((j - 16) * 176) - (j == 32));
+      }
+    return true;
+  }
+
+  uint32_t refine(int stretched, size_t context) {
+    int x = stretched + 2816;
+    int low = x / 176, weight = x % 176;
+    index_ = context * kSteps + static_cast<size_t>(low) + (weight >= 88 ? 1 : 0);
+    size_t base = context * kSteps + static_cast<size_t>(low);
+    return (table_[base] * static_cast<uint32_t>(176 - weight) +
+            table_[base + 1] * static_cast<uint32_t>(weight)) / 176;
+  }
+
+  void learn(int bit, int shift) {
+    uint16_t& p = table_[index_];
+    if (bit != 0) {
+      p = static_cast<uint16_t>(p + ((65535 - p) >> shift));
+    } else {
+      p = static_cast<uint16_t>(p - (p >> shift));
+    }
+  }
+
+ private:
+  Array<uint16_t> table_;
+  size_t index_ = 0;
+};
+
+inline uint32_t clamp_p16(uint32_t p) { return p < 1 ? 1 : (p > 65535 ? 65535 : p); }
+
+}  // namespace kc
+
+#endif  // KC_MIXING_H_

@@ -1,0 +1,195 @@
+#include "pack.h"
+
+#include "checksum.h"
+#include "choose.h"
+#include "flatbuffer.h"
+#include "sections.h"
+#include "skeleton.h"
+
+namespace kc {
+namespace {
+
+// Extents of one model share a section, and with it statistics, up to about this many bytes; more
+// sections can be decoded by as many threads.
+constexpr uint64_t kSectionBytes = 4u << 20;
+
+void share_or_choose(const kc_tensor& tensor, const uint8_t* data, int32_t codec,
+                     const List<uint32_t>& crcs, Plan* plan, Extent* e, bool* use) {
+  *use = true;
+  uint32_t crc = crcs[crcs.size() - 1];
+  for (size_t k = plan->extents.size(); tensor.size >= 64 && k-- > 0;) {
+    const Extent& earlier = plan->extents[k];
+    if (crcs[k] == crc && earlier.size == tensor.size && earlier.method != kMethodFill &&
+        memcmp(data + earlier.offset, data + tensor.offset, static_cast<size_t>(tensor.size)) == 0) {
+      e->method = kMethodCopy;
+      e->back = plan->extents.size() - k;
+      return;
+    }
+  }
+  *use = choose_extent(tensor, data, codec, plan, e);
+}
+
+// The extents in file order, with their gaps, and the skeleton that is left.
+bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_tensor>& tensors,
+               Plan* plan, Bytes* skeleton) {
+  List<uint32_t> crcs;
+  uint64_t open_bytes[kMethodCount] = {};
+  uint32_t open[kMethodCount] = {};
+  size_t end = 0;
+  for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMostExtents; ++i) {
+    const kc_tensor& tensor = tensors[i];
+    if (plan->sections >= kMostSections) break;
+    Extent e;
+    e.offset = tensor.offset;
+    e.size = tensor.size;
+    bool use = false;
+    if (!crcs.push(crc32c(0, data + tensor.offset, static_cast<size_t>(tensor.size)))) return false;
+    share_or_choose(tensor, data, codec, crcs, plan, &e, &use);
+    if (!use) {
+      crcs.pop();
+      continue;
+    }
+    e.gap = tensor.offset - end;
+    skeleton->append(data + end, static_cast<size_t>(e.gap));
+    end = static_cast<size_t>(tensor.offset + tensor.size);
+    e.size_known = skeleton->size() < 4 ||
+                   load32(skeleton->data() + skeleton->size() - 4) != tensor.size;
+    if (e.method != kMethodFill && e.method != kMethodCopy) {
+      if (open[e.method] == 0 || open_bytes[e.method] + e.size > kSectionBytes) {
+        e.new_section = true;
+        open[e.method] = ++plan->sections;
+        open_bytes[e.method] = 0;
+      }
+      open_bytes[e.method] += e.size;
+      e.section = open[e.method];
+    }
+    if (!plan->extents.push(e)) return false;
+  }
+  skeleton->append(data + end, size - end);
+  return !skeleton->failed() && !plan->codebooks.failed();
+}
+
+// Where byte `offset` of the file lies in the skeleton; false if the `count` bytes from there are
+// not in it as one piece.
+bool in_skeleton(const Plan& plan, uint64_t offset, uint64_t count, uint64_t* place) {
+  uint64_t removed = 0;
+  for (size_t i = 0; i < plan.extents.size(); ++i) {
+    const Extent& e = plan.extents[i];
+    if (offset < e.offset) {
+      *place = offset - removed;
+      return offset + count <= e.offset;
+    }
+    if (offset < e.offset + e.size) return false;
+    removed += e.size;
+  }
+  *place = offset - removed;
+  return true;
+}
+
+// Keeps the rules that hold for at least half of their values, and that can be turned back.
+bool keep_rules(const List<ScaleRule>& found, Plan* plan, const uint8_t* skeleton, size_t size) {
+  for (size_t i = 0; i < found.size(); ++i) {
+    const ScaleRule& f = found[i];
+    Rule rule;
+    uint64_t weights = f.weights_single ? 1 : f.count;
+    if (!in_skeleton(*plan, f.target, 4 * f.count, &rule.target) ||
+        !in_skeleton(*plan, f.weights, 4 * weights, &rule.weights) ||
+        !in_skeleton(*plan, f.input, 4, &rule.input)) {
+      continue;
+    }
+    rule.count = f.count;
+    rule.weights_single = f.weights_single;
+    if (rule_hits(rule, skeleton, size) * 2 < rule.count || !plan->rules.push(rule)) continue;
+    if (!check_rules(*plan, size)) plan->rules.pop();
+  }
+  return true;
+}
+
+bool encode_skeleton(const Plan& plan, const Bytes& skeleton, Bytes* out) {
+  Bytes plan_bytes, coded;
+  write_plan(plan, &plan_bytes);
+  if (plan_bytes.failed()) return false;
+  out->varint(plan_bytes.size());
+  out->varint(skeleton.size());
+  ArithmeticEncoder coder(&coded);
+  SkeletonCoder model;
+  if (!model.init(plan_bytes.size(), skeleton.size())) return false;
+  model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
+  size_t used = 0;
+  uint64_t offset = 0;
+  for (size_t i = 0; i < plan.extents.size(); ++i) {
+    const Extent& e = plan.extents[i];
+    model.run(&coder, skeleton.data() + used, static_cast<size_t>(e.gap),
+              static_cast<size_t>(offset));
+    used += static_cast<size_t>(e.gap);
+    offset += e.gap + e.size;
+  }
+  model.run(&coder, skeleton.data() + used, skeleton.size() - used, static_cast<size_t>(offset));
+  coder.finish();
+  out->append(coded.data(), coded.size());
+  return !model.failed() && !coded.failed() && !out->failed();
+}
+
+bool pack_modelled(const uint8_t* data, size_t size, int32_t codec, Container* container,
+                   List<Bytes*>* owned) {
+  ModelWalker walker;
+  Plan plan;
+  Bytes skeleton;
+  bool walked = walker.walk(data, size);
+  List<kc_tensor> none;
+  if (!make_plan(data, size, codec, walked ? walker.tensors() : none, &plan, &skeleton)) return false;
+  if (skeleton.size() > kMostModelledBytes) return false;
+  if (walked) {
+    keep_rules(walker.rules(), &plan, skeleton.data(), skeleton.size());
+    apply_rules(plan, skeleton.data());
+  }
+  for (uint32_t s = 0; s <= plan.sections; ++s) {
+    Bytes* payload = static_cast<Bytes*>(malloc(sizeof(Bytes)));
+    if (payload == nullptr) return false;
+    memset(static_cast<void*>(payload), 0, sizeof(Bytes));  // what its constructor does
+    if (!owned->push(payload)) {
+      payload->~Bytes();
+      free(payload);
+      return false;
+    }
+    bool done = s == 0 ? encode_skeleton(plan, skeleton, payload)
+                       : encode_section(plan, s, data, payload);
+    if (!done) return false;
+    Span span;
+    span.data = payload->data();
+    span.size = payload->size();
+    if (!container->sections.push(span)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+int32_t pack(const uint8_t* data, size_t size, int32_t codec, Bytes* out, kc_error* error) {
+  Container container;
+  List<Bytes*> owned;
+  container.form = kFormModelled;
+  container.original_size = size;
+  container.original_crc = crc32c(0, data, size);
+  bool modelled = size != 0 && pack_modelled(data, size, codec, &container, &owned);
+  if (modelled) write_container(container, out);
+  for (size_t i = 0; i < owned.size(); ++i) {
+    owned[i]->~Bytes();
+    free(owned[i]);
+  }
+  bool plausible = size / kMostExpansion <= out->size();
+  if (!modelled || out->failed() || out->size() > size + 32 || !plausible) {
+    out->clear();
+    Container stored;
+    stored.original_size = size;
+    stored.original_crc = container.original_crc;
+    Span whole;
+    whole.data = data;
+    whole.size = size;
+    if (!stored.sections.push(whole)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
+    write_container(stored, out);
+  }
+  return out->failed() ? fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE) : KC_OK;
+}
+
+}  // namespace kc

@@ -1,0 +1,257 @@
+#include "plan.h"
+
+namespace kc {
+namespace {
+
+constexpr uint8_t kNewSection = 0x80;
+constexpr uint8_t kIdentity = 1, kCentreFlag = 2, kFlip = 4;
+
+bool uses_codebook(uint8_t method) {
+  return method == kMethodSymbols || method == kMethodHuffman || method == kMethodGaps;
+}
+
+uint64_t zigzag(int64_t value) {
+  return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
+}
+int64_t unzigzag(uint64_t value) {
+  return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
+}
+
+void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
+  out->varint(e.gap);
+  out->varint(e.size_known ? e.size : 0);
+  out->push(static_cast<uint8_t>(e.method | (e.new_section ? kNewSection : 0)));
+  switch (e.method) {
+    case kMethodFill: out->push(e.fill); return;
+    case kMethodCopy: out->varint(e.back); return;
+    case kMethodBytes: out->push(e.stride); return;
+    case kMethodFloats:
+    case kMethodPlanes:
+      out->push(e.format);
+      out->varint(e.last);
+      out->varint(e.row);
+      out->push(e.lowest);
+      out->push(e.highest);
+      out->push(e.modelled);
+      out->push(e.zeros);
+      return;
+    default: break;
+  }
+  if (!uses_codebook(e.method)) return;
+  out->push(e.element);
+  out->push(static_cast<uint8_t>((e.identity ? kIdentity : 0) | (e.centre_flag ? kCentreFlag : 0) |
+                                 (e.flip ? kFlip : 0)));
+  out->varint(e.last);
+  out->varint(e.row);
+  out->push(e.centre);
+  out->push(e.lowest);
+  out->push(e.highest);
+  if (!e.identity) {
+    out->append(plan.codebooks.data() + e.codebook, static_cast<size_t>(e.symbols) * e.element);
+  }
+}
+
+bool read_extent(Reader* in, Plan* plan, Extent* e) {
+  e->gap = in->varint();
+  e->size = in->varint();
+  e->size_known = e->size != 0;
+  uint8_t method = in->byte();
+  e->new_section = (method & kNewSection) != 0;
+  e->method = method & 0x7F;
+  if (e->method >= kMethodCount) return false;
+  if (e->new_section && (e->method == kMethodFill || e->method == kMethodCopy)) return false;
+  switch (e->method) {
+    case kMethodFill: e->fill = in->byte(); return true;
+    case kMethodCopy: e->back = in->varint(); return true;
+    case kMethodBytes: e->stride = in->byte(); return e->stride >= 1;
+    case kMethodFloats:
+    case kMethodPlanes:
+      e->format = in->byte();
+      e->last = in->varint();
+      e->row = in->varint();
+      e->lowest = in->byte();
+      e->highest = in->byte();
+      e->modelled = in->byte();
+      e->zeros = in->byte();
+      return e->format < 3 && e->lowest <= e->highest;
+    default: break;
+  }
+  if (!uses_codebook(e->method)) return true;
+  e->element = in->byte();
+  uint8_t flags = in->byte();
+  e->identity = (flags & kIdentity) != 0;
+  e->centre_flag = (flags & kCentreFlag) != 0;
+  e->flip = (flags & kFlip) != 0;
+  e->last = in->varint();
+  e->row = in->varint();
+  e->centre = in->byte();
+  e->lowest = in->byte();
+  e->highest = in->byte();
+  if (flags > 7 || (e->element != 1 && e->element != 2 && e->element != 4)) return false;
+  if (e->lowest > e->centre || e->centre > e->highest) return false;
+  if (e->identity) return e->element == 1;
+  if (e->flip || e->lowest != 0) return false;
+  e->symbols = static_cast<uint16_t>(e->highest + 1);
+  size_t bytes = static_cast<size_t>(e->symbols) * e->element;
+  const uint8_t* values = in->take(bytes);
+  if (values == nullptr) return false;
+  e->codebook = plan->codebooks.size();
+  plan->codebooks.append(values, bytes);
+  return true;
+}
+
+float load_float(const uint8_t* p) {
+  uint32_t bits = load32(p);
+  float value;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+
+bool usual(uint32_t bits) {
+  uint32_t exponent = bits >> 23 & 255;
+  return exponent != 0 && exponent != 255;
+}
+
+// The sources are final when a rule is turned back: rules go in order, and the packer turns them
+// in the opposite order.
+uint32_t product(const Rule& rule, const uint8_t* skeleton, uint64_t i) {
+  const uint8_t* weights = skeleton + rule.weights + 4 * (rule.weights_single ? 0 : i);
+  float predicted = load_float(skeleton + rule.input) * load_float(weights);
+  uint32_t bits;
+  memcpy(&bits, &predicted, 4);
+  // Not-a-numbers and subnormal values depend on the machine and its modes: nothing is predicted.
+  return usual(load32(skeleton + rule.input)) && usual(load32(weights)) && usual(bits) ? bits : 0;
+}
+
+void turn_rule(const Rule& rule, uint8_t* skeleton) {
+  for (uint64_t i = 0; i < rule.count; ++i) {
+    uint8_t* at = skeleton + rule.target + 4 * i;
+    store32(at, load32(at) ^ product(rule, skeleton, i));
+  }
+}
+
+bool inside(uint64_t start, uint64_t count, size_t size) {
+  return start <= size && (size - start) / 4 >= count;
+}
+
+bool meet(uint64_t a, uint64_t a_count, uint64_t b, uint64_t b_count) {
+  return a < b + 4 * b_count && b < a + 4 * a_count;
+}
+
+}  // namespace
+
+void write_plan(const Plan& plan, Bytes* out) {
+  out->varint(plan.extents.size());
+  out->varint(plan.rules.size());
+  for (size_t i = 0; i < plan.extents.size(); ++i) write_extent(plan, plan.extents[i], out);
+  uint64_t before = 0;
+  for (size_t i = 0; i < plan.rules.size(); ++i) {
+    const Rule& rule = plan.rules[i];
+    out->varint(rule.target - before);
+    out->varint(rule.count * 2 + (rule.weights_single ? 1 : 0));
+    out->varint(zigzag(static_cast<int64_t>(rule.weights - rule.target)));
+    out->varint(zigzag(static_cast<int64_t>(rule.input - rule.target)));
+    before = rule.target;
+  }
+}
+
+bool read_plan(const uint8_t* data, size_t size, Plan* plan) {
+  Reader in(data, size);
+  uint64_t extents = in.varint(), rules = in.varint();
+  if (extents > kMostExtents || rules > kMostExtents || extents > size || rules > size) return false;
+  uint32_t open[kMethodCount] = {};
+  for (uint64_t i = 0; i < extents && !in.bad(); ++i) {
+    Extent e;
+    if (!read_extent(&in, plan, &e)) return false;
+    if (e.method != kMethodFill && e.method != kMethodCopy) {
+      // Extents of one method share a section until one of them opens the next.
+      if (e.new_section) open[e.method] = ++plan->sections;
+      if (open[e.method] == 0 || plan->sections > kMostSections) return false;
+      e.section = open[e.method];
+    }
+    if (!plan->extents.push(e)) return false;
+  }
+  uint64_t before = 0;
+  for (uint64_t i = 0; i < rules && !in.bad(); ++i) {
+    Rule rule;
+    rule.target = before + in.varint();
+    uint64_t count = in.varint();
+    rule.count = count >> 1;
+    rule.weights_single = (count & 1) != 0;
+    rule.weights = rule.target + static_cast<uint64_t>(unzigzag(in.varint()));
+    rule.input = rule.target + static_cast<uint64_t>(unzigzag(in.varint()));
+    before = rule.target;
+    if (!plan->rules.push(rule)) return false;
+  }
+  return !in.bad() && in.left() == 0 && !plan->codebooks.failed();
+}
+
+bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
+                   uint64_t original_size) {
+  uint64_t used = 0, offset = 0;
+  for (size_t i = 0; i < plan->extents.size(); ++i) {
+    Extent& e = plan->extents[i];
+    if (e.gap > skeleton_size - used) return false;
+    used += e.gap;
+    offset += e.gap;
+    if (!e.size_known) {
+      if (used < 4) return false;
+      e.size = load32(skeleton + used - 4);
+    }
+    if (e.size == 0 || offset > original_size || e.size > original_size - offset) return false;
+    e.offset = offset;
+    offset += e.size;
+    if (e.method == kMethodFloats || e.method == kMethodPlanes) {
+      e.element = e.format == 2 ? 4 : 2;
+    }
+    if (e.size % e.element != 0) return false;
+    if (e.method == kMethodCopy) {
+      if (e.back == 0 || e.back > i || plan->extents[i - e.back].size != e.size) return false;
+    }
+    if (e.method == kMethodSymbols || e.method == kMethodFloats) {
+      if (e.last == 0) e.last = e.row;
+      if (e.row == 0 || e.last > e.row || e.row > e.count()) return false;
+    }
+  }
+  return offset + (skeleton_size - used) == original_size;
+}
+
+bool check_rules(const Plan& plan, size_t skeleton_size) {
+  uint64_t free_from = 0;  // targets lie apart and in order, which bounds the work, too
+  for (size_t i = 0; i < plan.rules.size(); ++i) {
+    const Rule& r = plan.rules[i];
+    uint64_t weights = r.weights_single ? 1 : r.count;
+    if (!inside(r.target, r.count, skeleton_size) || !inside(r.weights, weights, skeleton_size) ||
+        !inside(r.input, 1, skeleton_size) || r.count == 0) {
+      return false;
+    }
+    if (r.target < free_from) return false;
+    free_from = r.target + 4 * r.count;
+    if (meet(r.target, r.count, r.weights, weights) || meet(r.target, r.count, r.input, 1)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+uint64_t rule_hits(const Rule& rule, const uint8_t* skeleton, size_t skeleton_size) {
+  uint64_t weights = rule.weights_single ? 1 : rule.count, hits = 0;
+  if (!inside(rule.target, rule.count, skeleton_size) ||
+      !inside(rule.weights, weights, skeleton_size) || !inside(rule.input, 1, skeleton_size)) {
+    return 0;
+  }
+  for (uint64_t i = 0; i < rule.count; ++i) {
+    hits += load32(skeleton + rule.target + 4 * i) == product(rule, skeleton, i) ? 1 : 0;
+  }
+  return hits;
+}
+
+void apply_rules(const Plan& plan, uint8_t* skeleton) {
+  for (size_t i = plan.rules.size(); i-- > 0;) turn_rule(plan.rules[i], skeleton);
+}
+
+void undo_rules(const Plan& plan, uint8_t* skeleton) {
+  for (size_t i = 0; i < plan.rules.size(); ++i) turn_rule(plan.rules[i], skeleton);
+}
+
+}  // namespace kc

@@ -1,0 +1,87 @@
+// The plan: which parts of the file are constant buffers, and how each of them is coded.
+#ifndef KC_PLAN_H_
+#define KC_PLAN_H_
+
+#include "bytes.h"
+
+namespace kc {
+
+// Numbers of the format: never reused.
+enum Method : uint8_t {
+  kMethodRaw = 0,      // as it is
+  kMethodFill = 1,     // one byte, repeated
+  kMethodCopy = 2,     // the same bytes as an earlier extent
+  kMethodBytes = 3,    // byte model
+  kMethodSymbols = 4,  // codebook, symbol model
+  kMethodFloats = 5,   // float model
+  kMethodHuffman = 6,  // codebook, canonical Huffman over indices
+  kMethodGaps = 7,     // codebook, canonical Huffman over (zeros before, value) pairs
+  kMethodPlanes = 8,   // float bytes in planes, each Huffman coded or as it is
+  kMethodCount = 9,
+};
+
+constexpr uint64_t kMostExtents = 1u << 16;
+constexpr uint32_t kMostSections = 1u << 10;
+constexpr size_t kNoSection = 0;
+
+struct Extent {
+  uint64_t offset = 0;  // in the original
+  uint64_t size = 0;
+  uint64_t gap = 0;     // skeleton bytes before it
+  bool size_known = false;  // false: the size stands in the 4 skeleton bytes before it
+  uint8_t method = kMethodRaw;
+  bool new_section = false;
+  uint32_t section = 0;   // data section, from 1
+  uint8_t element = 1;    // bytes of an element
+  uint64_t row = 0;
+  uint64_t last = 0;
+  uint8_t fill = 0;
+  uint64_t back = 0;      // copy: how many extents back
+  uint8_t stride = 1;     // byte model
+  // symbols
+  bool identity = false;  // the bytes are the symbols (int8 with their sign bit turned over)
+  bool centre_flag = false;
+  bool flip = false;      // identity: symbol = byte ^ 0x80
+  uint8_t centre = 0, lowest = 0, highest = 0;
+  uint16_t symbols = 0;   // entries of the codebook
+  size_t codebook = 0;    // where they start in Plan::codebooks
+  // floats
+  uint8_t format = 0;
+  uint8_t modelled = 0;
+  uint8_t zeros = 0;
+
+  uint64_t count() const { return size / element; }
+};
+
+struct Rule {
+  uint64_t target = 0, weights = 0, input = 0, count = 0;  // in skeleton bytes
+  bool weights_single = false;
+};
+
+struct Plan {
+  List<Extent> extents;
+  List<Rule> rules;
+  Bytes codebooks;
+  uint32_t sections = 0;  // data sections
+};
+
+void write_plan(const Plan& plan, Bytes* out);
+
+// Checks every field that can be checked without the skeleton. False: malformed or no memory.
+bool read_plan(const uint8_t* data, size_t size, Plan* plan);
+
+// Fills in offsets and sizes, which partly stand in the skeleton, and checks that skeleton and
+// extents make up exactly `original_size` bytes.
+bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
+                   uint64_t original_size);
+
+// Replaces each target by its difference to the rule's product, or turns that back.
+bool check_rules(const Plan& plan, size_t skeleton_size);
+// How many targets are exactly the product.
+uint64_t rule_hits(const Rule& rule, const uint8_t* skeleton, size_t skeleton_size);
+void apply_rules(const Plan& plan, uint8_t* skeleton);
+void undo_rules(const Plan& plan, uint8_t* skeleton);
+
+}  // namespace kc
+
+#endif  // KC_PLAN_H_

@@ -1,0 +1,231 @@
+#include "sections.h"
+
+#include "arithmetic.h"
+#include "byte_model.h"
+#include "fast_coding.h"
+#include "float_model.h"
+#include "symbol_model.h"
+
+namespace kc {
+namespace {
+
+uint32_t codebook_value(const Plan& plan, const Extent& e, size_t index) {
+  return load_element(plan.codebooks.data() + e.codebook + index * e.element, e.element);
+}
+
+SymbolLayout symbol_layout(const Extent& e) {
+  SymbolLayout l;
+  l.count = static_cast<size_t>(e.count());
+  l.row = static_cast<size_t>(e.row);
+  l.last = static_cast<size_t>(e.last == 0 ? e.row : e.last);
+  l.centre = e.centre;
+  l.lowest = e.lowest;
+  l.highest = e.highest;
+  l.centre_flag = e.centre_flag;
+  return l;
+}
+
+FloatLayout float_layout(const Extent& e) {
+  FloatLayout l;
+  l.count = static_cast<size_t>(e.count());
+  l.row = static_cast<size_t>(e.row);
+  l.last = static_cast<size_t>(e.last == 0 ? e.row : e.last);
+  l.format = kFloatFormats[e.format];
+  l.lowest = e.lowest;
+  l.highest = e.highest;
+  l.modelled = e.modelled;
+  l.zeros = e.zeros;
+  return l;
+}
+
+bool float_layout_fits(const Extent& e) {
+  const FloatFormat& f = kFloatFormats[e.format];
+  return e.modelled <= FloatModel::kMostModelled && e.modelled + e.zeros <= f.mantissa_bits &&
+         e.highest < (1 << f.exponent_bits);
+}
+
+// Calls `work(extent)` for each extent of the section; stops at the first false.
+template <typename Work>
+bool each_extent(const Plan& plan, uint32_t number, Work work) {
+  for (size_t i = 0; i < plan.extents.size(); ++i) {
+    if (plan.extents[i].section == number && !work(plan.extents[i])) return false;
+  }
+  return true;
+}
+
+const Extent* first_extent(const Plan& plan, uint32_t number) {
+  for (size_t i = 0; i < plan.extents.size(); ++i) {
+    if (plan.extents[i].section == number) return &plan.extents[i];
+  }
+  return nullptr;
+}
+
+uint64_t section_bytes(const Plan& plan, uint32_t number) {
+  uint64_t total = 0;
+  each_extent(plan, number, [&](const Extent& e) { return total += e.size, true; });
+  return total;
+}
+
+// The models run both ways: `data` is the place of the extent in the original.
+template <typename Coder, typename Noise>
+Decoded run_models(const Plan& plan, uint32_t number, Coder* coder, Noise* noise,
+                   uint8_t* original) {
+  const Extent* first = first_extent(plan, number);
+  Decoded result = Decoded::kDone;
+  auto stop = [&](Decoded why) { return result = why, false; };
+  if (first->method == kMethodSymbols) {
+    SymbolModel model;
+    if (!model.init()) return Decoded::kMemory;
+    each_extent(plan, number, [&](const Extent& e) {
+      uint8_t* data = original + e.offset;
+      Array<uint8_t> symbols(static_cast<size_t>(e.count()));
+      if (!symbols.ok()) return stop(Decoded::kMemory);
+      if (!Coder::kDecodes) symbols_of(plan, e, data, symbols.data());
+      if (!model.run(coder, symbols.data(), symbol_layout(e))) return stop(Decoded::kMemory);
+      if (Coder::kDecodes && !restore_symbols(plan, e, symbols.data(), data)) {
+        return stop(Decoded::kMalformed);
+      }
+      return true;
+    });
+  } else if (first->method == kMethodFloats) {
+    FloatModel model;
+    if (!model.init()) return Decoded::kMemory;
+    each_extent(plan, number, [&](const Extent& e) {
+      if (!float_layout_fits(e)) return stop(Decoded::kMalformed);
+      if (!model.run(coder, noise, original + e.offset, float_layout(e))) {
+        return stop(Decoded::kMemory);
+      }
+      return true;
+    });
+  } else {
+    ByteModel model;
+    Bytes history;
+    if (!model.init(static_cast<size_t>(section_bytes(plan, number)), first->stride)) {
+      return Decoded::kMemory;
+    }
+    each_extent(plan, number, [&](const Extent& e) {
+      uint8_t* data = original + e.offset;
+      for (size_t i = 0; i < e.size; ++i) {
+        int byte = model.code_byte(coder, Coder::kDecodes ? 0 : data[i], history, i);
+        if (Coder::kDecodes) data[i] = static_cast<uint8_t>(byte);
+        history.push(static_cast<uint8_t>(byte));
+      }
+      return history.failed() ? stop(Decoded::kMemory) : true;
+    });
+  }
+  return result;
+}
+
+bool is_modelled(uint8_t method) {
+  return method == kMethodBytes || method == kMethodSymbols || method == kMethodFloats;
+}
+
+}  // namespace
+
+int find_symbol(const Plan& plan, const Extent& e, uint32_t value) {
+  for (int i = 0; i < e.symbols; ++i) {
+    if (codebook_value(plan, e, static_cast<size_t>(i)) == value) return i;
+  }
+  return -1;
+}
+
+void symbols_of(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t* symbols) {
+  size_t count = static_cast<size_t>(e.count());
+  if (e.identity) {
+    for (size_t i = 0; i < count; ++i) symbols[i] = static_cast<uint8_t>(data[i] ^ (e.flip ? 128 : 0));
+    return;
+  }
+  // A direct-mapped memory of the last finds: few values, many weights.
+  uint32_t keys[1024];
+  int16_t found[1024];
+  memset(found, -1, sizeof found);
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t value = load_element(data + i * e.element, e.element);
+    uint32_t slot = value * 0x9E3779B1u >> 22;
+    if (found[slot] < 0 || keys[slot] != value) {
+      keys[slot] = value;
+      found[slot] = static_cast<int16_t>(find_symbol(plan, e, value));
+    }
+    symbols[i] = static_cast<uint8_t>(found[slot]);
+  }
+}
+
+bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, uint8_t* data) {
+  size_t count = static_cast<size_t>(e.count());
+  if (e.identity) {
+    for (size_t i = 0; i < count; ++i) data[i] = static_cast<uint8_t>(symbols[i] ^ (e.flip ? 128 : 0));
+    return true;
+  }
+  uint8_t highest = 0;
+  for (size_t i = 0; i < count; ++i) highest = symbols[i] > highest ? symbols[i] : highest;
+  if (highest >= e.symbols) return false;
+  const uint8_t* codebook = plan.codebooks.data() + e.codebook;
+  switch (e.element) {
+    case 1:
+      for (size_t i = 0; i < count; ++i) data[i] = codebook[symbols[i]];
+      return true;
+    case 2:
+      for (size_t i = 0; i < count; ++i) memcpy(data + 2 * i, codebook + 2 * symbols[i], 2);
+      return true;
+    default:
+      for (size_t i = 0; i < count; ++i) memcpy(data + 4 * i, codebook + 4 * symbols[i], 4);
+      return true;
+  }
+}
+
+bool encode_section(const Plan& plan, uint32_t number, const uint8_t* original, Bytes* out) {
+  const Extent* first = first_extent(plan, number);
+  if (first == nullptr) return true;
+  if (!is_modelled(first->method)) {
+    return each_extent(plan, number, [&](const Extent& e) {
+      if (e.method != kMethodRaw) return encode_fast(plan, e, original + e.offset, out);
+      out->append(original + e.offset, static_cast<size_t>(e.size));
+      return !out->failed();
+    });
+  }
+  Bytes coded, noise_bytes;
+  ArithmeticEncoder coder(&coded);
+  BitWriter noise(&noise_bytes);
+  // Encoding leaves the original as it is: the models write only where they decode.
+  Decoded result = run_models(plan, number, &coder, &noise, const_cast<uint8_t*>(original));
+  if (result != Decoded::kDone) return false;
+  coder.finish();
+  noise.finish();
+  out->varint(coded.size());
+  out->append(coded.data(), coded.size());
+  out->append(noise_bytes.data(), noise_bytes.size());
+  return !out->failed() && !coded.failed() && !noise_bytes.failed();
+}
+
+Decoded decode_section(const Plan& plan, uint32_t number, const uint8_t* payload, size_t size,
+                       uint8_t* original) {
+  const Extent* first = first_extent(plan, number);
+  Reader in(payload, size);
+  if (!is_modelled(first->method)) {
+    Decoded result = Decoded::kDone;
+    each_extent(plan, number, [&](const Extent& e) {
+      if (e.method != kMethodRaw) {
+        result = decode_fast(plan, e, &in, original + e.offset);
+      } else {
+        const uint8_t* bytes = in.take(static_cast<size_t>(e.size));
+        if (bytes == nullptr) return result = Decoded::kMalformed, false;
+        memcpy(original + e.offset, bytes, static_cast<size_t>(e.size));
+      }
+      return result == Decoded::kDone;
+    });
+    if (result == Decoded::kDone && in.left() != 0) return Decoded::kMalformed;
+    return result;
+  }
+  uint64_t coded = in.varint();
+  if (in.bad() || coded > in.left()) return Decoded::kMalformed;
+  ArithmeticDecoder coder(in.here(), static_cast<size_t>(coded));
+  in.take(static_cast<size_t>(coded));
+  BitReader noise(in.here(), in.left());
+  Decoded result = run_models(plan, number, &coder, &noise, original);
+  if (result == Decoded::kDone && (coder.overrun() > 4 || !noise.exact())) {
+    return Decoded::kMalformed;
+  }
+  return result;
+}
+
+}  // namespace kc

@@ -1,0 +1,24 @@
+// Coding of the data sections: each holds one or several extents of one method.
+#ifndef KC_SECTIONS_H_
+#define KC_SECTIONS_H_
+
+#include "plan.h"
+
+namespace kc {
+
+// Appends the payload of data section `number`. `original` is the whole file. False: no memory.
+bool encode_section(const Plan& plan, uint32_t number, const uint8_t* original, Bytes* out);
+
+enum class Decoded { kDone, kMalformed, kMemory };
+
+// Restores the extents of data section `number` into `original`, whose size the plan was checked
+// against.
+Decoded decode_section(const Plan& plan, uint32_t number, const uint8_t* payload, size_t size,
+                       uint8_t* original);
+
+// The index of the codebook for `value`, -1 if it isn't there; the first of equal ones.
+int find_symbol(const Plan& plan, const Extent& extent, uint32_t value);
+
+}  // namespace kc
+
+#endif  // KC_SECTIONS_H_

@@ -1,0 +1,238 @@
+// Context-mixing model of one symbol a weight: codebook indices, int8 weights, float exponents.
+//
+// A symbol is coded as [is it the centre?] [above or below?] [magnitude, high bit first]. Each of
+// these bits is predicted by several counters, chosen by what lies around the weight in the
+// tensor: its row (filter), its column, the weight before, the same weight of the row before,
+// the same channel of the kernel position before.
+#ifndef KC_SYMBOL_MODEL_H_
+#define KC_SYMBOL_MODEL_H_
+
+#include "mixing.h"
+
+namespace kc {
+
+struct SymbolLayout {
+  size_t count = 0;    // weights
+  size_t row = 0;      // weights of one row (filter): product of all dimensions but the first
+  size_t last = 0;     // weights of the last dimension
+  int centre = 0;      // the symbol from which magnitudes count
+  int lowest = 0;      // smallest and largest symbol
+  int highest = 255;
+  bool centre_flag = false;  // the centre is so frequent that it has a bit of its own
+};
+
+class SymbolModel {
+ public:
+  // A class keeps statistics of its own within the shared tables (0 weights, 1 exponents).
+  bool init() {
+    if (!local_.reset(kSigned) || !row_.reset(kSigned) || !scale_.reset(64 * kNodes) ||
+        !row_scale_.reset(64 * kNodes) || !column_scale_.reset(64 * kNodes) ||
+        !both_.reset(24 * 24 * kNodes) || !near_.reset(16 * 16 * kNodes) ||
+        !left_.reset(64 * kSigned) || !up_.reset(64 * kSigned) || !lag_.reset(32 * 32 * kSigned) ||
+        !column_.reset(kColumns * kColumnNodes) || !node_mixer_.reset(kSigned, kFirstWeight) ||
+        !scale_mixer_.reset(64 * 12, kFirstWeight) || !refiner_.reset(64 * 12)) {
+      return false;
+    }
+    fill(&scale_), fill(&row_scale_), fill(&column_scale_), fill(&both_), fill(&near_);
+    fill(&left_), fill(&up_), fill(&lag_), fill(&local_);
+    return true;
+  }
+
+  template <typename Coder>
+  bool run(Coder* coder, uint8_t* symbols, const SymbolLayout& layout) {
+    begin(layout);
+    if (!column_average_.reset(layout.last + 1) || !column_.ok()) return false;
+    for (size_t i = 0; i < layout.last; ++i) column_average_[i] = 0;
+    // The tensor's own order 0 starts from what the tensors before looked like.
+    for (size_t i = 0; i < kSigned; ++i) local_[i] = weaken(local_[i], 6);
+    fill(&column_);
+    size_t column = 0, in_row = 0;
+    for (size_t i = 0; i < layout.count; ++i) {
+      if (in_row == 0) start_row(layout);
+      set_contexts(symbols, i, in_row, column, layout);
+      int symbol = code_symbol(coder, symbols[i], layout);
+      symbols[i] = static_cast<uint8_t>(symbol);
+      int magnitude = symbol > layout.centre ? symbol - layout.centre : layout.centre - symbol;
+      row_average_ += ((magnitude << 10) - row_average_) / row_step_;
+      if (row_step_ < 24) ++row_step_;
+      int32_t& average = column_average_[column];
+      average += ((magnitude << 10) - average) / column_step_;
+      if (++column == layout.last) {
+        column = 0;
+        if (column_step_ < 20) ++column_step_;
+      }
+      if (++in_row == layout.row) in_row = 0;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kNodes = 258;
+  static constexpr size_t kSigned = 2 * kNodes;
+  static constexpr int kInputs = 12;
+  static constexpr int32_t kFirstWeight = 65536 * 28 / 100;
+  static constexpr size_t kColumns = 4096;
+  static constexpr size_t kColumnNodes = 8;
+  static constexpr uint32_t kLimit = 1000;
+
+  static void fill(Array<uint32_t>* table) {
+    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
+  }
+
+  static uint32_t weaken(uint32_t counter, uint32_t most) {
+    return (counter & 1023) > most ? (counter & ~1023u) | most : counter;
+  }
+
+  // 4 steps an octave.
+  static int level(uint32_t x, int most) {
+    x += 4;
+    int octave = 31 - __builtin_clz(x);
+    int q = (octave - 2) * 4 + static_cast<int>(x >> (octave - 2) & 3);
+    return q < most ? q : most;
+  }
+  // 2 steps an octave.
+  static int coarse(uint32_t x, int most) {
+    x += 2;
+    int octave = 31 - __builtin_clz(x);
+    int q = (octave - 1) * 2 + static_cast<int>(x >> (octave - 1) & 1);
+    return q < most ? q : most;
+  }
+
+  void begin(const SymbolLayout& layout) {
+    int reach = layout.highest - layout.centre;
+    if (layout.centre - layout.lowest > reach) reach = layout.centre - layout.lowest;
+    if (layout.centre_flag) --reach;
+    bits_ = 0;
+    while (bits_ < 8 && (reach >> bits_) != 0) ++bits_;
+    row_average_ = 0;
+    row_step_ = 1;
+    column_step_ = 1;
+  }
+
+  void start_row(const SymbolLayout& layout) {
+    if (layout.row >= 48) {
+      for (size_t i = 0; i < kSigned; ++i) row_[i] = weaken(local_[i], 12);
+      row_step_ = 2;
+    }
+    whole_rows_ = layout.row >= 48;
+  }
+
+  // Sign and size in 32 classes.
+  static uint32_t signed_class(int difference) {
+    int c = coarse(static_cast<uint32_t>(difference < 0 ? -difference : difference), 15);
+    return static_cast<uint32_t>(difference < 0 ? 16 + c : c);
+  }
+
+  void set_contexts(const uint8_t* symbols, size_t i, size_t in_row, size_t column,
+                    const SymbolLayout& l) {
+    int left = in_row >= 1 ? symbols[i - 1] - l.centre : 0;
+    int left2 = in_row >= 2 ? symbols[i - 2] - l.centre : 0;
+    int lag = in_row >= l.last && l.last > 1 ? symbols[i - l.last] - l.centre : 0;
+    int up = i >= l.row ? symbols[i - l.row] - l.centre : 0;
+    int up2 = i >= 2 * l.row ? symbols[i - 2 * l.row] - l.centre : 0;
+    auto size = [](int v) { return static_cast<uint32_t>(v < 0 ? -v : v); };
+    uint32_t row_average = static_cast<uint32_t>(row_average_);
+    uint32_t column_average = static_cast<uint32_t>(column_average_[column]);
+    uint32_t near = size(left) * 2 + size(left2) + size(up) * 2 + size(up2) + size(lag) * 2;
+    uint32_t scale = row_average * 3 + column_average * 3 + near * 256;  // 1024 * 8 a unit
+
+    int s = level(scale >> 9, 63);
+    int r = level(row_average >> 6, 63), c = level(column_average >> 6, 63);
+    scale_class_ = static_cast<size_t>(s);
+    base_[0] = local_.data();
+    base_[1] = whole_rows_ ? row_.data() : local_.data();
+    base_[2] = scale_.data() + static_cast<size_t>(s) * kNodes;
+    base_[3] = row_scale_.data() + static_cast<size_t>(r) * kNodes;
+    base_[4] = column_scale_.data() + static_cast<size_t>(c) * kNodes;
+    base_[5] = both_.data() + static_cast<size_t>(coarse(row_average >> 7, 23) * 24 +
+                                                  coarse(column_average >> 7, 23)) * kNodes;
+    base_[6] = near_.data() + static_cast<size_t>(coarse(size(left) + size(left2), 15) * 16 +
+                                                  coarse(size(up) + size(lag), 15)) * kNodes;
+    base_[7] = left_.data() + (signed_class(left) * 2 + (left2 < 0 ? 1 : 0)) * kSigned;
+    base_[8] = up_.data() + (signed_class(up) * 2 + (up2 < 0 ? 1 : 0)) * kSigned;
+    base_[9] = lag_.data() + (signed_class(lag) * 32 + signed_class(left)) * kSigned;
+    column_base_ = column_.data() + (in_row % kColumns) * kColumnNodes;
+  }
+
+  template <typename Coder>
+  int code_symbol(Coder* coder, int symbol, const SymbolLayout& l) {
+    if (l.centre_flag) {
+      if (code_bit(coder, symbol == l.centre, 0, 0, 0) != 0) return l.centre;
+    }
+    int above = l.centre == l.lowest && l.centre_flag ? 1 : 0;
+    bool one_sided = false;
+    if (l.highest == l.centre) {
+      above = 0;
+      one_sided = true;
+    } else if (l.lowest == l.centre) {
+      above = 1;
+      one_sided = true;
+    }
+    if (!one_sided) above = code_bit(coder, symbol > l.centre, 1, 0, 1);
+    int away = above != 0 ? symbol - l.centre : l.centre - symbol;
+    // Below the centre the centre itself is included unless it has its flag.
+    int offset = l.centre_flag || (above != 0 && !one_sided) ? 1 : 0;
+    int magnitude = away - offset;
+    int prefix = 1;
+    for (int b = bits_ - 1; b >= 0; --b) {
+      int bit = code_bit(coder, magnitude >> b & 1, static_cast<size_t>(1 + prefix),
+                         static_cast<size_t>(above), 10 - b);
+      prefix = prefix * 2 + bit;
+    }
+    magnitude = prefix - (1 << bits_) + offset;
+    int result = above != 0 ? l.centre + magnitude : l.centre - magnitude;
+    return result < 0 ? 0 : (result > 255 ? 255 : result);
+  }
+
+  template <typename Coder>
+  int code_bit(Coder* coder, int bit, size_t node, size_t sign, int kind) {
+    size_t signed_node = node + sign * kNodes;
+    uint32_t* counters[kInputs - 1];
+    int inputs[kInputs];
+    counters[0] = base_[0] + signed_node;
+    counters[1] = base_[1] + signed_node;
+    for (int i = 2; i < 7; ++i) counters[i] = base_[i] + node;
+    for (int i = 7; i < 10; ++i) counters[i] = base_[i] + signed_node;
+    counters[10] = column_base_ + (node < kColumnNodes ? node : kColumnNodes - 1);
+    for (int i = 0; i < 11; ++i) inputs[i] = counter_input(*counters[i]);
+    if (node >= kColumnNodes - 1) inputs[10] = 0;
+    inputs[11] = 256;
+    size_t by_scale = scale_class_ * 12 + static_cast<size_t>(kind);
+    int a = node_mixer_.dot(inputs, signed_node);
+    int b = scale_mixer_.dot(inputs, by_scale);
+    int x = (a + b) / 2;
+    uint32_t p = squash(x);
+    uint32_t refined = refiner_.refine(x, by_scale);
+    p = clamp_p16((p * 3 + refined) >> 2);
+    bit = coder->code(bit, p);
+    node_mixer_.learn(inputs, bit, kRate);
+    scale_mixer_.learn(inputs, bit, kRate);
+    refiner_.learn(bit, 6);
+    update_counter(counters[0], bit, kLimit);
+    if (counters[1] != counters[0]) update_counter(counters[1], bit, 255);
+    for (int i = 2; i < 10; ++i) update_counter(counters[i], bit, kLimit);
+    if (node < kColumnNodes - 1) update_counter(counters[10], bit, 127);
+    return bit;
+  }
+
+  static constexpr int kRate = 1;
+
+  Array<uint32_t> local_, row_, scale_, row_scale_, column_scale_, both_, near_, left_, up_, lag_;
+  Array<uint32_t> column_;
+  Array<int32_t> column_average_;
+  MixerSet<kInputs> node_mixer_;
+  MixerSet<kInputs> scale_mixer_;
+  Refiner refiner_;
+  uint32_t* base_[10];
+  uint32_t* column_base_ = nullptr;
+  size_t scale_class_ = 0;
+  int32_t row_average_ = 0;
+  int row_step_ = 1;
+  int column_step_ = 1;
+  int bits_ = 8;
+  bool whole_rows_ = false;
+};
+
+}  // namespace kc
+
+#endif  // KC_SYMBOL_MODEL_H_

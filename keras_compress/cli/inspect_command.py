@@ -1,0 +1,78 @@
+"""`keras-compress inspect`: what is in a model file and what packing makes of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+
+def register(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "inspect",
+        help="show the tensors of a .tflite or .kcz and how they are packed",
+        description="Show each constant tensor of a .tflite or .kcz: zeros, distinct values, "
+        "entropy, coder and bits per weight. A .tflite is packed in memory for it.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a .tflite or .kcz")
+    parser.add_argument(
+        "--compare", action="store_true", help="also run gzip, zstd, xz and brotli (slower)"
+    )
+    parser.add_argument(
+        "--codec", choices=("auto", "fast", "small"), default="auto", help="how to pack a .tflite"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from keras_compress.packing.inspection import inspect
+
+    seen = inspect(args.file, codec=args.codec, compare=args.compare)
+    if args.json:
+        print(json.dumps(seen.to_dict(), indent=2))
+    else:
+        _print_table(seen)
+    return 0
+
+
+def _print_table(seen: Any) -> None:
+    # Plain columns: a table library would take longer to import than the file to pack.
+    header = ("tensor", "type", "shape", "zeros", "distinct", "entropy", "coder", "bits/weight",
+              "bits/kept", "bytes")  # fmt: skip
+    rows = [header]
+    for tensor in seen.tensors:
+        rows.append((
+            _shorten(tensor.name, 40),
+            tensor.dtype,
+            "x".join(map(str, tensor.shape)) or "-",
+            f"{100 * tensor.zeros / tensor.count:.1f}%",
+            str(tensor.distinct),
+            f"{tensor.entropy:.3f}",
+            tensor.coder,
+            _number(tensor.bits_per_weight),
+            _number(tensor.bits_per_kept_weight),
+            _number(tensor.packed_bytes, 0),
+        ))  # fmt: skip
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        print("  ".join(cells))
+    print()
+    print(f"original         {seen.original_size:>10} bytes")
+    print(f"packed           {seen.packed_size:>10} bytes, {seen.ratio:.2f} times smaller")
+    print(f"  graph and plan {seen.skeleton_packed:>10} bytes, of {seen.skeleton_size}")
+    for name, size in seen.compared.items():
+        print(f"{name:<17}{size:>10} bytes, {seen.original_size / size:.2f} times smaller")
+    for name in seen.not_compared:
+        print(f"{name:<17} not installed: not compared")
+
+
+def _shorten(text: str, most: int) -> str:
+    return text if len(text) <= most else "…" + text[-(most - 1) :]
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

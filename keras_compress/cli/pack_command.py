@@ -1,0 +1,47 @@
+"""`keras-compress pack`: a `.tflite` into a packed file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from typing import Any
+
+
+def register(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser = subparsers.add_parser(
+        "pack",
+        help="pack a .tflite, lossless, into a .kcz",
+        description="Pack a .tflite into a .kcz that `unpack` restores byte for byte. The result "
+        "is unpacked and compared before it takes its place.",
+    )
+    parser.add_argument("model", metavar="IN.tflite", help="the file to pack")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT.kcz", help="default: the input's name with .kcz"
+    )
+    parser.add_argument(
+        "--codec",
+        choices=("auto", "fast", "small"),
+        default="auto",
+        help="small: smallest file; fast: fastest unpacking; auto: smallest that still unpacks "
+        "quickly (default)",
+    )
+    parser.add_argument("--any", action="store_true", help="accept files that are no .tflite")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from keras_compress.packing.pack import pack_file
+
+    target = args.output or os.path.splitext(args.model)[0] + ".kcz"
+    sizes = pack_file(args.model, target, codec=args.codec, any_file=args.any)
+    if args.json:
+        print(json.dumps(sizes.to_dict(), indent=2))
+    else:
+        print(
+            f"{sizes.target}: {sizes.packed_size} bytes, "
+            f"{sizes.ratio:.2f} times smaller than {sizes.source} ({sizes.original_size} bytes)"
+        )
+    return 0

@@ -1,0 +1,252 @@
+"""What is in a model file, tensor by tensor, and what packing makes of it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from keras_compress import storage
+from keras_compress.errors import ModelFileError
+from keras_compress.packing import native
+from keras_compress.packing.pack import MAGIC, pack, unpack
+
+__all__ = ["Inspection", "TensorReport", "inspect"]
+
+_TYPES = {
+    -1: "unused", 0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string",
+    6: "bool", 7: "int16", 8: "complex64", 9: "int8", 10: "float64", 11: "complex128",
+    12: "uint64", 13: "resource", 14: "variant", 15: "uint32", 16: "uint16", 17: "int4",
+    18: "bfloat16", 19: "int2", 20: "uint4", 21: "float8_e4m3fn", 22: "float8_e5m2",
+}  # fmt: skip
+_WIDTHS = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 7: 2, 9: 1, 10: 8, 12: 8, 15: 4, 16: 2, 18: 2}
+_FLOATS = {0, 1, 10, 18}
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """One constant buffer of a model.
+
+    Attributes:
+        name: Name of the first tensor that uses the buffer.
+        dtype: Its TFLite type.
+        shape: Its shape.
+        size: Bytes of the buffer in the original.
+        count: Elements of `dtype`.
+        zeros: Elements that are zero.
+        distinct: Distinct values.
+        entropy: Order-0 entropy in bits per element: what a coder without contexts can reach.
+        coder: How the packed file codes it; `"skeleton"` if it stayed with the graph.
+        packed_bytes: Bytes in the packed file; for a buffer of a shared section, its share by
+            order-0 entropy. `None` if it is not known.
+        bits_per_weight: `8 * packed_bytes / count`.
+        bits_per_kept_weight: `8 * packed_bytes / (count - zeros)`.
+        tensors: How many tensors share the buffer.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+    count: int
+    zeros: int
+    distinct: int
+    entropy: float
+    coder: str
+    packed_bytes: float | None
+    bits_per_weight: float | None
+    bits_per_kept_weight: float | None
+    tensors: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A model file seen from inside.
+
+    Attributes:
+        original_size: Bytes of the `.tflite`.
+        packed_size: Bytes of the packed file.
+        skeleton_size: Bytes of the `.tflite` that are not in a modelled buffer: the graph.
+        skeleton_packed: Bytes they, and the plan of the file, take in the packed file.
+        header_size: Bytes of the packed file's header and checksums.
+        tensors: The constant buffers, in file order.
+        compared: Sizes other compressors reach, if asked for.
+        not_compared: Compressors that are not installed.
+    """
+
+    original_size: int
+    packed_size: int
+    skeleton_size: int
+    skeleton_packed: int
+    header_size: int
+    tensors: tuple[TensorReport, ...]
+    compared: dict[str, int]
+    not_compared: tuple[str, ...]
+
+    @property
+    def ratio(self) -> float:
+        """`original_size / packed_size`."""
+        return self.original_size / self.packed_size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain dictionaries and lists, for JSON."""
+        return {**asdict(self), "ratio": round(self.ratio, 4)}
+
+
+def inspect(
+    data_or_path: bytes | str | os.PathLike[str], *, codec: str = "auto", compare: bool = False
+) -> Inspection:
+    """Look into a `.tflite` or a packed file.
+
+    A `.tflite` is packed in memory to say what packing makes of it.
+
+    Example:
+
+    ```python
+    seen = keras_compress.inspect("model.tflite", compare=True)
+    for tensor in seen.tensors:
+        print(tensor.name, tensor.distinct, tensor.bits_per_weight)
+    ```
+
+    Args:
+        data_or_path: The bytes of the file, or its path.
+        codec: How to pack a `.tflite`. Defaults to `"auto"`.
+        compare: Also run gzip, zstd, xz and brotli, which takes longer than everything else.
+            Defaults to `False`.
+
+    Raises:
+        ModelFileError: If it is neither a `.tflite` nor a packed file.
+        PackedFileError: If it is a damaged packed file.
+    """
+    data = data_or_path if isinstance(data_or_path, bytes) else storage.read_file(data_or_path)
+    name = "the bytes given" if isinstance(data_or_path, bytes) else os.fspath(data_or_path)
+    if not data:
+        raise ModelFileError(f"A model file must not be empty. Received: {name} with 0 bytes.")
+    if data.startswith(MAGIC):
+        packed, original = data, unpack(data)
+    else:
+        _find_tensors(original := data, name)
+        packed = pack(data, codec=codec)
+    summary, extents = _read_plan(packed)
+    reports = _report(original, extents, _find_tensors(original, name), summary)
+    compared, missing = _compare(original) if compare else ({}, ())
+    return Inspection(
+        original_size=len(original),
+        packed_size=len(packed),
+        skeleton_size=summary.skeleton_size,
+        skeleton_packed=summary.skeleton_packed,
+        header_size=summary.header_size,
+        tensors=reports,
+        compared=compared,
+        not_compared=missing,
+    )
+
+
+def _read_plan(packed: bytes) -> tuple[native.Summary, list[native.Extent]]:
+    library, summary, error = native.library(), native.Summary(), native.NativeError()
+    capacity = 0
+    while True:
+        extents = (native.Extent * capacity)()
+        status = library.kc_inspect(
+            packed, len(packed), 0, ctypes.byref(summary), extents, capacity, ctypes.byref(error)
+        )
+        native.check(status, error)
+        if summary.extents <= capacity:
+            return summary, list(extents)[: summary.extents]
+        capacity = summary.extents
+
+
+def _find_tensors(model: bytes, name: str) -> list[native.Tensor]:
+    library, count = native.library(), ctypes.c_size_t()
+    if library.kc_tensors(model, len(model), None, 0, ctypes.byref(count)) != 0:
+        raise ModelFileError(
+            f"`inspect` takes a whole `.tflite` or a packed file. Received: {name}, "
+            f"{len(model)} bytes that start with {model[:8]!r}."
+        )
+    tensors = (native.Tensor * count.value)()
+    library.kc_tensors(model, len(model), tensors, count.value, ctypes.byref(count))
+    return list(tensors)
+
+
+def _report(
+    model: bytes,
+    extents: list[native.Extent],
+    tensors: list[native.Tensor],
+    summary: native.Summary,
+) -> tuple[TensorReport, ...]:
+    by_offset = {extent.offset: extent for extent in extents}
+    return tuple(_report_one(model, tensor, by_offset.get(tensor.offset)) for tensor in tensors)
+
+
+def _report_one(model: bytes, tensor: native.Tensor, extent: native.Extent | None) -> TensorReport:
+    name = model[tensor.name_offset : tensor.name_offset + tensor.name_size]
+    count, zeros, distinct, entropy = _statistics(
+        model[tensor.offset : tensor.offset + tensor.size], tensor.type
+    )
+    packed = extent.millibits / 8000 if extent is not None else None
+    kept = count - zeros
+    return TensorReport(
+        name=name.decode("utf-8", "replace"),
+        dtype=_TYPES.get(tensor.type, f"type {tensor.type}"),
+        shape=tuple(tensor.shape[: tensor.rank]),
+        size=tensor.size,
+        count=count,
+        zeros=zeros,
+        distinct=distinct,
+        entropy=round(entropy, 4),
+        coder=native.method_name(extent.method) if extent is not None else "skeleton",
+        packed_bytes=packed,
+        bits_per_weight=None if packed is None else round(8 * packed / count, 4),
+        bits_per_kept_weight=None if packed is None or not kept else round(8 * packed / kept, 4),
+        tensors=tensor.users,
+    )
+
+
+def _statistics(data: bytes, dtype: int) -> tuple[int, int, int, float]:
+    """Elements, zeros, distinct values and order-0 entropy in bits."""
+    import numpy as np
+
+    width = _WIDTHS.get(dtype, 1)
+    if len(data) % width:
+        width = 1
+    values = np.frombuffer(data, dtype=f"<u{width}")
+    if dtype in _FLOATS:
+        zero = np.count_nonzero((values << 1) == 0)  # minus zero is a zero, too
+    else:
+        zero = values.size - np.count_nonzero(values)
+    if width == 1:
+        counts = np.bincount(values, minlength=256)
+        counts = counts[counts > 0]
+    else:
+        ordered = np.sort(values)
+        edges = np.flatnonzero(ordered[1:] != ordered[:-1])
+        counts = np.diff(np.concatenate(([-1], edges, [ordered.size - 1])))
+    shares = counts / values.size
+    entropy = float(-(shares * np.log2(shares)).sum())
+    return values.size, int(zero), len(counts), max(entropy, 0.0)
+
+
+def _compare(data: bytes) -> tuple[dict[str, int], tuple[str, ...]]:
+    import lzma
+    import zlib
+
+    gzip_overhead = 18 - 6  # a gzip file's frame against zlib's
+    sizes = {
+        "gzip -9": len(zlib.compress(data, 9)) + gzip_overhead,
+        "xz -9e": len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)),
+    }
+    missing = []
+    try:
+        import zstandard
+
+        sizes["zstd -19"] = len(zstandard.ZstdCompressor(level=19).compress(data))
+    except ImportError:
+        missing.append("zstandard")
+    try:
+        import brotli
+
+        sizes["brotli -11"] = len(brotli.compress(data, quality=11, lgwin=24))
+    except ImportError:
+        missing.append("brotli")
+    return sizes, tuple(missing)

@@ -1,0 +1,204 @@
+"""Loads the native core and calls its C interface through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from keras_compress.errors import NativeLibraryError, PackedFileError
+
+__all__ = ["ABI_VERSION", "Extent", "NativeError", "Summary", "Tensor", "library"]
+
+ABI_VERSION = 1
+
+CODECS = {"auto": 0, "fast": 1, "small": 2}
+
+_ERROR_LIMIT = 3
+_ERROR_VERSION = 5
+_MEMORY = 2
+
+
+class Bytes(ctypes.Structure):
+    """`kc_bytes`: memory of the library's own."""
+
+    _fields_ = (("data", ctypes.POINTER(ctypes.c_uint8)), ("size", ctypes.c_size_t))
+
+
+class NativeError(ctypes.Structure):
+    """`kc_error`: what went wrong, and where."""
+
+    _fields_ = (
+        ("status", ctypes.c_int32),
+        ("place", ctypes.c_int32),
+        ("section", ctypes.c_uint32),
+        ("version", ctypes.c_uint32),
+        ("value", ctypes.c_uint64),
+    )
+
+
+class Extent(ctypes.Structure):
+    """`kc_extent`: one constant buffer of a packed file."""
+
+    _fields_ = (
+        ("offset", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("method", ctypes.c_uint32),
+        ("element", ctypes.c_uint32),
+        ("symbols", ctypes.c_uint32),
+        ("section", ctypes.c_uint32),
+        ("row", ctypes.c_uint64),
+        ("last", ctypes.c_uint64),
+        ("millibits", ctypes.c_uint64),
+    )
+
+
+class Summary(ctypes.Structure):
+    """`kc_summary`: sizes of a packed file."""
+
+    _fields_ = (
+        ("format_version", ctypes.c_uint32),
+        ("sections", ctypes.c_uint32),
+        ("extents", ctypes.c_uint32),
+        ("is_patch", ctypes.c_uint32),
+        ("original_size", ctypes.c_uint64),
+        ("packed_size", ctypes.c_uint64),
+        ("skeleton_size", ctypes.c_uint64),
+        ("skeleton_packed", ctypes.c_uint64),
+        ("header_size", ctypes.c_uint64),
+    )
+
+
+class Tensor(ctypes.Structure):
+    """`kc_tensor`: one constant buffer of a `.tflite`, as the native walker finds it."""
+
+    _fields_ = (
+        ("offset", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("buffer", ctypes.c_uint32),
+        ("type", ctypes.c_int32),
+        ("rank", ctypes.c_uint32),
+        ("shape", ctypes.c_int32 * 8),
+        ("name_offset", ctypes.c_uint64),
+        ("name_size", ctypes.c_uint32),
+        ("users", ctypes.c_uint32),
+    )
+
+
+def _file_name() -> str:
+    if sys.platform == "win32":
+        return "keras_compress.dll"
+    return "libkeras_compress.dylib" if sys.platform == "darwin" else "libkeras_compress.so"
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Return the native library, loaded once.
+
+    Raises:
+        NativeLibraryError: If it is missing, can't be loaded, or speaks another version of the
+            C interface than this package.
+    """
+    path = Path(__file__).with_name(_file_name())
+    remedy = (
+        "Reinstall the package (`pip install --force-reinstall keras-compress`); in a checkout run "
+        "`cmake -S export -B build -DKC_INPLACE=ON && cmake --build build`."
+    )
+    try:
+        loaded = ctypes.CDLL(os.fspath(path))
+    except OSError as error:
+        what = "is missing" if not path.exists() else f"can't be loaded ({error})"
+        raise NativeLibraryError(f"The native library {path} {what}. {remedy}") from error
+    try:
+        loaded.kc_abi_version.restype = ctypes.c_uint32
+        version = loaded.kc_abi_version()
+    except AttributeError as error:
+        raise NativeLibraryError(f"{path} is not this package's library. {remedy}") from error
+    if version != ABI_VERSION:
+        raise NativeLibraryError(
+            f"The native library must speak interface version {ABI_VERSION}. "
+            f"Received: version {version} in {path}. {remedy}"
+        )
+    _declare(loaded)
+    return loaded
+
+
+def _declare(loaded: ctypes.CDLL) -> None:
+    # Pointers to bytes are passed as addresses, so that `bytes` and buffers need no copy.
+    address, size, error = ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(NativeError)
+    out = ctypes.POINTER(Bytes)
+    signatures: dict[str, list[Any]] = {
+        "kc_pack": [address, size, ctypes.c_int32, out, error],
+        "kc_unpack": [address, size, ctypes.c_uint64, out, error],
+        "kc_unpack_into": [
+            address, size, address, size, address, size, ctypes.POINTER(ctypes.c_size_t), error,
+        ],
+        "kc_unpacked_size": [address, size, ctypes.POINTER(ctypes.c_uint64), error],
+        "kc_verify": [address, size, ctypes.c_uint64, error],
+        "kc_inspect": [
+            address, size, ctypes.c_uint64, ctypes.POINTER(Summary), ctypes.POINTER(Extent), size,
+            error,
+        ],
+        "kc_tensors": [
+            address, size, ctypes.POINTER(Tensor), size, ctypes.POINTER(ctypes.c_size_t),
+        ],
+    }  # fmt: skip
+    for name, arguments in signatures.items():
+        function = getattr(loaded, name)
+        function.argtypes = arguments
+        function.restype = ctypes.c_int32
+    loaded.kc_free.argtypes = [out]
+    loaded.kc_free.restype = None
+    loaded.kc_format_version.restype = ctypes.c_uint32
+    for name, argument in (
+        ("kc_status_message", ctypes.c_int32),
+        ("kc_place_name", ctypes.c_int32),
+        ("kc_method_name", ctypes.c_uint32),
+    ):
+        function = getattr(loaded, name)
+        function.argtypes = [argument]
+        function.restype = ctypes.c_char_p
+
+
+def method_name(number: int) -> str:
+    """Return the name of coding method `number`."""
+    return str(library().kc_method_name(number).decode())
+
+
+def check(status: int, error: NativeError, *, limit: int | None = None) -> None:
+    """Raise `PackedFileError`, naming the section, unless `status` is 0."""
+    if status == 0:
+        return
+    if status == _MEMORY:
+        raise MemoryError("The native library ran out of memory.")
+    loaded = library()
+    what = loaded.kc_status_message(status).decode()
+    place = loaded.kc_place_name(error.place).decode()
+    if error.section:
+        place += f" {error.section}"
+    if status == _ERROR_VERSION:
+        raise PackedFileError(
+            f"This package reads packed files up to version {loaded.kc_format_version()}. "
+            f"Received: version {error.version}. Update keras-compress."
+        )
+    if status == _ERROR_LIMIT:
+        allowed = "what its size can hold" if limit is None else f"at most {limit} bytes"
+        raise PackedFileError(
+            f"A packed file may unpack to {allowed} here. Received: a declared size of "
+            f"{error.value} bytes. Raise `max_size` if you trust the file."
+        )
+    where = f" ({place})" if place else ""
+    raise PackedFileError(
+        f"The packed file is damaged or not one: {what}{where}. Fetch or pack it again."
+    )
+
+
+def take(result: Bytes) -> bytes:
+    """Copy a result of the library's into `bytes` and give its memory back."""
+    try:
+        return ctypes.string_at(result.data, result.size) if result.size else b""
+    finally:
+        library().kc_free(ctypes.byref(result))
