@@ -34,6 +34,7 @@ def kmeans_1d(
     """
     flat = np.asarray(values, dtype=np.float64).ravel()
     points, inverse = np.unique(flat, return_inverse=True)
+    weights: np.ndarray
     if sample_weight is None:
         weights = np.bincount(inverse, minlength=points.size).astype(np.float64)
     else:

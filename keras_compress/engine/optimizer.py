@@ -131,9 +131,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
                     "Call `optimizer.build(model.trainable_variables)` first."
                 )
             self.build(list(trainable_variables))
-        variables = (
-            self._constraints.order if trainable_variables is None else list(trainable_variables)
-        )
+        variables = list(trainable_variables or self._constraints.order)
         by_variable: dict[int, list[Projection]] = {}
         for projection in self._constraints.by_weight.values():
             by_variable.setdefault(id(projection.variable), []).append(projection)

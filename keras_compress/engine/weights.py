@@ -8,7 +8,7 @@ parameters are few and carry the accuracy, so they are left alone, as in Deep Co
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,7 +166,7 @@ def select_weights(model: Any, layers: Selectors = None) -> Selection:
         else:
             left_alone.append((ref, reason))
     for selector, hit in zip(selectors, used, strict=True):
-        if not hit and (isinstance(selector, str) or isinstance(selector, type)):
+        if not hit and isinstance(selector, str | type):
             known = sorted({ref.path for ref in iter_weights(model)})
             raise KerasCompressError(
                 "Each entry of `layers` must match a layer that has weights. Received: "
@@ -190,7 +190,7 @@ def _as_selectors(layers: Selectors) -> list[Selector]:
         return []
     if isinstance(layers, str | type) or callable(layers):
         layers = [layers]
-    selectors = list(layers)
+    selectors = list(layers) if isinstance(layers, Iterable) else [layers]
     for selector in selectors:
         if not (isinstance(selector, str | type) or callable(selector)):
             raise KerasCompressError(

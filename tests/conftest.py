@@ -1,0 +1,34 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_configure(config):
+    # Two logical devices let tf.distribute mirror variables on a machine with one processor;
+    # they can only be made before TensorFlow has started.
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        return
+    try:
+        import tensorflow as tf
+    except ImportError:
+        return
+    cpus = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(
+        cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data sets and models, named by the variable KERAS_COMPRESS_DATA."""
+    folder = os.environ.get("KERAS_COMPRESS_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("needs real models: set KERAS_COMPRESS_DATA to their folder")
+    return Path(folder)

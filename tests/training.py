@@ -1,0 +1,120 @@
+"""Small models and data that the training tests share."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+CLASSES = 4
+
+
+def data(samples: int = 96, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy images (samples, 6, 6, 1) whose class is the quadrant that is lit."""
+    generator = np.random.default_rng(seed)
+    y = generator.integers(0, CLASSES, samples)
+    x = generator.normal(0, 0.3, (samples, 6, 6, 1)).astype("float32")
+    for image, label in zip(x, y, strict=True):
+        row, column = divmod(int(label), 2)
+        image[3 * row : 3 * row + 3, 3 * column : 3 * column + 3] += 1.0
+    return x, y
+
+
+def sequential() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, activation="relu", name="hidden"),
+            keras.layers.Dense(CLASSES, name="logits"),
+        ],
+        name="plain",
+    )
+
+
+def functional() -> keras.Model:
+    inputs = keras.Input((6, 6, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")(inputs)
+    side = keras.layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = keras.layers.Add()([x, side])
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.SeparableConv2D(8, 3, name="sep")(x))
+    return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(x), name="graph")
+
+
+def nested() -> keras.Model:
+    body = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+            keras.layers.Flatten(),
+        ],
+        name="body",
+    )
+    inputs = keras.Input((6, 6, 1))
+    x = keras.layers.Dense(16, activation="relu", name="hidden")(body(inputs))
+    return keras.Model(inputs, keras.layers.Dense(CLASSES, name="logits")(x), name="outer")
+
+
+@keras.saving.register_keras_serializable(package="keras_compress_tests")
+class Subclassed(keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = keras.layers.Conv2D(4, 3, activation="relu", name="conv")
+        self.flatten = keras.layers.Flatten()
+        self.heads = [
+            keras.layers.Dense(16, activation="relu", name="hidden"),
+            keras.layers.Dense(CLASSES, name="logits"),
+        ]
+
+    def build(self, input_shape):
+        self.conv.build(input_shape)
+        self.heads[0].build((None, 64))
+        self.heads[1].build((None, 16))
+        self.built = True
+
+    def call(self, x):
+        x = self.flatten(self.conv(x))
+        for head in self.heads:
+            x = head(x)
+        return x
+
+
+def subclassed() -> keras.Model:
+    model = Subclassed(name="own")
+    model.build((None, 6, 6, 1))
+    return model
+
+
+BUILDERS = {
+    "sequential": sequential,
+    "functional": functional,
+    "nested": nested,
+    "subclassed": subclassed,
+}
+
+
+def compiled(builder=sequential, *, seed: int = 0, optimizer="adam", **kwargs) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    model = builder()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"], **kwargs)
+    return model
+
+
+def fit(model, epochs=2, callbacks=(), **kwargs):
+    x, y = data()
+    return model.fit(
+        x,
+        y,
+        batch_size=16,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(callbacks),
+        **kwargs,
+    )
+
+
+def arrays(model) -> dict[str, np.ndarray]:
+    return {f"{i}:{v.path}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
