@@ -1,0 +1,55 @@
+"""From a Keras model to a `.tflite` file that is verified, and packed.
+
+`convert` returns the bytes with a report, `export` writes a folder. Nothing here imports
+TensorFlow or Keras before a model is converted, and reading a `.tflite` needs neither.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_compress.exporter.pipeline import Export, ExportWarning, convert, export
+    from keras_compress.exporter.handlers import register_export_handler
+    from keras_compress.exporter.survival import Survival, WeightSurvival
+    from keras_compress.exporter.tflite_file import TfliteFile, read_tflite
+    from keras_compress.exporter.verification import Verification
+
+__all__ = [
+    "Export",
+    "ExportWarning",
+    "Survival",
+    "TfliteFile",
+    "Verification",
+    "WeightSurvival",
+    "convert",
+    "export",
+    "read_tflite",
+    "register_export_handler",
+]
+
+_HOME = {
+    "Export": "pipeline",
+    "ExportWarning": "pipeline",
+    "Survival": "survival",
+    "TfliteFile": "tflite_file",
+    "Verification": "verification",
+    "WeightSurvival": "survival",
+    "convert": "pipeline",
+    "export": "pipeline",
+    "read_tflite": "tflite_file",
+    "register_export_handler": "handlers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

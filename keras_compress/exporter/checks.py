@@ -1,0 +1,121 @@
+"""What the exporter refuses before it starts, each with the reason and the remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_compress.errors import ExportError
+
+__all__ = ["PRECISIONS", "check_model", "check_options", "layers_of"]
+
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+
+_FLOAT16_MAX = 65504.0
+
+
+def layers_of(model: Any) -> list[Any]:
+    """Return every layer below `model`, however deep, without `model` itself."""
+    return list(model._flatten_layers(include_self=False, recursive=True))
+
+
+def check_options(
+    *, precision: str, has_data: bool, sparse: bool, io_dtype: str | None, tolerance: float | None
+) -> None:
+    """Raise `ExportError` for settings that are unknown or known to fail together."""
+    if precision not in PRECISIONS:
+        raise ExportError(
+            f"`precision` must be one of {', '.join(PRECISIONS)}. "
+            f"Received: precision={precision!r}."
+        )
+    if precision == "int8" and not has_data:
+        raise ExportError(
+            'precision="int8" needs `representative_data`: activation ranges are measured on '
+            "it. Received: none. Pass a few hundred typical inputs, such as x_train[:300]."
+        )
+    if sparse and precision in ("dynamic", "int8"):
+        raise ExportError(
+            "`sparse=True` needs float32 or float16: the runtime fails on sparse tensors with "
+            f'quantized weights. Received: precision="{precision}". Leave `sparse` off; '
+            "the packed file stores the zeros compactly anyway."
+        )
+    if io_dtype not in (None, "int8", "float32"):
+        raise ExportError(
+            f'`io_dtype` must be "int8", "float32" or None. Received: io_dtype={io_dtype!r}.'
+        )
+    if io_dtype == "int8" and precision != "int8":
+        raise ExportError(
+            f'io_dtype="int8" goes with precision="int8" alone. Received: precision="{precision}".'
+        )
+    if tolerance is not None and not tolerance >= 0:
+        raise ExportError(f"`tolerance` can't be negative. Received: tolerance={tolerance}.")
+
+
+def check_model(model: Any, *, precision: str) -> None:
+    """Raise `ExportError` if `model` is nothing the exporter can convert faithfully."""
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise ExportError(
+            f"The exporter takes a `keras.Model`. Received: {type(model).__module__}."
+            f"{type(model).__qualname__}."
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise ExportError(
+            "Exporting needs Keras on its TensorFlow back end. Received: "
+            f'"{keras.backend.backend()}". Save the model to a .keras file and export that in a '
+            "process started with KERAS_BACKEND=tensorflow."
+        )
+    if not model.built:
+        raise ExportError(
+            f"A model has to be built before it is exported. Received: {model.name!r}, not "
+            "built. Call it on a batch of inputs first, or give it an `keras.Input`."
+        )
+    _check_layers(model)
+    _check_weights(model, precision=precision)
+
+
+def _check_layers(model: Any) -> None:
+    wrapped = [
+        layer.name for layer in layers_of(model) if getattr(layer, "requires_finalize", False)
+    ]
+    if wrapped:
+        raise ExportError(
+            "Layers still wrapped for training can't be exported: call finalize(model) first "
+            f"and export what it returns. Received: {_some(wrapped)}."
+        )
+    quantized = [
+        layer.name for layer in layers_of(model) if getattr(layer, "quantization_mode", None)
+    ]
+    if quantized:
+        raise ExportError(
+            "A model changed by `model.quantize` has layers that TFLite's converter rejects. "
+            f"Received: {_some(quantized)}. Export the float model, with "
+            'precision="int8" if integers are wanted.'
+        )
+
+
+def _check_weights(model: Any, *, precision: str) -> None:
+    for weight in model.weights:
+        values = np.asarray(weight.value)
+        if values.dtype.kind not in "fV":  # ml_dtypes' bfloat16 has kind "V".
+            continue
+        values = values.astype(np.float32)
+        finite = np.isfinite(values)
+        if not finite.all():
+            raise ExportError(
+                f"Weights must be finite. Received: {int((~finite).sum())} of {values.size} "
+                f"values of {weight.path!r} are NaN or infinite. The training diverged: go "
+                "back to a checkpoint from before that."
+            )
+        if precision == "float16" and values.size and np.abs(values).max() > _FLOAT16_MAX:
+            raise ExportError(
+                f"float16 reaches to {_FLOAT16_MAX:g}. Received: {weight.path!r} with a value "
+                f'of {float(np.abs(values).max()):g}. Export with precision="float32".'
+            )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

@@ -1,0 +1,353 @@
+"""`convert` and `export`: from a Keras model to a verified `.tflite`, and to an export folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_compress.errors import ExportError
+from keras_compress.exporter.survival import Survival
+from keras_compress.exporter.verification import Verification
+
+__all__ = ["Export", "ExportWarning", "convert", "export"]
+
+_RANDOM_SAMPLES = 16
+
+
+class ExportWarning(UserWarning):
+    """The conversion worked, but something made in training did not survive it."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """A converted model and what is known about it.
+
+    Attributes:
+        tflite: The bytes of the `.tflite` file.
+        precision: What it was converted to.
+        options: The settings it was converted with.
+        verification: How far its results are from the Keras model's; `None` if not verified.
+        survival: What became of zeros and shared values.
+        operators: Names of the operators in the file.
+        notes: What a user should know, one sentence each; also raised as warnings.
+    """
+
+    tflite: bytes
+    precision: str
+    options: dict[str, Any]
+    verification: Verification | None
+    survival: Survival
+    operators: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the bytes, ready for JSON."""
+        return {
+            "precision": self.precision,
+            "options": dict(self.options),
+            "tflite_bytes": len(self.tflite),
+            "operators": list(self.operators),
+            "notes": list(self.notes),
+            "verification": self.verification.to_dict() if self.verification else None,
+            "survival": self.survival.to_dict(),
+        }
+
+
+def convert(
+    model: Any,
+    *,
+    precision: str = "float32",
+    representative_data: Any = None,
+    samples: Any = None,
+    verify: bool = True,
+    verify_layers: bool = False,
+    tolerance: float | None = None,
+    fold_batch_norm: bool = True,
+    per_channel: bool = True,
+    io_dtype: str | None = None,
+    sparse: bool = False,
+    input_shape: Any = None,
+    allow_custom_ops: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Export:
+    """Convert a Keras model to TFLite: batch 1, built-in operators, verified.
+
+    The model is left as it is. Half-precision models are converted, and compared, as they
+    compute in float32.
+
+    Example:
+
+    ```python
+    import keras
+    import numpy as np
+    from keras_compress import exporter
+
+    model = keras.Sequential([
+        keras.Input((16, 16, 3)),
+        keras.layers.Conv2D(8, 3, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(10, activation="softmax"),
+    ])
+    x = np.random.default_rng(0).random((32, 16, 16, 3), dtype="float32")
+    exported = exporter.convert(model, precision="int8", representative_data=x)
+    print(len(exported.tflite), exported.verification.max_abs_error)
+    ```
+
+    Args:
+        model: A built `keras.Model`: Sequential, functional, nested or subclassed.
+        precision: `"float32"`; `"float16"`, weights halved and widened when loaded;
+            `"dynamic"`, weights of large layers in int8, activations float; `"int8"`, integers
+            throughout. Defaults to `"float32"`.
+        representative_data: Typical inputs, on which `"int8"` measures the activations'
+            ranges: arrays with samples along the first axis, in the structure of the model's
+            inputs, or an iterable of batches. Defaults to `None`.
+        samples: Inputs to verify on, in the same forms. Defaults to `None`: the
+            representative data, else 16 made-up samples.
+        verify: Whether to run the converted model beside the Keras model. Defaults to `True`.
+        verify_layers: Whether to compare layer by layer too, on the first sample. Defaults to
+            `False`.
+        tolerance: Largest absolute error of a result to accept. Defaults to `None`: any is
+            accepted and stated.
+        fold_batch_norm: Whether the converter may multiply a `BatchNormalization` into the
+            convolution before it. That is fastest, and turns values shared by a kernel into
+            values shared by a channel. With `False` every normalization that follows a layer
+            stays a multiplication and an addition. Defaults to `True`.
+        per_channel: Whether integer kernels have one scale a channel rather than one in all.
+            `False` keeps shared values shared, at some cost in accuracy. Defaults to `True`.
+        io_dtype: For `"int8"`, the type of float inputs and results: `"int8"` or `"float32"`.
+            Defaults to `None`, meaning `"int8"`.
+        sparse: Whether to store kernels with enough zeros in TFLite's sparse format; float
+            precisions only. Defaults to `False`.
+        input_shape: Shape of one sample where the model leaves sizes open; shapes in the
+            structure of the inputs where there are several. Defaults to `None`.
+        allow_custom_ops: Whether layers with an export handler may emit custom operators. Such
+            a model can't be verified here. Defaults to `False`.
+        progress: Called with one line before every stage. Defaults to `None`.
+
+    Returns:
+        An `Export`.
+
+    Raises:
+        ExportError: If settings don't go together, if the model is unbuilt, wrapped for
+            training, not finite or not expressible in built-in operators, or if verification
+            finds NaN or an error above `tolerance`.
+    """
+    from keras_compress.exporter import checks
+
+    tell = progress or (lambda line: None)
+    checks.check_options(
+        precision=precision,
+        has_data=representative_data is not None,
+        sparse=sparse,
+        io_dtype=io_dtype,
+        tolerance=tolerance,
+    )
+    checks.check_model(model, precision=precision)
+
+    from keras_compress.exporter import conversion, inputs, survival, tflite_file, tracing
+    from keras_compress.exporter import verification as verification_module
+
+    given = representative_data if samples is None else samples
+    takes = inputs.describe_inputs(model, samples=given, input_shape=input_shape)
+    calibration = None
+    if representative_data is not None:
+        calibration = takes.rows(representative_data, argument="representative_data")
+    if samples is not None:
+        rows, origin = takes.rows(samples, argument="samples"), "samples"
+    elif calibration is not None:
+        rows, origin = calibration, "representative_data"
+    else:
+        rows, origin = takes.random_rows(_RANDOM_SAMPLES), "random"
+
+    tell("Tracing the model")
+    trace = tracing.trace_model(model, takes, keep_batch_norm=not fold_batch_norm)
+    tell(f"Converting to {precision}")
+    data, indices = conversion.convert_trace(
+        trace,
+        model,
+        takes,
+        precision=precision,
+        calibration=calibration,
+        io_dtype=io_dtype,
+        per_channel=per_channel,
+        sparse=sparse,
+        allow_custom_ops=allow_custom_ops,
+    )
+    file = tflite_file.read_tflite(data)
+    runs_here = not file.custom_operators
+
+    notes = []
+    verification = None
+    if verify and runs_here:
+        tell(f"Verifying on {len(rows[0])} samples")
+        verification = _verified(verification_module, model, takes, trace, data, file, rows, origin)
+        if verify_layers:
+            first = [array[:1] for array in rows]
+            layers, unmapped = verification_module.verify_layers(
+                model, takes, trace, data, file, first, indices
+            )
+            verification = replace(verification, layers=layers, unmapped_layers=unmapped)
+    elif verify:
+        notes.append(
+            "Not verified: the runtime here lacks the custom operators "
+            f"{', '.join(file.custom_operators)}."
+        )
+    tell("Checking zeros and shared values")
+    densified = (
+        verification_module.densified_constants(data, file) if sparse and runs_here else None
+    )
+    survived = survival.measure_survival(model, file, densified=densified)
+
+    notes += _notes(survived, verification, precision, fold_batch_norm, per_channel)
+    for note in notes:
+        warnings.warn(note, ExportWarning, stacklevel=2)
+    if verification is not None and tolerance is not None:
+        _check_tolerance(verification, tolerance)
+    return Export(
+        tflite=data,
+        precision=precision,
+        options={
+            "fold_batch_norm": fold_batch_norm,
+            "per_channel": per_channel,
+            "io_dtype": (io_dtype or "int8") if precision == "int8" else "float32",
+            "sparse": sparse,
+        },
+        verification=verification,
+        survival=survived,
+        operators=tuple(operator.name for operator in file.operators),
+        notes=tuple(notes),
+    )
+
+
+def export(
+    model: Any, folder: str | os.PathLike[str], *, codec: str = "auto", **options: Any
+) -> Export:
+    """Convert a model and write `model.tflite`, `model.kcz` and `export.json` into `folder`.
+
+    Nothing is written before conversion, verification and packing are done.
+
+    Args:
+        model: As for `convert`.
+        folder: Where to write; made if need be.
+        codec: How `model.kcz` is packed, as for `keras_compress.pack`. Defaults to `"auto"`.
+        **options: The other arguments of `convert`.
+
+    Returns:
+        An `Export`.
+
+    Raises:
+        ExportError: As for `convert`.
+        KerasCompressError: If the folder can't be written to.
+    """
+    from keras_compress.packing import pack
+    from keras_compress.storage import write_atomic
+
+    exported = convert(model, **options)
+    if options.get("progress"):
+        options["progress"]("Packing")
+    packed = pack(exported.tflite, codec=codec)
+    report = {
+        "schema_version": 1,
+        "model": model.name,
+        **exported.to_dict(),
+        "packed_bytes": len(packed),
+        "float32_bytes": _float32_bytes(model),
+    }
+    folder = Path(folder)
+    write_atomic(folder / "model.tflite", exported.tflite)
+    write_atomic(folder / "model.kcz", packed)
+    write_atomic(folder / "export.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    return exported
+
+
+def _verified(
+    module: Any,
+    model: Any,
+    takes: Any,
+    trace: Any,
+    data: bytes,
+    file: Any,
+    rows: list[np.ndarray],
+    origin: str,
+) -> Verification:
+    outputs = module.verify_outputs(model, takes, trace, data, file, rows)
+    runtime = module.load_runtime()
+    return Verification(
+        samples=len(rows[0]),
+        data=origin,
+        outputs=outputs,
+        layers=(),
+        unmapped_layers=(),
+        runtime=f"{runtime.name} {runtime.version}",
+    )
+
+
+def _check_tolerance(verification: Verification, tolerance: float) -> None:
+    for output in verification.outputs:
+        if not output.max_abs_error <= tolerance:
+            raise ExportError(
+                f"The converted model must stay within tolerance={tolerance:g} of the Keras "
+                f"model. Received: result {output.name!r} off by {output.max_abs_error:g} on "
+                f"{verification.samples} samples ({verification.data})."
+            )
+
+
+# Float conversions reorder sums and no more; anything beyond this is worth a look.
+_SUSPICIOUS_FLOAT32_ERROR = 1e-2
+
+
+def _notes(
+    survival: Survival,
+    verification: Verification | None,
+    precision: str,
+    fold_batch_norm: bool,
+    per_channel: bool,
+) -> list[str]:
+    notes = []
+    shared = [w for w in survival.destroyed if w.sharing in ("per_channel", "lost")]
+    if shared:
+        remedies = []
+        if fold_batch_norm and any("folded" in w.reason for w in shared):
+            remedies.append("fold_batch_norm=False")
+        if per_channel and any("quantized" in w.reason for w in shared):
+            remedies.append("per_channel=False")
+        worst = max(shared, key=lambda w: w.size)
+        notes.append(
+            f"Shared values did not survive in {len(shared)} weights: {worst.weight!r} had "
+            f"{worst.distinct_before} distinct values and has {worst.distinct_after} "
+            f"({worst.distinct_per_channel} at most in a channel), because {worst.reason}."
+            + (f" Convert with {' and '.join(remedies)} to keep them." if remedies else "")
+        )
+    lost = [w for w in survival.destroyed if w.zeros == "lost"]
+    if lost:
+        notes.append(
+            f"Zeros did not survive in {len(lost)} weights, {lost[0].weight!r} the first: "
+            f"{lost[0].zeros_before} before, {lost[0].zeros_after} after."
+        )
+    unknown = [w for w in survival.unmapped if "unknown" in (w.sharing, w.zeros)]
+    if unknown:
+        notes.append(
+            f"{len(unknown)} weights with zeros or shared values were not found in the file, "
+            f"{unknown[0].weight!r} the first; whether they survived is not known."
+        )
+    if verification is not None and precision == "float32":
+        for output in verification.outputs:
+            error = output.relative_error
+            if error is not None and error > _SUSPICIOUS_FLOAT32_ERROR:
+                notes.append(
+                    f"Result {output.name!r} is {error:.1%} off the Keras model's, which is a "
+                    "lot for float32. Compare with verify_layers=True to find out where."
+                )
+    return notes
+
+
+def _float32_bytes(model: Any) -> int:
+    """Bytes of all weights in float32: what the papers quote ratios against."""
+    return 4 * sum(int(np.prod(weight.shape, dtype=np.int64)) for weight in model.weights)
