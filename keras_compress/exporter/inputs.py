@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_compress.errors import ExportError
 
-__all__ = ["InputSpec", "ModelInputs", "describe_inputs"]
+__all__ = ["InputSpec", "ModelInputs", "describe_inputs", "input_names"]
 
 
 @dataclass(frozen=True)
@@ -298,3 +298,14 @@ def _unique(names: list[str]) -> list[str]:
             candidate, number = f"{clean}_{number}", number + 1
         result.append(candidate)
     return result
+
+
+def input_names(model: Any) -> list[str]:
+    """Return the names by which a model's inputs can be given.
+
+    Raises:
+        ExportError: If the model is not built.
+    """
+    if not getattr(model, "built", False):
+        raise ExportError(f"A model has to be built. Received: {model.name!r}, not built.")
+    return _declared(model, None)[2]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -229,9 +227,10 @@ def convert(
 def export(
     model: Any, folder: str | os.PathLike[str], *, codec: str = "auto", **options: Any
 ) -> Export:
-    """Convert a model and write `model.tflite`, `model.kcz` and `export.json` into `folder`.
+    """Convert a model and write `model.tflite`, `model.kcz` and the report into `folder`.
 
-    Nothing is written before conversion, verification and packing are done.
+    The report is `report.json` and, to be read, `report.html`. Nothing is written before
+    conversion, verification and packing are done.
 
     Args:
         model: As for `convert`.
@@ -246,24 +245,13 @@ def export(
         ExportError: As for `convert`.
         KerasCompressError: If the folder can't be written to.
     """
+    from keras_compress.exporter.folder import write_folder
     from keras_compress.packing import pack
-    from keras_compress.storage import write_atomic
 
     exported = convert(model, **options)
     if options.get("progress"):
         options["progress"]("Packing")
-    packed = pack(exported.tflite, codec=codec)
-    report = {
-        "schema_version": 1,
-        "model": model.name,
-        **exported.to_dict(),
-        "packed_bytes": len(packed),
-        "float32_bytes": _float32_bytes(model),
-    }
-    folder = Path(folder)
-    write_atomic(folder / "model.tflite", exported.tflite)
-    write_atomic(folder / "model.kcz", packed)
-    write_atomic(folder / "export.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
+    write_folder(folder, model, exported, pack(exported.tflite, codec=codec))
     return exported
 
 
@@ -346,8 +334,3 @@ def _notes(
                     "lot for float32. Compare with verify_layers=True to find out where."
                 )
     return notes
-
-
-def _float32_bytes(model: Any) -> int:
-    """Bytes of all weights in float32: what the papers quote ratios against."""
-    return 4 * sum(int(np.prod(weight.shape, dtype=np.int64)) for weight in model.weights)

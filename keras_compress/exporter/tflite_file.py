@@ -22,7 +22,7 @@ __all__ = ["Operator", "Signature", "Tensor", "TfliteFile", "read_tflite"]
 _MAX_RANK = 32
 
 # The types that constants of a network come in, by their names in the TFLite schema.
-_NUMPY_TYPES = {
+_NUMPY_TYPES: dict[str, np.dtype[Any]] = {
     "FLOAT32": np.dtype("<f4"),
     "FLOAT16": np.dtype("<f2"),
     "FLOAT64": np.dtype("<f8"),

@@ -19,7 +19,7 @@ __all__ = ["Constant", "Match", "match_weight"]
 
 # Where TFLite puts the axes of Keras' kernels: (dense), (1-D convolutions), (convolution,
 # transposed convolution, depthwise convolution). Tried first; then every other order.
-_USUAL_ORDERS = {
+_USUAL_ORDERS: dict[int, list[tuple[int, ...]]] = {
     2: [(1, 0), (0, 1)],
     3: [(2, 0, 1), (0, 1, 2)],
     4: [(3, 0, 1, 2), (2, 0, 1, 3), (0, 1, 2, 3)],

@@ -1,0 +1,96 @@
+"""The export folder: the model, the same packed, and the report beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_compress.storage import open_atomic
+
+if TYPE_CHECKING:
+    from keras_compress.exporter.pipeline import Export
+
+__all__ = ["report_of", "write_folder"]
+
+SCHEMA_VERSION = 1
+
+
+def write_folder(
+    folder: str | os.PathLike[str], model: Any, exported: Export, packed: bytes
+) -> list[Path]:
+    """Write `model.tflite`, `model.kcz`, `report.json` and `report.html`; return their paths.
+
+    All four are whole on the disk before the first takes its name, so that a full disk leaves
+    an earlier export as it was.
+
+    Raises:
+        KerasCompressError: If the folder can't be written to.
+    """
+    from keras_compress.report import render
+
+    report = report_of(model, exported, packed)
+    contents = {
+        "model.tflite": exported.tflite,
+        "model.kcz": packed,
+        "report.json": (json.dumps(report, indent=1, allow_nan=False) + "\n").encode(),
+        "report.html": render(report).encode(),
+    }
+    with contextlib.ExitStack() as files:
+        for name, data in contents.items():
+            file = files.enter_context(open_atomic(Path(folder) / name))
+            file.write(data)
+            file.flush()
+    return [Path(folder) / name for name in contents]
+
+
+def report_of(model: Any, exported: Export, packed: bytes) -> dict[str, Any]:
+    """Return the content of `report.json`, in the form that `keras_compress.report` reads."""
+    from keras_compress import __version__
+    from keras_compress.packing import inspect
+
+    name = model.name
+    float32_bytes = 4 * sum(int(np.prod(w.shape, dtype=np.int64)) for w in model.weights)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "title": f"{name}, {exported.precision}",
+        "created": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "compressed": {
+            "name": name,
+            "title": name,
+            "precision": exported.precision,
+            "tflite_bytes": len(exported.tflite),
+            "packed_bytes": len(packed),
+            "shipped": True,
+            "note": " ".join(exported.notes),
+        },
+        "packed": inspect(packed).to_dict(),
+        "verification": ({name: exported.verification.to_dict()} if exported.verification else {}),
+        "survival": {name: exported.survival.to_dict()},
+        "settings": {
+            "precision": exported.precision,
+            **exported.options,
+            "float32_weight_bytes": float32_bytes,
+        },
+        "environment": {
+            "keras_compress": __version__,
+            "python": sys.version.split()[0],
+            **_versions(),
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("tensorflow", "keras", "numpy", "ai-edge-litert"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
