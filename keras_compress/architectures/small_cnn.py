@@ -68,10 +68,10 @@ def small_cnn(
 ) -> keras.Model:
     """Return a CNN that fits any image size: pooled until small, then averaged.
 
-    A stage is two 3x3 convolutions and 2x2 max-pooling. Stages of 32, 64 and 128 filters are
+    A stage is two 3x3 convolutions and 2x2 max-pooling. Stages of 16, 32 and 64 filters are
     added while the image is at least 4 pixels high and wide (always one, without pooling where
     the image is smaller), then the global average, 128 units and the classes. The number of
-    parameters hardly depends on the image: 304,810 on `(32, 32, 3)` with ten classes, all
+    parameters hardly depends on the image: 81,690 on `(32, 32, 3)` with ten classes, all
     three stages. Ours, no paper's.
 
     Args:
@@ -93,7 +93,7 @@ def small_cnn(
     shape = check_image_shape(input_shape, smallest=1)
     inputs = keras.Input(shape, name="image")
     x, smaller_side = inputs, min(shape[:2])
-    for stage, filters in enumerate((32, 64, 128), start=1):
+    for stage, filters in enumerate((16, 32, 64), start=1):
         if stage > 1 and smaller_side < 4:
             break
         for part in (1, 2):

@@ -1,0 +1,170 @@
+"""A report as the demo writes it, made up, small, and whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def sample_report() -> dict[str, Any]:
+    """Return a new report that every test may change."""
+    stages = [
+        _stage("baseline", "Baseline", "float32", 0.9911, 343_520, 318_204, 0.0521, 0.0),
+        _stage("pruned", "Pruned", "float32", 0.9933, 343_520, 33_410, 0.0519, 0.914),
+        _stage(
+            "clustered", "Pruned, shared values", "float32", 0.9889, 343_520, 9_120, 0.052, 0.914
+        ),
+        _stage(
+            "int8", "Pruned, shared values, int8", "int8", 0.9867, 92_184, 10_540, 0.0212, 0.914
+        ),
+    ]
+    stages[2]["shipped"] = True
+    stages[1]["note"] = "Weights set to zero during fit."
+    return {
+        "schema_version": 1,
+        "title": "digits_cnn on scikit-learn digits",
+        "created": "2026-11-22 12:00:00 UTC",
+        "duration_s": 61.4,
+        "baseline": dict(stages[0]),
+        "compressed": dict(stages[2]),
+        "stages": stages,
+        "layers": [
+            _layer("conv1", "Conv2D", (3, 3, 1, 32), 0.3, 16),
+            _bias("conv1", "Conv2D", 32),
+            _layer("conv2", "Conv2D", (3, 3, 32, 64), 0.88, 12),
+            _layer("hidden", "Dense", (1024, 64), 0.93, 12),
+            _layer("classifier", "Dense", (64, 10), 0.5, 12),
+        ],
+        "packed": {
+            "original_size": 343_520,
+            "packed_size": 9_120,
+            "skeleton_size": 3_900,
+            "skeleton_packed": 1_204,
+            "header_size": 36,
+            "tensors": [
+                _tensor("conv1", (32, 3, 3, 1), 288, 86, 16, 180.4),
+                _tensor("conv2", (64, 3, 3, 32), 18_432, 16_220, 12, 2_301.0),
+                _tensor("hidden", (64, 1024), 65_536, 60_948, 12, 4_811.5),
+                _tensor("classifier", (10, 64), 640, 320, 12, 322.1),
+            ],
+            "compared": {"gzip -9": 15_300, "zstd -19": 13_400, "xz -9e": 12_484},
+            "not_compared": ["brotli"],
+        },
+        "verification": {
+            "clustered": {"samples": 300, "max_abs_error": 2.4e-07, "top1_agreement": 1.0},
+            "int8": {"samples": 300, "max_abs_error": 0.0312, "top1_agreement": 0.9967},
+        },
+        "survival": {"clustered": {"zeros_kept": True, "values_kept": True}},
+        "settings": {
+            "architecture": "digits_cnn",
+            "batch_size": 32,
+            "baseline": {"epochs": 40, "learning_rate": 0.002},
+            "image_shape": [8, 8, 1],
+            "seed": 0,
+        },
+        "environment": {"python": "3.11.7", "keras": "3.15.1", "cpu": "a processor", "cores": 2},
+    }
+
+
+def _stage(
+    name: str,
+    title: str,
+    precision: str,
+    accuracy: float,
+    tflite_bytes: int,
+    packed_bytes: int,
+    latency_ms: float,
+    sparsity: float,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": title,
+        "precision": precision,
+        "accuracy": accuracy,
+        "tflite_bytes": tflite_bytes,
+        "packed_bytes": packed_bytes,
+        "ratio": 343_520 / packed_bytes,
+        "latency_ms": latency_ms,
+        "sparsity": sparsity,
+        "shipped": False,
+        "note": "",
+    }
+
+
+def _tensor(
+    name: str, shape: tuple[int, ...], count: int, zeros: int, distinct: int, packed: float
+) -> dict[str, Any]:
+    return {
+        "name": f"digits_cnn_1/{name}_1/MatMul;digits_cnn_1/{name}_1/BiasAdd",
+        "dtype": "float32",
+        "shape": list(shape),
+        "size": 4 * count,
+        "count": count,
+        "zeros": zeros,
+        "distinct": distinct,
+        "entropy": 0.71,
+        "coder": "codebook",
+        "packed_bytes": packed,
+        "bits_per_weight": 8 * packed / count,
+        "bits_per_kept_weight": 8 * packed / (count - zeros),
+        "tensors": 1,
+    }
+
+
+def _layer(
+    name: str, kind: str, shape: tuple[int, ...], sparsity: float, values: int
+) -> dict[str, Any]:
+    random = np.random.default_rng(len(name))
+    before = random.normal(0, 0.05, shape)
+    size = before.size
+    zeros = round(size * sparsity)
+    kept = np.sort(np.abs(before.ravel()))[zeros:] * random.choice([-1, 1], size - zeros)
+    centroids = np.linspace(kept.min(), kept.max(), values - 1)
+    after = centroids[np.abs(kept[:, None] - centroids).argmin(axis=1)]
+    reach = float(np.abs(before).max())
+    return {
+        "name": name,
+        "type": kind,
+        "weight": "kernel",
+        "shape": list(shape),
+        "weights": size,
+        "zeros": zeros,
+        "sparsity": zeros / size,
+        "distinct_values": values,
+        "before": {
+            "zeros": 0,
+            "distinct_values": size,
+            "histogram": _histogram(before, reach),
+        },
+        "after": {
+            "zeros": zeros,
+            "distinct_values": values,
+            "histogram": _histogram(after, reach),
+        },
+        "actions": [
+            {"technique": "pruning", "action": "pruned", "reason": ""},
+            {"technique": "clustering", "action": "clustered", "reason": ""},
+        ],
+    }
+
+
+def _bias(name: str, kind: str, size: int) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": kind,
+        "weight": "bias",
+        "shape": [size],
+        "weights": size,
+        "zeros": 0,
+        "sparsity": 0.0,
+        "distinct_values": size,
+        "before": {"zeros": size, "distinct_values": 1},
+        "after": {"zeros": 0, "distinct_values": size},
+        "actions": [{"technique": "pruning", "action": "left alone", "reason": "bias"}],
+    }
+
+
+def _histogram(values: np.ndarray, reach: float) -> dict[str, Any]:
+    counts, _ = np.histogram(values, bins=61, range=(-reach, reach))
+    return {"low": -reach, "high": reach, "counts": counts.tolist()}
