@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_compress.report import formatting
 from keras_compress.report.bench_section import bench_section
+from keras_compress.report.checks_section import checks_section
 from keras_compress.report.document import Document, document_of
 from keras_compress.report.layer_section import layer_section
 from keras_compress.report.markup import Markup, element, join, text
@@ -77,7 +78,7 @@ def render(report: Mapping[str, Any]) -> str:
             layer_section(document),
             packed_section(document.packed),
             bench_section(document.bench),
-            _checks_section(document),
+            checks_section(document),
             _circumstances_section(document),
         ),
         element("footer", "Written by keras-compress. No script, nothing loaded from elsewhere."),
@@ -91,18 +92,6 @@ def _subtitle(document: Document) -> Markup:
         None if document.duration_s is None else f"took {formatting.seconds(document.duration_s)}",
     ]
     return text(" · ".join(part for part in parts if part) or "Time and duration are not stated.")
-
-
-def _checks_section(document: Document) -> Markup:
-    return join(
-        element("h2", "What was checked"),
-        element(
-            "div",
-            _node_table("Converted model against the Keras model", document.verification),
-            _node_table("Zeros and shared values after the conversion", document.survival),
-            class_="two",
-        ),
-    )
 
 
 def _circumstances_section(document: Document) -> Markup:

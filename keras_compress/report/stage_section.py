@@ -17,54 +17,67 @@ def headline(document: Document) -> Markup:
     """Return the three figures that count: size, accuracy, latency, each with the baseline's."""
     baseline = document.baseline or Stage("baseline", "Baseline")
     compressed = document.compressed or Stage("compressed", "Compressed")
-    smaller = _divided(baseline.tflite_bytes, compressed.smallest_bytes)
-    faster = _divided(baseline.latency_ms, compressed.latency_ms)
-    change = formatting.change_in_points(compressed.accuracy, baseline.accuracy)
-    tone = "accent"
-    if compressed.accuracy is not None and baseline.accuracy is not None:
-        lost = baseline.accuracy - compressed.accuracy
-        tone = "good" if lost <= 0 else "bad" if lost > _MUCH_LOST else "accent"
     return element(
         "ul",
-        _figure(
-            "Size",
-            "not measured" if smaller is None else f"{formatting.ratio(smaller)} smaller",
-            f"{formatting.byte_count(baseline.tflite_bytes)} → "
-            f"{formatting.byte_count(compressed.smallest_bytes)}",
-            "the baseline's .tflite → the packed file",
-            "accent",
-        ),
-        _figure(
-            "Accuracy",
-            formatting.percent(compressed.accuracy)
-            if compressed.accuracy is not None
-            else "not measured",
-            f"{change} against {formatting.percent(baseline.accuracy)}",
-            "measured by running the .tflite files",
-            tone,
-        ),
-        _figure(
-            "Latency",
-            "not measured"
-            if compressed.latency_ms is None
-            else formatting.milliseconds(compressed.latency_ms),
-            f"{formatting.milliseconds(baseline.latency_ms)} before"
-            + ("" if faster is None else f", {formatting.ratio(faster)} as fast"),
-            "median of one inference",
-            "accent",
-        ),
+        _size_figure(baseline, compressed),
+        _accuracy_figure(baseline, compressed),
+        _latency_figure(baseline, compressed),
         class_="headline",
     )
 
 
-def _figure(name: str, figure: str, detail: str, basis: str, tone: str) -> Markup:
+def _size_figure(baseline: Stage, compressed: Stage) -> Markup:
+    before, basis = baseline.tflite_bytes, "the baseline's .tflite → the packed file"
+    if before is None:
+        before, basis = compressed.tflite_bytes, "the .tflite → the same, packed"
+    after = compressed.smallest_bytes
+    smaller = _divided(before, after)
+    if smaller is None:
+        return _figure("Size", formatting.byte_count(after) if after else "not measured", "", "")
+    return _figure(
+        "Size",
+        f"{formatting.ratio(smaller)} smaller",
+        f"{formatting.byte_count(before)} → {formatting.byte_count(after)}",
+        basis,
+    )
+
+
+def _accuracy_figure(baseline: Stage, compressed: Stage) -> Markup:
+    if compressed.accuracy is None:
+        return _figure("Accuracy", "not measured", "", "")
+    tone, detail = "accent", ""
+    if baseline.accuracy is not None:
+        lost = baseline.accuracy - compressed.accuracy
+        tone = "good" if lost <= 0 else "bad" if lost > _MUCH_LOST else "accent"
+        change = formatting.change_in_points(compressed.accuracy, baseline.accuracy)
+        detail = f"{change} against {formatting.percent(baseline.accuracy)}"
+    basis = "held-out part, by running the .tflite"
+    return _figure("Accuracy", formatting.percent(compressed.accuracy), detail, basis, tone)
+
+
+def _latency_figure(baseline: Stage, compressed: Stage) -> Markup:
+    if compressed.latency_ms is None:
+        return _figure("Latency", "not measured", "", "")
+    faster = _divided(baseline.latency_ms, compressed.latency_ms)
+    return _figure(
+        "Latency",
+        formatting.milliseconds(compressed.latency_ms),
+        ""
+        if faster is None
+        else f"{formatting.milliseconds(baseline.latency_ms)} before, "
+        f"{formatting.ratio(faster)} as fast",
+        "median of one inference",
+    )
+
+
+def _figure(name: str, figure: str, detail: str, basis: str, tone: str = "accent") -> Markup:
     return element(
         "li",
         element("span", name, class_="soft"),
         element("b", figure),
-        element("span", detail),
-        element("small", basis),
-        class_=tone,
+        element("span", detail) if detail else None,
+        element("small", basis) if basis else None,
+        class_=tone if figure != "not measured" else None,
     )
 
 
@@ -137,7 +150,9 @@ def stage_section(document: Document) -> Markup:
         _shipped_sentence(stages, shipped),
         charts,
         data_table(
-            "Every stage. The ratio is the baseline's float32 .tflite over the packed file.",
+            "Every stage. The ratio is "
+            + ("the baseline's" if document.baseline else "the first")
+            + " .tflite over the packed file.",
             ["Stage", "Precision", "Accuracy", ".tflite", "Packed", "Ratio", "Zeros", "Latency"],
             [
                 [

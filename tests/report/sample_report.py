@@ -52,10 +52,18 @@ def sample_report() -> dict[str, Any]:
             "not_compared": ["brotli"],
         },
         "verification": {
-            "clustered": {"samples": 300, "max_abs_error": 2.4e-07, "top1_agreement": 1.0},
-            "int8": {"samples": 300, "max_abs_error": 0.0312, "top1_agreement": 0.9967},
+            "clustered": _verification(2.4e-07, 1.0),
+            "int8": _verification(0.0312, 0.9967),
         },
-        "survival": {"clustered": {"zeros_kept": True, "values_kept": True}},
+        "survival": {
+            "clustered": {
+                "weights": [
+                    _survived("conv1/kernel", 288, 16, 16, 86, "kept"),
+                    _survived("conv1/bias", 32, 32, 32, 0, "none"),
+                    _survived("conv2/kernel", 18_432, 12, 640, 16_220, "per_channel"),
+                ]
+            }
+        },
         "settings": {
             "architecture": "digits_cnn",
             "batch_size": 32,
@@ -89,6 +97,35 @@ def _stage(
         "sparsity": sparsity,
         "shipped": False,
         "note": "",
+    }
+
+
+def _verification(error: float, agreement: float) -> dict[str, Any]:
+    return {
+        "samples": 300,
+        "data": "samples",
+        "runtime": "ai-edge-litert 2.3.0",
+        "max_abs_error": error,
+        "top1_agreement": agreement,
+        "outputs": [{"name": "classifier", "mean_abs_error": error / 10}],
+    }
+
+
+def _survived(
+    weight: str, size: int, before: int, after: int, zeros: int, sharing: str
+) -> dict[str, Any]:
+    return {
+        "weight": weight,
+        "tensor": weight,
+        "dtype": "FLOAT32",
+        "size": size,
+        "distinct_before": before,
+        "distinct_after": after,
+        "zeros_before": zeros,
+        "zeros_after": zeros,
+        "sharing": sharing,
+        "zeros": "kept" if zeros else "none",
+        "reason": "a BatchNormalization was folded in" if sharing == "per_channel" else "",
     }
 
 
