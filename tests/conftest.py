@@ -26,6 +26,19 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="session")
+def two_replicas():
+    """A `tf.distribute.MirroredStrategy` over two logical processors.
+
+    One for the whole session: TensorFlow numbers its collective operations anew for each
+    strategy and mistakes those of another model on the same devices for them.
+    """
+    tf = pytest.importorskip("tensorflow")
+    devices = tf.config.list_logical_devices("CPU")
+    assert len(devices) == 2
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real data sets and models, named by the variable KERAS_COMPRESS_DATA."""
     folder = os.environ.get("KERAS_COMPRESS_DATA")

@@ -197,11 +197,8 @@ def test_custom_training_loop(door):
 
 
 @pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_mirrored_strategy_over_two_devices(door):
-    tf = pytest.importorskip("tensorflow")
-    strategy = tf.distribute.MirroredStrategy(
-        [d.name for d in tf.config.list_logical_devices("CPU")]
-    )
+def test_mirrored_strategy_over_two_devices(door, two_replicas):
+    strategy = two_replicas
     with strategy.scope():
         model = compiled(optimizer=keras.optimizers.SGD(0.01))
         if door == "wrapper":
