@@ -217,7 +217,7 @@ class ByteModel {
     return bit;
   }
 
-  static constexpr int kRate = 18;
+  static constexpr int kRate = 72;
 
   Array<uint32_t> groups_;
   Array<uint32_t> match_table_;

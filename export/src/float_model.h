@@ -129,7 +129,7 @@ class FloatModel {
     int inputs[2] = {counter_input(*counters[0]), counter_input(*counters[1])};
     uint32_t p = clamp_p16(squash(sign_mixer_.dot(inputs, 0)));
     bit = coder->code(bit, p);
-    sign_mixer_.learn(inputs, bit, 1);
+    sign_mixer_.learn(inputs, bit, 4);
     for (auto* counter : counters) update_counter(counter, bit, 1000);
     return bit;
   }
@@ -145,7 +145,7 @@ class FloatModel {
       for (int k = 0; k < 3; ++k) inputs[k] = counter_input(*counters[k]);
       size_t set = static_cast<size_t>(bits - 1 - b);
       int bit = coder->code(upper >> b & 1, clamp_p16(squash(mixer_.dot(inputs, set))));
-      mixer_.learn(inputs, bit, 1);
+      mixer_.learn(inputs, bit, 4);
       for (auto* counter : counters) update_counter(counter, bit, 1000);
       prefix = prefix * 2 + static_cast<uint32_t>(bit);
     }

@@ -99,7 +99,7 @@ class MixerSet {
     int error = ((bit << 16) - static_cast<int>(squash(output_))) * rate;
     for (int i = 0; i < kInputs; ++i) {
       chosen_[i] += static_cast<int32_t>(
-          (static_cast<int64_t>(inputs[i]) * error + (1 << 17)) >> 18);
+          (static_cast<int64_t>(inputs[i]) * error + (1 << 19)) >> 20);
     }
   }
 

@@ -69,8 +69,8 @@ class SymbolModel {
  private:
   static constexpr size_t kNodes = 258;
   static constexpr size_t kSigned = 2 * kNodes;
-  static constexpr int kInputs = 12;
-  static constexpr int32_t kFirstWeight = 65536 * 28 / 100;
+  static constexpr int kInputs = 15;
+  static constexpr int32_t kFirstWeight = 65536 * 8 / 100;
   static constexpr size_t kColumns = 4096;
   static constexpr size_t kColumnNodes = 8;
   static constexpr uint32_t kLimit = 1000;
@@ -139,6 +139,7 @@ class SymbolModel {
     int s = level(scale >> 9, 63);
     int r = level(row_average >> 6, 63), c = level(column_average >> 6, 63);
     scale_class_ = static_cast<size_t>(s);
+    set_widths(scale >> 5, row_average >> 2);
     base_[0] = local_.data();
     base_[1] = whole_rows_ ? row_.data() : local_.data();
     base_[2] = scale_.data() + static_cast<size_t>(s) * kNodes;
@@ -154,10 +155,31 @@ class SymbolModel {
     column_base_ = column_.data() + (in_row % kColumns) * kColumnNodes;
   }
 
+  // Mean magnitudes around here, in 1/256: what the two bell curves below are drawn from.
+  void set_widths(uint32_t around, uint32_t row) {
+    around = around < 96 ? 96 : around;
+    row = row < 96 ? 96 : row;
+    laplace_ = (65536u * 256u) / around;
+    uint64_t square = static_cast<uint64_t>(around) * around;
+    gauss_ = static_cast<uint32_t>(((1ull << 32) * 163 >> 8) / square);  // 2/pi of mean^2
+    square = static_cast<uint64_t>(row) * row;
+    row_gauss_ = static_cast<uint32_t>(((1ull << 32) * 163 >> 8) / square);
+  }
+
+  static int limited(int64_t x) { return x > 2047 ? -2047 : static_cast<int>(-x); }
+
+  // How likely the upper half of [from, from + 2 * half) is under a Laplace and a normal curve.
+  void set_curves(int* inputs, uint32_t from, uint32_t half) {
+    inputs[0] = limited(static_cast<int64_t>(half) * laplace_ >> 8);
+    uint64_t step = static_cast<uint64_t>(half) * (from + half);
+    inputs[1] = limited(static_cast<int64_t>(step * gauss_ >> 8));
+    inputs[2] = limited(static_cast<int64_t>(step * row_gauss_ >> 8));
+  }
+
   template <typename Coder>
   int code_symbol(Coder* coder, int symbol, const SymbolLayout& l) {
     if (l.centre_flag) {
-      if (code_bit(coder, symbol == l.centre, 0, 0, 0) != 0) return l.centre;
+      if (code_bit(coder, symbol == l.centre, 0, 0, 0, 0, 0) != 0) return l.centre;
     }
     int above = l.centre == l.lowest && l.centre_flag ? 1 : 0;
     bool one_sided = false;
@@ -168,7 +190,7 @@ class SymbolModel {
       above = 1;
       one_sided = true;
     }
-    if (!one_sided) above = code_bit(coder, symbol > l.centre, 1, 0, 1);
+    if (!one_sided) above = code_bit(coder, symbol > l.centre, 1, 0, 1, 0, 0);
     int away = above != 0 ? symbol - l.centre : l.centre - symbol;
     // Below the centre the centre itself is included unless it has its flag.
     int offset = l.centre_flag || (above != 0 && !one_sided) ? 1 : 0;
@@ -176,7 +198,9 @@ class SymbolModel {
     int prefix = 1;
     for (int b = bits_ - 1; b >= 0; --b) {
       int bit = code_bit(coder, magnitude >> b & 1, static_cast<size_t>(1 + prefix),
-                         static_cast<size_t>(above), 10 - b);
+                         static_cast<size_t>(above), 10 - b,
+                         static_cast<uint32_t>((prefix << (b + 1)) - (1 << bits_)),
+                         1u << b);
       prefix = prefix * 2 + bit;
     }
     magnitude = prefix - (1 << bits_) + offset;
@@ -185,7 +209,8 @@ class SymbolModel {
   }
 
   template <typename Coder>
-  int code_bit(Coder* coder, int bit, size_t node, size_t sign, int kind) {
+  int code_bit(Coder* coder, int bit, size_t node, size_t sign, int kind, uint32_t from,
+               uint32_t half) {
     size_t signed_node = node + sign * kNodes;
     uint32_t* counters[kInputs - 1];
     int inputs[kInputs];
@@ -197,6 +222,11 @@ class SymbolModel {
     for (int i = 0; i < 11; ++i) inputs[i] = counter_input(*counters[i]);
     if (node >= kColumnNodes - 1) inputs[10] = 0;
     inputs[11] = 256;
+    if (half != 0) {
+      set_curves(inputs + 12, from, half);
+    } else {
+      inputs[12] = inputs[13] = inputs[14] = 0;
+    }
     size_t by_scale = scale_class_ * 12 + static_cast<size_t>(kind);
     int a = node_mixer_.dot(inputs, signed_node);
     int b = scale_mixer_.dot(inputs, by_scale);
@@ -205,8 +235,11 @@ class SymbolModel {
     uint32_t refined = refiner_.refine(x, by_scale);
     p = clamp_p16((p * 3 + refined) >> 2);
     bit = coder->code(bit, p);
-    node_mixer_.learn(inputs, bit, kRate);
-    scale_mixer_.learn(inputs, bit, kRate);
+    // Fast at first, slow once there is little left to learn.
+    int rate = kRate + kFirstRate * kRateSteps / (kRateSteps + static_cast<int>(bits_seen_));
+    if (bits_seen_ < (1u << 24)) ++bits_seen_;
+    node_mixer_.learn(inputs, bit, rate);
+    scale_mixer_.learn(inputs, bit, rate);
     refiner_.learn(bit, 6);
     update_counter(counters[0], bit, kLimit);
     if (counters[1] != counters[0]) update_counter(counters[1], bit, 255);
@@ -215,7 +248,9 @@ class SymbolModel {
     return bit;
   }
 
-  static constexpr int kRate = 1;
+  static constexpr int kRate = 6;
+  static constexpr int kFirstRate = 24;
+  static constexpr int kRateSteps = 20000;
 
   Array<uint32_t> local_, row_, scale_, row_scale_, column_scale_, both_, near_, left_, up_, lag_;
   Array<uint32_t> column_;
@@ -226,6 +261,8 @@ class SymbolModel {
   uint32_t* base_[10];
   uint32_t* column_base_ = nullptr;
   size_t scale_class_ = 0;
+  uint32_t bits_seen_ = 0;
+  uint32_t laplace_ = 0, gauss_ = 0, row_gauss_ = 0;
   int32_t row_average_ = 0;
   int row_step_ = 1;
   int column_step_ = 1;
