@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,6 +144,9 @@ def _quiet_logger(tf: Any) -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Calibration uses an interpreter of which TensorFlow warns its own users.
+            warnings.filterwarnings("ignore", module="tensorflow")
+            yield
     finally:
         logger.setLevel(level)
