@@ -1,0 +1,80 @@
+"""Imports run one way, and TensorFlow is imported only where it is meant."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_compress
+
+ROOT = Path(keras_compress.__file__).parent
+TRAINING = {"pruning", "clustering", "architectures", "recipes", "engine"}
+# What each subpackage may import of the others.
+ALLOWED = {
+    "engine": set(),
+    "architectures": set(),
+    "pruning": {"engine"},
+    "clustering": {"engine"},
+    "packing": set(),
+    "report": set(),
+    "bench": {"packing"},
+    "exporter": {"packing", "bench"},
+    "recipes": {
+        "architectures", "bench", "clustering", "engine", "exporter", "packing", "pruning",
+        "report",
+    },
+    "cli": {"bench", "exporter", "packing", "recipes", "report"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            if node.module == "keras_compress":
+                found.update(f"keras_compress.{alias.name}" for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_imports_run_one_way(package):
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] != "keras_compress" or len(parts) < 2 or parts[1] not in ALLOWED:
+                continue
+            assert parts[1] in ALLOWED[package] | {package}, f"{path} imports {name}"
+
+
+def test_every_subpackage_has_a_place():
+    packages = {p.parent.name for p in ROOT.glob("*/__init__.py")}
+    assert packages == set(ALLOWED)
+
+
+def test_no_private_keras_name_is_used():
+    for path in sorted(ROOT.rglob("*.py")):
+        assert "keras.src" not in path.read_text(), path
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import keras_compress",
+        "from keras_compress import pack, unpack, inspect",
+        "from keras_compress import bench, exporter, report",
+        "import keras_compress.cli.main as m; m.build_parser()",
+    ],
+)
+def test_tensorflow_and_keras_are_not_imported(statement):
+    code = f"{statement}\nimport sys\nprint([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
