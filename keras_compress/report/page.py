@@ -77,7 +77,7 @@ def render(report: Mapping[str, Any]) -> str:
             stage_section(document),
             layer_section(document),
             packed_section(document.packed),
-            bench_section(document.bench),
+            bench_section(document),
             checks_section(document),
             _circumstances_section(document),
         ),

@@ -96,6 +96,14 @@ class Node:
             raise self._bad(key, "text", value)
         return value
 
+    def strings(self, key: str) -> list[str]:
+        """Return the list of texts under `key`."""
+        values = self._list(key)
+        for index, value in enumerate(values):
+            if not isinstance(value, str):
+                raise self._bad(f"{key}[{index}]", "text", value)
+        return values
+
     def flag(self, key: str) -> bool | None:
         """Return the truth value under `key`."""
         value = self._value.get(key)

@@ -19,7 +19,9 @@ def images():
 @pytest.fixture(scope="module")
 def model():
     """Says 1 where the left half is brighter than the right one, else 0."""
-    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    model = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    )
     kernel = np.zeros((16, 2), "float32")
     side = np.tile([1, 1, -1, -1], 4)
     kernel[:, 1], kernel[:, 0] = side, -side
@@ -30,9 +32,7 @@ def model():
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize("io_dtype", [None, "float32"])
 def test_counts_what_is_right(model, images, precision, io_dtype):
-    exported = convert(
-        model, precision=precision, representative_data=images, io_dtype=io_dtype
-    )
+    exported = convert(model, precision=precision, representative_data=images, io_dtype=io_dtype)
     labels = (images[:, :, :2].sum((1, 2, 3)) > images[:, :, 2:].sum((1, 2, 3))).astype(int)
     exact = tflite_accuracy(exported.tflite, images, labels)
     assert exact == 1.0 if precision == "float32" else exact >= 0.96

@@ -1,0 +1,89 @@
+"""What became of each weight: zeros, distinct values and histogram, before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["layer_facts"]
+
+_BINS = 61
+_FEWEST_FOR_A_HISTOGRAM = 64
+
+
+def layer_facts(
+    before: keras.Model, after: keras.Model, reports: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return one record for each weight that the two models share by layer and name.
+
+    Args:
+        before: The model before it was compressed.
+        after: The same architecture afterwards, finalized.
+        reports: What the techniques reported, as their `to_dict` gives it.
+
+    Returns:
+        Records as a report lists them under `layers`: name, type, weight, shape, weights,
+        zeros, sparsity, distinct_values (these of `after`), before, after, actions.
+    """
+    actions: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for report in reports:
+        for row in report["weights"]:
+            actions.setdefault((row["layer"], row["weight"]), []).append(
+                {
+                    "technique": report["technique"],
+                    "action": row["action"],
+                    "reason": row["reason"],
+                }
+            )
+    old = {_key(layer, weight): weight.numpy() for layer, weight in _weights(before)}
+    records = []
+    for layer, weight in _weights(after):
+        key = _key(layer, weight)
+        values = weight.numpy()
+        if key not in old or old[key].shape != values.shape:
+            continue
+        state = _state(values, old[key])
+        records.append(
+            {
+                "name": layer.name,
+                "type": type(layer).__name__,
+                "weight": weight.name,
+                "shape": [int(size) for size in values.shape],
+                "weights": int(values.size),
+                "zeros": state["zeros"],
+                "sparsity": state["zeros"] / values.size if values.size else 0.0,
+                "distinct_values": state["distinct_values"],
+                "before": _state(old[key], values),
+                "after": state,
+                "actions": actions.get(key, []),
+            }
+        )
+    return records
+
+
+def _weights(model: keras.Model) -> Iterable[tuple[Any, Any]]:
+    for layer in model._flatten_layers(include_self=False):
+        if not list(layer._flatten_layers(include_self=False)):
+            for weight in layer.weights:
+                yield layer, weight
+
+
+def _key(layer: Any, weight: Any) -> tuple[str, str]:
+    return layer.name, weight.name
+
+
+def _state(values: NDArray[np.floating], other: NDArray[np.floating]) -> dict[str, Any]:
+    """Facts of `values`; the histogram's range takes in `other`, so that the two compare."""
+    zeros = int(values.size - np.count_nonzero(values))
+    record: dict[str, Any] = {"zeros": zeros, "distinct_values": int(np.unique(values).size)}
+    reach = float(max(np.abs(values).max(initial=0), np.abs(other).max(initial=0)))
+    if values.size >= _FEWEST_FOR_A_HISTOGRAM and reach > 0:
+        counts, _ = np.histogram(values[values != 0], bins=_BINS, range=(-reach, reach))
+        record["histogram"] = {"low": -reach, "high": reach, "counts": counts.tolist()}
+    return record

@@ -1,0 +1,125 @@
+"""The training half of the demo: a baseline, then pruned, then with shared values.
+
+Every step hands the next a plain Keras model, and none changes the model it was given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from keras_compress.recipes.image_data import ImageData
+from keras_compress.recipes.progress import Progress
+from keras_compress.recipes.settings import DemoSettings, Phase, build_model
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["TrainedModels", "train"]
+
+
+@dataclass(frozen=True)
+class TrainedModels:
+    """The model after each stage, finalized, and what each technique reported."""
+
+    baseline: keras.Model
+    pruned: keras.Model
+    clustered: keras.Model
+    pruning_report: dict[str, Any]
+    clustering_report: dict[str, Any]
+
+
+def train(data: ImageData, settings: DemoSettings, progress: Progress) -> TrainedModels:
+    """Train the net of `settings` on `data`, prune it, cluster it.
+
+    Draws from Keras' global generators: seed them with `keras.utils.set_random_seed` first.
+    """
+    from keras_compress import clustering, pruning
+
+    baseline = build_model(settings, data)
+    progress.begin("Train the baseline", _steps(data, settings, settings.baseline))
+    progress.end(_fit(baseline, data, settings, settings.baseline, [], progress))
+
+    steps = _steps(data, settings, settings.pruning)
+    rising = max(1, round(steps * settings.ramp))
+    working = _copy(baseline)
+    callbacks = [
+        pruning.PruningCallback(
+            pruning.PruningConfig(
+                schedule=pruning.PolynomialDecay(0.0, plan.sparsity, begin_step=0, end_step=rising),
+                layers=[plan.layer],
+                frequency=max(1, rising // settings.mask_updates),
+            )
+        )
+        for plan in settings.plans
+    ]
+    progress.begin("Prune during fit", steps)
+    summary = _fit(working, data, settings, settings.pruning, callbacks, progress)
+    pruning_report = pruning.report(working).to_dict()
+    pruned = pruning.finalize(working)
+    progress.end(f"{summary}, {pruning_report['sparsity']:.1%} zeros")
+
+    working = _copy(pruned)
+    callbacks = [
+        clustering.ClusteringCallback(
+            clustering.ClusteringConfig(
+                n_clusters=plan.n_clusters, init="kmeans", layers=[plan.layer]
+            )
+        )
+        for plan in settings.plans
+    ]
+    progress.begin("Train shared values", _steps(data, settings, settings.clustering))
+    summary = _fit(working, data, settings, settings.clustering, callbacks, progress)
+    clustering_report = clustering.report(working).to_dict()
+    clustered = clustering.finalize(working)
+    progress.end(summary)
+    return TrainedModels(baseline, pruned, clustered, pruning_report, clustering_report)
+
+
+def _steps(data: ImageData, settings: DemoSettings, phase: Phase) -> int:
+    return phase.epochs * math.ceil(len(data.x_train) / settings.batch_size)
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    import keras
+
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _fit(
+    model: keras.Model,
+    data: ImageData,
+    settings: DemoSettings,
+    phase: Phase,
+    callbacks: Sequence[Any],
+    progress: Progress,
+) -> str:
+    import keras
+
+    class Tell(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            progress.advance()
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            accuracy = (logs or {}).get("accuracy", math.nan)
+            progress.advance(0, f"epoch {epoch + 1}/{phase.epochs}, training {accuracy:.2%}")
+
+    rate = keras.optimizers.schedules.CosineDecay(
+        phase.learning_rate, _steps(data, settings, phase)
+    )
+    model.compile(
+        keras.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    history = model.fit(
+        data.x_train,
+        data.y_train,
+        batch_size=settings.batch_size,
+        epochs=phase.epochs,
+        callbacks=[*callbacks, Tell()],
+        verbose=0,
+    )
+    return f"training accuracy {history.history['accuracy'][-1]:.2%}"
