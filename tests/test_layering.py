@@ -22,7 +22,7 @@ ALLOWED = {
     "packing": set(),
     "report": set(),
     "bench": {"packing"},
-    "exporter": {"packing", "bench"},
+    "exporter": {"packing", "bench", "report"},
     "recipes": {
         "architectures", "bench", "clustering", "engine", "exporter", "packing", "pruning",
         "report",
