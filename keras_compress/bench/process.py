@@ -19,7 +19,8 @@ __all__ = ["WorkerProcess"]
 
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 
-# The worker imports the same package as its parent, however the parent found it.
+# The worker imports the same package as its parent, however the parent found it, and never
+# (`-P`) one that happens to lie in the current folder.
 _START = """
 import sys
 if {folder!r} not in sys.path:
@@ -42,7 +43,7 @@ class WorkerProcess:
         self.timeout = timeout
         self._chatter = tempfile.TemporaryFile()  # noqa: SIM115  `close` closes it.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START.format(folder=str(_PACKAGE_FOLDER))],
+            [sys.executable, "-P", "-c", _START.format(folder=str(_PACKAGE_FOLDER))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._chatter,
