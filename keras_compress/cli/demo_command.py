@@ -50,20 +50,20 @@ def _seed(text: str) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     import json
-    import os
+    import warnings
 
-    # TensorFlow tells of its devices and instruction sets on stderr unless asked not to.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
+    from keras_compress.exporter.quiet import quiet_native_output
     from keras_compress.recipes.demo import check_folder, run_demo
     from keras_compress.recipes.image_data import load_npz
     from keras_compress.recipes.progress import RichProgress
 
     folder = check_folder(args.out)
     data = None if args.data is None else load_npz(args.data)
-    with RichProgress() as progress:
-        result = run_demo(data, seed=args.seed, progress=progress)
-        paths = result.write(folder)
+    with quiet_native_output(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they say is in the report, as notes
+        with RichProgress() as progress:
+            result = run_demo(data, seed=args.seed, progress=progress)
+            paths = result.write(folder)
     if args.json:
         print(json.dumps(result.report, indent=1))
     else:
@@ -100,4 +100,4 @@ def _print_table(report: dict[str, Any], paths: list[str]) -> None:
         highlight=False,
     )
     for path in paths:
-        console.print(path, highlight=False, markup=False)
+        console.print(path, highlight=False, markup=False, soft_wrap=True)

@@ -54,7 +54,7 @@ class DemoResult:
         contents = {
             "model.tflite": self.tflite,
             "model.kcz": self.packed,
-            "report.json": (json.dumps(self.report, indent=1) + "\n").encode(),
+            "report.json": (json.dumps(self.report, indent=1, allow_nan=False) + "\n").encode(),
             "report.html": render(self.report).encode(),
         }
         paths = {Path(folder) / name: data for name, data in contents.items()}
@@ -158,14 +158,14 @@ def run_demo(
         ),
         _Stage(
             "clustered",
-            "Pruned, shared values",
+            "Shared values",
             "float32",
             trained.clustered,
-            "The weights that are left share a few trained values a layer.",
+            "The weights left by pruning share a few trained values a layer.",
         ),
         _Stage(
             "int8",
-            "Pruned, shared values, int8",
+            "Shared values, int8",
             "int8",
             trained.clustered,
             "The model above, quantized in full with measured ranges and one scale a tensor, "
@@ -195,7 +195,7 @@ def run_demo(
                 "latency_ms": latencies[stage.name],
                 "sparsity": zeros / size if size else 0.0,
                 "shipped": stage.name == shipped,
-                "note": stage.note,
+                "note": " ".join([stage.note, *conversions[stage.name].notes]).strip(),
             }
         )
     by_name = {record["name"]: record for record in records}

@@ -83,7 +83,8 @@ def _state(values: NDArray[np.floating], other: NDArray[np.floating]) -> dict[st
     zeros = int(values.size - np.count_nonzero(values))
     record: dict[str, Any] = {"zeros": zeros, "distinct_values": int(np.unique(values).size)}
     reach = float(max(np.abs(values).max(initial=0), np.abs(other).max(initial=0)))
-    if values.size >= _FEWEST_FOR_A_HISTOGRAM and reach > 0:
+    # A bias has too few values for a shape, and no technique touches it.
+    if values.ndim > 1 and values.size >= _FEWEST_FOR_A_HISTOGRAM and reach > 0:
         counts, _ = np.histogram(values[values != 0], bins=_BINS, range=(-reach, reach))
         record["histogram"] = {"low": -reach, "high": reach, "counts": counts.tolist()}
     return record

@@ -83,5 +83,8 @@ class RichProgress(Progress):
         if not self._console.is_terminal:
             took = time.perf_counter() - self._began
             self._console.print(
-                f"{self._stage} ({took:.1f} s) {summary}", markup=False, highlight=False
+                f"{self._stage} ({took:.1f} s) {summary}",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )

@@ -10,6 +10,8 @@ from keras_compress.report.tables import data_table
 
 __all__ = ["packed_section"]
 
+_UNTOLD = 0.02  # share of the file from which bytes that nothing is said about are shown
+
 _COLUMNS = (
     "Tensor",
     "Type",
@@ -58,9 +60,10 @@ def packed_section(packed: Node | None) -> Markup:
 
 def _row(tensor: Node) -> list[object]:
     count, zeros = tensor.count("count"), tensor.count("zeros")
-    packed = tensor.number("packed_bytes", least=0)
+    # Nothing takes no bytes at all: a 0 stands for a share that isn't known.
+    packed = tensor.number("packed_bytes", least=0) or None
     return [
-        _short_name(tensor.string("name") or "unnamed"),
+        _short_name(tensor.string("name") or "of no tensor"),
         tensor.string("dtype") or formatting.NOTHING,
         "\u00d7".join(map(str, tensor.counts("shape", longest=16))) or "scalar",
         formatting.count(tensor.count("size")),
@@ -69,8 +72,8 @@ def _row(tensor: Node) -> list[object]:
         formatting.bits(tensor.number("entropy", least=0)),
         tensor.string("coder") or formatting.NOTHING,
         formatting.NOTHING if packed is None else formatting.count(round(packed)),
-        formatting.bits(tensor.number("bits_per_weight", least=0)),
-        formatting.bits(tensor.number("bits_per_kept_weight", least=0)),
+        formatting.bits(tensor.number("bits_per_weight", least=0) or None),
+        formatting.bits(tensor.number("bits_per_kept_weight", least=0) or None),
     ]
 
 
@@ -103,6 +106,10 @@ def _share_chart(packed: Node) -> Markup:
         size = packed.count(key)
         if size is not None:
             bars.append(Bar(label, float(size), _bytes(size), tone="baseline"))
+    size = packed.count("packed_size")
+    untold = 0.0 if size is None else size - sum(bar.value or 0.0 for bar in bars)
+    if size and untold > _UNTOLD * size:
+        bars.insert(0, Bar("Constants, not told apart", untold, _bytes(untold), tone="shipped"))
     if not bars:
         bars = [Bar("Not stated", None, formatting.NOTHING)]
     return bar_chart("What takes the bytes", "of the packed file", bars)

@@ -188,7 +188,8 @@ def _shipped_sentence(stages: list[Stage], shipped: list[int]) -> Markup | None:
     if not shipped:
         return None
     stage = stages[shipped[0]]
-    precision = f", {stage.precision}" if stage.precision else ""
+    told = not stage.precision or stage.precision in stage.title
+    precision = "" if told else f", {stage.precision}"
     return element(
         "p",
         "Shipped as model.tflite and model.kcz: ",

@@ -71,13 +71,16 @@ def facts(caption: str, pairs: Sequence[tuple[str, object]]) -> Markup:
 def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Return the scalars inside a JSON object with their dotted names, at most 200 of them.
 
-    Lists of scalars are set as one line; lists of objects are counted, not spelled out. What is
-    cut is said.
+    Lists of scalars, and small objects within objects, are set as one line; lists of objects
+    are counted, not spelled out. What is cut is said.
     """
     pairs: list[tuple[str, str]] = []
     for key, item in value.items():
         name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(item, Mapping):
+        if isinstance(item, Mapping) and prefix and _is_short(item):
+            parts = (f"{part} {_scalar(inner)}".replace("_", " ") for part, inner in item.items())
+            pairs.append((name, ", ".join(parts)))
+        elif isinstance(item, Mapping):
             pairs.extend(flatten(item, f"{prefix}{key} · "))
         elif isinstance(item, list | tuple):
             nested = any(isinstance(part, Mapping | list | tuple) for part in item)
@@ -89,6 +92,11 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
         left_out = len(pairs) - _MOST_FACTS
         pairs = [*pairs[:_MOST_FACTS], ("left out here", f"{left_out} more, in the JSON")]
     return pairs
+
+
+def _is_short(item: Mapping[str, Any]) -> bool:
+    scalars = not any(isinstance(inner, Mapping | list | tuple) for inner in item.values())
+    return scalars and 0 < len(item) <= 3
 
 
 def _scalar(value: object) -> str:
