@@ -124,9 +124,9 @@ _SMALL_CNN = DemoSettings(
         LayerPlan("hidden", 0.8, 16),
         LayerPlan("classifier", 0.5, 16),
     ),
-    baseline=Phase(12, 1e-3),
-    pruning=Phase(12, 1e-3),
-    clustering=Phase(4, 5e-4),
+    baseline=Phase(10, 1e-3),
+    pruning=Phase(10, 1e-3),
+    clustering=Phase(3, 5e-4),
     batch_size=64,
 )
 # Below this many training images a phase gets more epochs, so that it has steps enough.

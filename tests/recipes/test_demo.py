@@ -177,6 +177,26 @@ def test_a_plan_for_a_layer_the_net_lacks(digits):
         recipes.run_demo(small, settings=settings)
 
 
+def test_rgb_images_of_any_size_and_two_classes():
+    random = np.random.default_rng(0)
+    y = (np.arange(160) % 2).astype("int32")
+    x = (random.random((160, 13, 10, 3)) * 0.5 + 0.5 * y[:, None, None, None]).astype("float32")
+    data = ImageData("made up", x[:120], y[:120], x[120:], y[120:])
+    phase = Phase(1, 2e-3)
+    settings = dataclasses.replace(
+        recipes.settings_for(data),
+        baseline=phase,
+        pruning=phase,
+        clustering=phase,
+        timed_runs=10,
+        timed_seconds=0.0,
+    )
+    report = recipes.run_demo(data, settings=settings).report
+    assert report["title"] == "small_cnn on made up"
+    assert report["stages"][2]["ratio"] > 3
+    assert report["settings"]["image_shape"] == [13, 10, 3]
+
+
 def test_lossy_packing_would_be_noticed(monkeypatch):
     from keras_compress import packing
     from keras_compress.recipes.demo import _pack
