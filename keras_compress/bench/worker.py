@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_compress.bench.delegation import describe_delegation
 from keras_compress.bench.machine import memory_kb, reset_peak_memory
-from keras_compress.errors import KerasCompressError, ModelFileError
+from keras_compress.errors import KerasCompressError, ModelFileError, PackedFileError
 from keras_compress.runtime import check_model_bytes, load_runtime, make_interpreter
 from keras_compress.storage import read_file
 
@@ -42,6 +42,9 @@ class Worker:
         if packed:
             # Loading the native decoder is part of starting the app, not of decoding a file.
             from keras_compress.packing import unpack
+            from keras_compress.packing.native import library
+
+            library()
         gc.collect()
         reset_peak_memory()
         before, _ = memory_kb()
@@ -49,7 +52,10 @@ class Worker:
         decode_ms: list[float] = []
         data = stored
         if packed:
-            elapsed, data = _timed(lambda: unpack(stored))
+            try:
+                elapsed, data = _timed(lambda: unpack(stored))
+            except PackedFileError as error:
+                raise PackedFileError(f"{name}: {error}") from error
             decode_ms.append(elapsed)
         check_model_bytes(data, name=name)
         decoded, _ = memory_kb()

@@ -119,7 +119,8 @@ class _Progress:
         from rich.console import Console
         from rich.progress import Progress
 
-        self.bar = Progress(console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        self.bar = Progress(console=console, transient=True, disable=not console.is_terminal)
         self.task = self.bar.add_task("", total=None)
         self.bar.start()
         return self

@@ -173,7 +173,11 @@ def computing_in_float32(model: Any) -> Iterator[None]:
                 policy = layer.dtype_policy
                 if policy.compute_dtype in ("float16", "bfloat16"):
                     changed.append((layer, policy))
-                    layer.dtype_policy = keras.DTypePolicy("float32")
+                    widened = keras.DTypePolicy("float32")
+                    # Layers cast their variables only where these two differ; no named policy
+                    # computes in more precision than it stores.
+                    widened._variable_dtype = policy.variable_dtype
+                    layer.dtype_policy = widened
             yield
         finally:
             for layer, policy in changed:
@@ -240,7 +244,8 @@ def _output_names(model: Any, outputs: Any) -> list[str]:
     if isinstance(outputs, dict):
         names = ["_".join(str(part) for part in path) for path in paths]
     else:
-        names = list(getattr(model, "output_names", None) or [])
+        named = getattr(model, "_functional", None) or model  # What a Sequential model holds.
+        names = list(getattr(named, "output_names", None) or [])
         if len(names) != len(paths) or len(set(names)) != len(names):
             names = [f"output_{i}" for i in range(len(paths))]
     clean = ["".join(c if c.isalnum() or c == "_" else "_" for c in name) for name in names]
