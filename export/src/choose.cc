@@ -210,7 +210,7 @@ bool all_equal(const uint8_t* data, size_t size) {
 
 }  // namespace
 
-bool choose_extent(const kc_tensor& tensor, const uint8_t* file, int32_t, Plan* plan, Extent* e) {
+bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Extent* e) {
   const uint8_t* data = file + tensor.offset;
   size_t size = static_cast<size_t>(tensor.size);
   if (size < kSmallest) return false;
@@ -253,6 +253,26 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, int32_t, Plan* 
   }
   choose_floats(data, count, tensor.type == kFloat32 ? 2 : (tensor.type == kFloat16 ? 0 : 1), e);
   return true;
+}
+
+void make_fast(Extent* e) {
+  switch (e->method) {
+    case kMethodSymbols: {
+      bool pairs = e->centre_flag && e->highest > e->lowest;  // one value is frequent
+      e->method = pairs ? kMethodGaps : kMethodHuffman;
+      return;
+    }
+    case kMethodFloats: e->method = kMethodPlanes; return;
+    case kMethodBytes:
+      e->method = kMethodHuffman;
+      e->element = 1;
+      e->identity = true;
+      e->flip = false;
+      e->lowest = e->centre = 0;
+      e->highest = 255;
+      return;
+    default: return;
+  }
 }
 
 }  // namespace kc

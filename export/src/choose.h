@@ -9,8 +9,10 @@ namespace kc {
 
 // Fills in everything of `extent` but gap, section and sharing. False: better left in the
 // skeleton. Codebooks are added to `plan`.
-bool choose_extent(const kc_tensor& tensor, const uint8_t* file, int32_t codec, Plan* plan,
-                   Extent* extent);
+bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Extent* extent);
+
+// Changes the extent's method to its counterpart that decodes fastest.
+void make_fast(Extent* extent);
 
 }  // namespace kc
 

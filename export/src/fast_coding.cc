@@ -1,8 +1,303 @@
 #include "fast_coding.h"
 
-namespace kc {
+#include "float_model.h"
+#include "huffman.h"
 
-bool encode_fast(const Plan&, const Extent&, const uint8_t*, Bytes*) { return false; }
-Decoded decode_fast(const Plan&, const Extent&, Reader*, uint8_t*) { return Decoded::kMalformed; }
+namespace kc {
+namespace {
+
+constexpr int kStreams = 4;
+
+struct Part {
+  size_t first, end;
+};
+
+Part part(size_t count, int stream) {
+  size_t each = (count + kStreams - 1) / kStreams;
+  size_t first = each * static_cast<size_t>(stream), end = first + each;
+  return {first < count ? first : count, end < count ? end : count};
+}
+
+void write_streams(Bytes* streams, Bytes* out) {
+  for (int s = 0; s < kStreams; ++s) out->varint(streams[s].size());
+  for (int s = 0; s < kStreams; ++s) out->append(streams[s].data(), streams[s].size());
+}
+
+bool read_streams(Reader* in, HuffmanStream* streams) {
+  uint64_t sizes[kStreams];
+  for (uint64_t& size : sizes) size = in->varint();
+  for (int s = 0; s < kStreams; ++s) {
+    if (in->bad() || sizes[s] > in->left()) return false;
+    const uint8_t* bytes = in->take(static_cast<size_t>(sizes[s]));
+    streams[s] = HuffmanStream(bytes, static_cast<size_t>(sizes[s]));
+  }
+  return true;
+}
+
+// Symbols of one byte: a code, and four streams, one a quarter.
+bool encode_symbols(const uint8_t* symbols, size_t count, Bytes* out) {
+  Array<HuffmanCode> code(1);
+  if (!code.ok()) return false;
+  uint32_t counts[256] = {};
+  for (size_t i = 0; i < count; ++i) ++counts[symbols[i]];
+  code[0].build(counts, 256);
+  code[0].write_lengths(out);
+  Bytes streams[kStreams];
+  for (int s = 0; s < kStreams; ++s) {
+    BitWriter bits(&streams[s]);
+    Part p = part(count, s);
+    for (size_t i = p.first; i < p.end; ++i) code[0].put(&bits, symbols[i]);
+    bits.finish();
+    if (streams[s].failed()) return false;
+  }
+  write_streams(streams, out);
+  return !out->failed();
+}
+
+Decoded decode_symbols(Reader* in, uint8_t* symbols, size_t count) {
+  Array<HuffmanCode> code(1);
+  HuffmanStream streams[kStreams];
+  if (!code.ok()) return Decoded::kMemory;
+  if (!code[0].read_lengths(in, 256) || !read_streams(in, streams)) return Decoded::kMalformed;
+  const uint16_t* table = code[0].table();
+  uint8_t* at[kStreams];
+  size_t shared = count;
+  for (int s = 0; s < kStreams; ++s) {
+    Part p = part(count, s);
+    at[s] = symbols + p.first;
+    shared = p.end - p.first < shared ? p.end - p.first : shared;
+  }
+  HuffmanStream a = streams[0], b = streams[1], c = streams[2], d = streams[3];
+  size_t i = 0;
+  for (; i + 4 <= shared; i += 4) {
+    a.refill(), b.refill(), c.refill(), d.refill();
+    for (size_t k = 0; k < 4; ++k) {
+      at[0][i + k] = static_cast<uint8_t>(a.next(table));
+      at[1][i + k] = static_cast<uint8_t>(b.next(table));
+      at[2][i + k] = static_cast<uint8_t>(c.next(table));
+      at[3][i + k] = static_cast<uint8_t>(d.next(table));
+    }
+  }
+  streams[0] = a, streams[1] = b, streams[2] = c, streams[3] = d;
+  for (int s = 0; s < kStreams; ++s) {
+    Part p = part(count, s);
+    for (size_t k = i; k < p.end - p.first; ++k) {
+      streams[s].refill();
+      at[s][k] = static_cast<uint8_t>(streams[s].next(table));
+    }
+    streams[s].refill();
+    if (!streams[s].exact()) return Decoded::kMalformed;
+  }
+  return Decoded::kDone;
+}
+
+// Pairs of (weights at the centre before it, value): symbol = gap * (values - 1) + value without
+// the centre. The last symbol says: `gaps` weights at the centre, and no value.
+template <typename Emit>
+void each_pair(const uint8_t* symbols, Part p, size_t values, size_t centre, size_t gaps, Emit emit) {
+  size_t gap = 0;
+  for (size_t i = p.first; i < p.end; ++i) {
+    if (symbols[i] == centre) {
+      if (++gap == gaps) {
+        emit(gaps * (values - 1));
+        gap = 0;
+      }
+      continue;
+    }
+    size_t value = symbols[i] < centre ? symbols[i] : symbols[i] - 1u;
+    emit(gap * (values - 1) + value);
+    gap = 0;
+  }
+  if (gap != 0) emit(gaps * (values - 1));  // the reader stops at the end of the part
+}
+
+size_t pair_alphabet(size_t values, size_t gaps) { return gaps * (values - 1) + 1; }
+
+bool count_pairs(const uint8_t* symbols, size_t count, size_t values, size_t centre, size_t gaps,
+                 uint32_t* counts) {
+  memset(counts, 0, kHuffmanAlphabet * sizeof *counts);
+  for (int s = 0; s < kStreams; ++s) {
+    each_pair(symbols, part(count, s), values, centre, gaps, [&](size_t symbol) { ++counts[symbol]; });
+  }
+  return true;
+}
+
+bool encode_gaps(const Extent& e, const uint8_t* symbols, Bytes* out) {
+  size_t count = static_cast<size_t>(e.count()), values = static_cast<size_t>(e.highest - e.lowest) + 1;
+  const size_t centre = static_cast<size_t>(e.centre - e.lowest);
+  Array<HuffmanCode> code(2);
+  Array<uint32_t> counts(kHuffmanAlphabet);
+  if (!code.ok() || !counts.ok()) return false;
+  size_t best = 0;
+  uint64_t best_cost = 0;
+  for (size_t gaps = 1; gaps <= 256 && pair_alphabet(values, gaps) <= kHuffmanAlphabet; gaps *= 2) {
+    count_pairs(symbols, count, values, centre, gaps, counts.data());
+    code[1].build(counts.data(), pair_alphabet(values, gaps) < 2 ? 2 : pair_alphabet(values, gaps));
+    uint64_t cost = code[1].cost(counts.data()) + 4 * pair_alphabet(values, gaps);
+    if (best == 0 || cost < best_cost) best = gaps, best_cost = cost;
+  }
+  if (best == 0) return false;
+  count_pairs(symbols, count, values, centre, best, counts.data());
+  code[0].build(counts.data(), pair_alphabet(values, best));
+  out->varint(best);
+  code[0].write_lengths(out);
+  Bytes streams[kStreams];
+  for (int s = 0; s < kStreams; ++s) {
+    BitWriter bits(&streams[s]);
+    each_pair(symbols, part(count, s), values, centre, best,
+              [&](size_t symbol) { code[0].put(&bits, symbol); });
+    bits.finish();
+    if (streams[s].failed()) return false;
+  }
+  write_streams(streams, out);
+  return !out->failed();
+}
+
+struct PairTable {
+  uint8_t bytes[kHuffmanAlphabet][4];  // the value's element
+  uint16_t gap[kHuffmanAlphabet];
+};
+
+template <int kElement>
+bool decode_pairs(HuffmanStream stream, const uint16_t* table, const PairTable& pairs, size_t filler,
+                  Part p, uint8_t* data) {
+  size_t at = p.first;
+  while (at < p.end) {
+    stream.refill();
+    for (int k = 0; k < 4 && at < p.end; ++k) {
+      size_t symbol = stream.next(table);
+      at += pairs.gap[symbol];
+      if (symbol == filler) continue;
+      if (at >= p.end) return false;
+      memcpy(data + at * kElement, pairs.bytes[symbol], kElement);
+      ++at;
+    }
+  }
+  stream.refill();
+  return stream.exact();
+}
+
+Decoded decode_gaps(const Plan& plan, const Extent& e, Reader* in, uint8_t* data) {
+  size_t values = static_cast<size_t>(e.highest - e.lowest) + 1;
+  size_t count = static_cast<size_t>(e.count()), centre = static_cast<size_t>(e.centre - e.lowest);
+  uint64_t gaps = in->varint();
+  if (in->bad() || gaps == 0 || gaps > 256 || values < 2 ||
+      pair_alphabet(values, static_cast<size_t>(gaps)) > kHuffmanAlphabet) {
+    return Decoded::kMalformed;
+  }
+  Array<HuffmanCode> code(1);
+  Array<PairTable> pairs(1);
+  HuffmanStream streams[kStreams];
+  if (!code.ok() || !pairs.ok()) return Decoded::kMemory;
+  size_t filler = static_cast<size_t>(gaps) * (values - 1);
+  if (!code[0].read_lengths(in, filler + 1) || !read_streams(in, streams)) {
+    return Decoded::kMalformed;
+  }
+  auto put_value = [&](size_t value, uint8_t* to) {
+    uint8_t symbol = static_cast<uint8_t>(value + e.lowest);
+    restore_symbols(plan, e, &symbol, 1, to);
+  };
+  for (size_t s = 0; s < filler; ++s) {
+    size_t value = s % (values - 1);
+    put_value(value + (value >= centre ? 1 : 0), pairs[0].bytes[s]);
+    pairs[0].gap[s] = static_cast<uint16_t>(s / (values - 1));
+  }
+  pairs[0].gap[filler] = static_cast<uint16_t>(gaps);
+  uint8_t usual[4];
+  put_value(centre, usual);
+  for (size_t i = 0; i < count; ++i) memcpy(data + i * e.element, usual, e.element);
+  for (int s = 0; s < kStreams; ++s) {
+    Part p = part(count, s);
+    const uint16_t* table = code[0].table();
+    bool good = e.element == 4   ? decode_pairs<4>(streams[s], table, pairs[0], filler, p, data)
+                : e.element == 2 ? decode_pairs<2>(streams[s], table, pairs[0], filler, p, data)
+                                 : decode_pairs<1>(streams[s], table, pairs[0], filler, p, data);
+    if (!good) return Decoded::kMalformed;
+  }
+  return Decoded::kDone;
+}
+
+// Floats with the sign moved to the low end, so that the top byte is the exponent.
+uint32_t rotate_sign(uint32_t v, int bits) {
+  return bits == 32 ? v << 1 | v >> 31 : ((v << 1 | v >> 15) & 0xFFFF);
+}
+uint32_t rotate_back(uint32_t v, int bits) {
+  return bits == 32 ? v >> 1 | v << 31 : ((v >> 1 | v << 15) & 0xFFFF);
+}
+
+constexpr uint8_t kPlaneRaw = 0, kPlaneCoded = 1;
+
+bool encode_planes(const Extent& e, const uint8_t* data, Bytes* out) {
+  size_t count = static_cast<size_t>(e.count());
+  Array<uint8_t> plane(count);
+  if (!plane.ok()) return false;
+  for (int b = 0; b < e.element; ++b) {
+    for (size_t i = 0; i < count; ++i) {
+      uint32_t v = rotate_sign(load_element(data + i * e.element, e.element), 8 * e.element);
+      plane[i] = static_cast<uint8_t>(v >> (8 * b));
+    }
+    Bytes coded;
+    if (!encode_symbols(plane.data(), count, &coded)) return false;
+    bool raw = coded.size() + coded.size() / 64 >= count;
+    out->push(raw ? kPlaneRaw : kPlaneCoded);
+    if (raw) {
+      out->append(plane.data(), count);
+    } else {
+      out->append(coded.data(), coded.size());
+    }
+  }
+  return !out->failed();
+}
+
+Decoded decode_planes(const Extent& e, Reader* in, uint8_t* data) {
+  size_t count = static_cast<size_t>(e.count());
+  Array<uint8_t> plane(count);
+  if (!plane.ok()) return Decoded::kMemory;
+  for (int b = 0; b < e.element; ++b) {
+    uint8_t how = in->byte();
+    if (how == kPlaneRaw) {
+      const uint8_t* bytes = in->take(count);
+      if (bytes == nullptr) return Decoded::kMalformed;
+      memcpy(plane.data(), bytes, count);
+    } else if (how == kPlaneCoded) {
+      Decoded result = decode_symbols(in, plane.data(), count);
+      if (result != Decoded::kDone) return result;
+    } else {
+      return Decoded::kMalformed;
+    }
+    for (size_t i = 0; i < count; ++i) data[i * e.element + static_cast<size_t>(b)] = plane[i];
+  }
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t v = load_element(data + i * e.element, e.element);
+    store_element(data + i * e.element, rotate_back(v, 8 * e.element), e.element);
+  }
+  return Decoded::kDone;
+}
+
+}  // namespace
+
+bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* out) {
+  if (e.method == kMethodPlanes) return encode_planes(e, data, out);
+  size_t count = static_cast<size_t>(e.count());
+  Array<uint8_t> symbols(count);
+  if (!symbols.ok()) return false;
+  symbols_of(plan, e, data, symbols.data());
+  if (e.method == kMethodGaps) {
+    for (size_t i = 0; i < count; ++i) symbols[i] = static_cast<uint8_t>(symbols[i] - e.lowest);
+  }
+  if (e.method == kMethodGaps) return encode_gaps(e, symbols.data(), out);
+  return encode_symbols(symbols.data(), count, out);
+}
+
+Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data) {
+  if (e.method == kMethodPlanes) return decode_planes(e, in, data);
+  if (e.method == kMethodGaps) return decode_gaps(plan, e, in, data);
+  size_t count = static_cast<size_t>(e.count());
+  Array<uint8_t> symbols(count);
+  if (!symbols.ok()) return Decoded::kMemory;
+  Decoded result = decode_symbols(in, symbols.data(), count);
+  if (result != Decoded::kDone) return result;
+  return restore_symbols(plan, e, symbols.data(), count, data) ? Decoded::kDone : Decoded::kMalformed;
+}
 
 }  // namespace kc

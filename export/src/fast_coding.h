@@ -9,7 +9,8 @@ namespace kc {
 
 // Between the bytes of an extent and its symbols (see Extent::identity and codebook).
 void symbols_of(const Plan& plan, const Extent& extent, const uint8_t* data, uint8_t* symbols);
-bool restore_symbols(const Plan& plan, const Extent& extent, const uint8_t* symbols, uint8_t* data);
+bool restore_symbols(const Plan& plan, const Extent& extent, const uint8_t* symbols, size_t count,
+                     uint8_t* data);
 
 bool encode_fast(const Plan& plan, const Extent& extent, const uint8_t* data, Bytes* out);
 Decoded decode_fast(const Plan& plan, const Extent& extent, Reader* in, uint8_t* data);

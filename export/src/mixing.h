@@ -74,7 +74,8 @@ inline void update_counter(uint32_t* c, int bit, uint32_t limit) {
 }
 
 // One set of weights a selector value; `dot` mixes in the logistic domain, `learn` moves the
-// weights of the chosen set against the coding error.
+// weights of the chosen set against the coding error. All products are of 32 bits and wrap, which
+// compilers turn into vector code; sensible weights, within 11 either way, never get there.
 template <int kInputs>
 class MixerSet {
  public:
@@ -84,22 +85,26 @@ class MixerSet {
     return true;
   }
 
-  int dot(const int* inputs, size_t set) {
+  int dot(const int32_t* inputs, size_t set) {
     chosen_ = weights_.data() + set * kInputs;
-    int64_t sum = 0;
-    for (int i = 0; i < kInputs; ++i) sum += static_cast<int64_t>(inputs[i]) * chosen_[i];
-    int x = static_cast<int>(sum >> 16);
+    int32_t sum = 0;
+    for (int i = 0; i < kInputs; ++i) {
+      sum += static_cast<int32_t>(static_cast<uint32_t>(inputs[i]) *
+                                  static_cast<uint32_t>(chosen_[i])) >> 8;
+    }
+    int x = sum >> 8;
     if (x > kLogistic) x = kLogistic;
     if (x < -kLogistic) x = -kLogistic;
     output_ = x;
     return x;
   }
 
-  void learn(const int* inputs, int bit, int rate) {
-    int error = ((bit << 16) - static_cast<int>(squash(output_))) * rate;
+  // `rate` is at most 100.
+  void learn(const int32_t* inputs, int bit, int rate) {
+    const int32_t error = (((bit << 16) - static_cast<int>(squash(output_))) * rate) >> 6;
     for (int i = 0; i < kInputs; ++i) {
-      chosen_[i] += static_cast<int32_t>(
-          (static_cast<int64_t>(inputs[i]) * error + (1 << 19)) >> 20);
+      uint32_t moved = static_cast<uint32_t>((inputs[i] * error + (1 << 13)) >> 14);
+      chosen_[i] = static_cast<int32_t>(static_cast<uint32_t>(chosen_[i]) + moved);
     }
   }
 

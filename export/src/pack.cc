@@ -3,6 +3,7 @@
 #include "checksum.h"
 #include "choose.h"
 #include "flatbuffer.h"
+#include "lz.h"
 #include "sections.h"
 #include "skeleton.h"
 
@@ -13,8 +14,17 @@ namespace {
 // sections can be decoded by as many threads.
 constexpr uint64_t kSectionBytes = 4u << 20;
 
-void share_or_choose(const kc_tensor& tensor, const uint8_t* data, int32_t codec,
-                     const List<uint32_t>& crcs, Plan* plan, Extent* e, bool* use) {
+// Nanoseconds the slow models take for a tensor, on a desktop of 2020.
+uint64_t model_time(const kc_tensor& tensor) {
+  constexpr int32_t kFloat32 = 0, kFloat16 = 1;
+  if (tensor.type == kFloat32) return tensor.size * 100;
+  return tensor.type == kFloat16 ? tensor.size * 200 : tensor.size * 500;
+}
+
+constexpr uint64_t kAutoBudget = 4000000000u;
+constexpr size_t kAutoSkeleton = 2u << 20;
+
+void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<uint32_t>& crcs, Plan* plan, Extent* e, bool* use) {
   *use = true;
   uint32_t crc = crcs[crcs.size() - 1];
   for (size_t k = plan->extents.size(); tensor.size >= 64 && k-- > 0;) {
@@ -26,7 +36,26 @@ void share_or_choose(const kc_tensor& tensor, const uint8_t* data, int32_t codec
       return;
     }
   }
-  *use = choose_extent(tensor, data, codec, plan, e);
+  *use = choose_extent(tensor, data, plan, e);
+}
+
+// With the `auto` codec: tensors up to so many bytes get the slow models, which together restore
+// no more than the budget; larger ones are coded to decode fast.
+uint64_t largest_modelled(const List<kc_tensor>& tensors) {
+  uint64_t limit = UINT64_MAX, total = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) total += model_time(tensors[i]);
+  while (total > kAutoBudget) {
+    uint64_t largest = 0;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].size <= limit && tensors[i].size > largest) largest = tensors[i].size;
+    }
+    if (largest == 0) break;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].size == largest) total -= model_time(tensors[i]);
+    }
+    limit = largest - 1;
+  }
+  return limit;
 }
 
 // The extents in file order, with their gaps, and the skeleton that is left.
@@ -36,6 +65,7 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
   uint64_t open_bytes[kMethodCount] = {};
   uint32_t open[kMethodCount] = {};
   size_t end = 0;
+  const uint64_t most_modelled = largest_modelled(tensors);
   for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMostExtents; ++i) {
     const kc_tensor& tensor = tensors[i];
     if (plan->sections >= kMostSections) break;
@@ -44,7 +74,10 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
     e.size = tensor.size;
     bool use = false;
     if (!crcs.push(crc32c(0, data + tensor.offset, static_cast<size_t>(tensor.size)))) return false;
-    share_or_choose(tensor, data, codec, crcs, plan, &e, &use);
+    share_or_choose(tensor, data, crcs, plan, &e, &use);
+    if (use && (codec == KC_CODEC_FAST || (codec == KC_CODEC_AUTO && tensor.size > most_modelled))) {
+      make_fast(&e);
+    }
     if (!use) {
       crcs.pop();
       continue;
@@ -105,13 +138,9 @@ bool keep_rules(const List<ScaleRule>& found, Plan* plan, const uint8_t* skeleto
   return true;
 }
 
-bool encode_skeleton(const Plan& plan, const Bytes& skeleton, Bytes* out) {
-  Bytes plan_bytes, coded;
-  write_plan(plan, &plan_bytes);
-  if (plan_bytes.failed()) return false;
-  out->varint(plan_bytes.size());
-  out->varint(skeleton.size());
-  ArithmeticEncoder coder(&coded);
+bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton,
+                       Bytes* out) {
+  ArithmeticEncoder coder(out);
   SkeletonCoder model;
   if (!model.init(plan_bytes.size(), skeleton.size())) return false;
   model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
@@ -126,8 +155,37 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, Bytes* out) {
   }
   model.run(&coder, skeleton.data() + used, skeleton.size() - used, static_cast<size_t>(offset));
   coder.finish();
+  return !model.failed();
+}
+
+bool encode_skeleton(const Plan& plan, const Bytes& skeleton, int32_t codec, Bytes* out) {
+  Bytes plan_bytes, coded;
+  write_plan(plan, &plan_bytes);
+  if (plan_bytes.failed()) return false;
+  bool slow = codec == KC_CODEC_SMALL ||
+              (codec == KC_CODEC_AUTO && skeleton.size() <= kAutoSkeleton);
+  SkeletonForm form = slow && skeleton.size() <= kMostModelledBytes ? kSkeletonModel
+                                                                    : kSkeletonRepeats;
+  if (form == kSkeletonModel) {
+    if (!encode_with_model(plan, plan_bytes, skeleton, &coded)) return false;
+  } else {
+    Bytes history;
+    history.append(kDictionary, kDictionarySize);
+    history.append(plan_bytes.data(), plan_bytes.size());
+    history.append(skeleton.data(), skeleton.size());
+    if (history.failed() || !lz_encode(history, kDictionarySize, &coded)) return false;
+  }
+  if (coded.size() >= plan_bytes.size() + skeleton.size()) {
+    form = kSkeletonPlain;
+    coded.clear();
+    coded.append(plan_bytes.data(), plan_bytes.size());
+    coded.append(skeleton.data(), skeleton.size());
+  }
+  out->push(form);
+  out->varint(plan_bytes.size());
+  out->varint(skeleton.size());
   out->append(coded.data(), coded.size());
-  return !model.failed() && !coded.failed() && !out->failed();
+  return !coded.failed() && !out->failed();
 }
 
 bool pack_modelled(const uint8_t* data, size_t size, int32_t codec, Container* container,
@@ -138,7 +196,6 @@ bool pack_modelled(const uint8_t* data, size_t size, int32_t codec, Container* c
   bool walked = walker.walk(data, size);
   List<kc_tensor> none;
   if (!make_plan(data, size, codec, walked ? walker.tensors() : none, &plan, &skeleton)) return false;
-  if (skeleton.size() > kMostModelledBytes) return false;
   if (walked) {
     keep_rules(walker.rules(), &plan, skeleton.data(), skeleton.size());
     apply_rules(plan, skeleton.data());
@@ -152,7 +209,7 @@ bool pack_modelled(const uint8_t* data, size_t size, int32_t codec, Container* c
       free(payload);
       return false;
     }
-    bool done = s == 0 ? encode_skeleton(plan, skeleton, payload)
+    bool done = s == 0 ? encode_skeleton(plan, skeleton, codec, payload)
                        : encode_section(plan, s, data, payload);
     if (!done) return false;
     Span span;

@@ -82,7 +82,7 @@ Decoded run_models(const Plan& plan, uint32_t number, Coder* coder, Noise* noise
       if (!symbols.ok()) return stop(Decoded::kMemory);
       if (!Coder::kDecodes) symbols_of(plan, e, data, symbols.data());
       if (!model.run(coder, symbols.data(), symbol_layout(e))) return stop(Decoded::kMemory);
-      if (Coder::kDecodes && !restore_symbols(plan, e, symbols.data(), data)) {
+      if (Coder::kDecodes && !restore_symbols(plan, e, symbols.data(), symbols.size(), data)) {
         return stop(Decoded::kMalformed);
       }
       return true;
@@ -150,8 +150,8 @@ void symbols_of(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t*
   }
 }
 
-bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, uint8_t* data) {
-  size_t count = static_cast<size_t>(e.count());
+bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, size_t count,
+                     uint8_t* data) {
   if (e.identity) {
     for (size_t i = 0; i < count; ++i) data[i] = static_cast<uint8_t>(symbols[i] ^ (e.flip ? 128 : 0));
     return true;

@@ -16,6 +16,13 @@ class NullCoder {
   int code(int bit, uint32_t) { return bit; }
 };
 
+// How plan and skeleton are coded; numbers of the format.
+enum SkeletonForm : uint8_t {
+  kSkeletonPlain = 0,
+  kSkeletonModel = 1,
+  kSkeletonRepeats = 2,  // lz.h, with the dictionary before it
+};
+
 class SkeletonCoder {
  public:
   bool init(size_t plan_size, size_t skeleton_size) {

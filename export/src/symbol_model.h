@@ -69,7 +69,7 @@ class SymbolModel {
  private:
   static constexpr size_t kNodes = 258;
   static constexpr size_t kSigned = 2 * kNodes;
-  static constexpr int kInputs = 15;
+  static constexpr int kInputs = 16;
   static constexpr int32_t kFirstWeight = 65536 * 8 / 100;
   static constexpr size_t kColumns = 4096;
   static constexpr size_t kColumnNodes = 8;
@@ -212,7 +212,7 @@ class SymbolModel {
   int code_bit(Coder* coder, int bit, size_t node, size_t sign, int kind, uint32_t from,
                uint32_t half) {
     size_t signed_node = node + sign * kNodes;
-    uint32_t* counters[kInputs - 1];
+    uint32_t* counters[11];
     int inputs[kInputs];
     counters[0] = base_[0] + signed_node;
     counters[1] = base_[1] + signed_node;
@@ -222,6 +222,7 @@ class SymbolModel {
     for (int i = 0; i < 11; ++i) inputs[i] = counter_input(*counters[i]);
     if (node >= kColumnNodes - 1) inputs[10] = 0;
     inputs[11] = 256;
+    inputs[15] = 0;
     if (half != 0) {
       set_curves(inputs + 12, from, half);
     } else {

@@ -1,6 +1,7 @@
 #include "unpack.h"
 
 #include "checksum.h"
+#include "lz.h"
 #include "sections.h"
 #include "skeleton.h"
 
@@ -10,7 +11,7 @@ namespace {
 // A plan entry takes some ten bytes and a codebook up to 1 KiB, for a buffer that is larger.
 constexpr uint64_t kPlanSlack = 4096;
 
-bool rows_fit(const Plan& plan) {
+bool sizes_fit(const Plan& plan) {
   for (size_t i = 0; i < plan.extents.size(); ++i) {
     if (plan.extents[i].method == kMethodBytes && plan.extents[i].size > kMostModelledBytes) {
       return false;
@@ -19,50 +20,80 @@ bool rows_fit(const Plan& plan) {
   return true;
 }
 
-}  // namespace
-
-int32_t read_skeleton(const Container& container, Plan* plan, Bytes* skeleton, kc_error* error) {
-  Reader in(container.sections[0].data, container.sections[0].size);
-  uint64_t plan_size = in.varint(), skeleton_size = in.varint();
-  if (in.bad() || skeleton_size > container.original_size ||
-      skeleton_size > kMostModelledBytes || plan_size > kMostModelledBytes ||
-      plan_size > container.original_size + kPlanSlack) {
-    return fail(error, KC_ERROR_MALFORMED, KC_PLACE_SKELETON);
-  }
-  ArithmeticDecoder coder(in.here(), in.left());
+// Model form: the plan first, as it says where in the file each skeleton byte has its place.
+Decoded decode_with_model(Reader* in, size_t plan_size, size_t skeleton_size, uint64_t original_size,
+                          Plan* plan, Bytes* skeleton) {
+  ArithmeticDecoder coder(in->here(), in->left());
   SkeletonCoder model;
-  if (!model.init(static_cast<size_t>(plan_size), static_cast<size_t>(skeleton_size))) {
-    return fail(error, KC_ERROR_MEMORY, KC_PLACE_SKELETON);
+  if (!model.init(plan_size, skeleton_size)) return Decoded::kMemory;
+  model.run(&coder, nullptr, plan_size, 0);
+  if (model.failed()) return Decoded::kMemory;
+  if (coder.overrun() > 4 || !read_plan(model.coded(plan_size), plan_size, plan)) {
+    return Decoded::kMalformed;
   }
-  size_t plan_bytes = static_cast<size_t>(plan_size), left = static_cast<size_t>(skeleton_size);
-  model.run(&coder, nullptr, plan_bytes, 0);
-  if (model.failed()) return fail(error, KC_ERROR_MEMORY, KC_PLACE_SKELETON);
-  if (coder.overrun() > 4 || !read_plan(model.coded(plan_bytes), plan_bytes, plan)) {
-    return fail(error, KC_ERROR_MALFORMED, KC_PLACE_SKELETON);
-  }
-  // The model needs each byte's place in the file, so sizes are taken up as they come by.
+  size_t left = skeleton_size;
   uint64_t offset = 0;
   for (size_t i = 0; i < plan->extents.size(); ++i) {
     const Extent& e = plan->extents[i];
-    if (e.gap > left) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_SKELETON);
+    if (e.gap > left) return Decoded::kMalformed;
     model.run(&coder, nullptr, static_cast<size_t>(e.gap), static_cast<size_t>(offset));
     left -= static_cast<size_t>(e.gap);
+    // Sizes that stand in the skeleton are taken up as they come by.
     offset += e.gap + (e.size_known ? e.size : load32(model.coded(4)));
-    if (offset > container.original_size || coder.overrun() > 4) {
-      return fail(error, KC_ERROR_MALFORMED, KC_PLACE_SKELETON);
-    }
+    if (offset > original_size || coder.overrun() > 4) return Decoded::kMalformed;
   }
   model.run(&coder, nullptr, left, static_cast<size_t>(offset));
-  if (model.failed()) return fail(error, KC_ERROR_MEMORY, KC_PLACE_SKELETON);
-  size_t size = static_cast<size_t>(skeleton_size);
-  skeleton->append(model.coded(size), size);
-  if (skeleton->failed()) return fail(error, KC_ERROR_MEMORY, KC_PLACE_SKELETON);
-  if (coder.overrun() > 4 || !check_rules(*plan, size) ||
+  if (model.failed()) return Decoded::kMemory;
+  skeleton->append(model.coded(skeleton_size), skeleton_size);
+  return coder.overrun() > 4 ? Decoded::kMalformed : Decoded::kDone;
+}
+
+Decoded decode_skeleton(const Container& container, Plan* plan, Bytes* skeleton) {
+  Reader in(container.sections[0].data, container.sections[0].size);
+  uint8_t form = in.byte();
+  uint64_t plan_size = in.varint(), skeleton_size = in.varint();
+  if (in.bad() || skeleton_size > container.original_size || plan_size > kMostModelledBytes ||
+      plan_size > container.original_size + kPlanSlack) {
+    return Decoded::kMalformed;
+  }
+  size_t plan_bytes = static_cast<size_t>(plan_size), size = static_cast<size_t>(skeleton_size);
+  if (form == kSkeletonModel) {
+    if (skeleton_size > kMostModelledBytes) return Decoded::kMalformed;
+    return decode_with_model(&in, plan_bytes, size, container.original_size, plan, skeleton);
+  }
+  Bytes history;
+  const uint8_t* coded = nullptr;
+  if (form == kSkeletonPlain) {
+    if (in.left() < plan_bytes || in.left() - plan_bytes != size) return Decoded::kMalformed;
+    coded = in.here();
+  } else if (form == kSkeletonRepeats) {
+    history.append(kDictionary, kDictionarySize);
+    bool good = lz_decode(in.here(), in.left(), plan_bytes + size, &history);
+    if (history.failed()) return Decoded::kMemory;
+    if (!good) return Decoded::kMalformed;
+    coded = history.data() + kDictionarySize;
+  } else {
+    return Decoded::kMalformed;
+  }
+  if (!read_plan(coded, plan_bytes, plan)) return Decoded::kMalformed;
+  skeleton->append(coded + plan_bytes, size);
+  return Decoded::kDone;
+}
+
+}  // namespace
+
+int32_t read_skeleton(const Container& container, Plan* plan, Bytes* skeleton, kc_error* error) {
+  Decoded result = decode_skeleton(container, plan, skeleton);
+  if (result == Decoded::kMemory || skeleton->failed()) {
+    return fail(error, KC_ERROR_MEMORY, KC_PLACE_SKELETON);
+  }
+  if (result != Decoded::kDone || !check_rules(*plan, skeleton->size()) ||
       plan->sections + 1 != container.sections.size()) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_SKELETON);
   }
   undo_rules(*plan, skeleton->data());
-  if (!place_extents(plan, skeleton->data(), size, container.original_size) || !rows_fit(*plan)) {
+  if (!place_extents(plan, skeleton->data(), skeleton->size(), container.original_size) ||
+      !sizes_fit(*plan)) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_SKELETON);
   }
   return KC_OK;
