@@ -124,7 +124,9 @@ def stage_section(document: Document) -> Markup:
                     else formatting.change_in_points(stage.accuracy, baseline.accuracy),
                 )
                 for stage in stages
-            ],
+                if stage.accuracy is not None
+            ]
+            or [Bar("Not measured", None, formatting.NOTHING)],
         ),
         bar_chart(
             "Latency",
