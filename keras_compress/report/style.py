@@ -96,9 +96,9 @@ font-variant-numeric:tabular-nums}
 font-size:.85rem;display:grid;gap:.3rem}
 .meter{display:block;min-width:4rem}
 .missing{color:var(--soft);border-left:3px solid var(--line);padding-left:.75rem}
-details{margin:.75rem 0}summary{cursor:pointer;color:var(--accent)}
 footer{padding-top:2rem;padding-bottom:3rem;font-size:.85rem}
-@media (min-width:48rem){tbody th{min-width:11rem}.facts th{min-width:0}.pair{grid-template-columns:1fr 1fr}
+@media (min-width:48rem){tbody th{min-width:11rem}.facts th{min-width:0}
+.pair{grid-template-columns:1fr 1fr}
 .cards{grid-template-columns:repeat(auto-fill,minmax(min(100%,30rem),1fr))}
 .two{display:grid;grid-template-columns:1fr 1fr;gap:0 .75rem;align-items:start}}
 @media print{body{background:#fff}.scroll{overflow:visible}.card,.chart{break-inside:avoid}}
