@@ -1,0 +1,125 @@
+"""`keras-compress export` from the outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_compress.errors import KerasCompressError, ModelFileError
+from keras_compress.exporter.saved_model import load_keras_model, load_samples
+from tests.exporter import models
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    model = models.share_values(models.normalized())
+    model.save(folder / "model.keras")
+    np.savez(folder / "data.npz", x_train=models.samples(8), y_train=np.zeros(8))
+    return folder
+
+
+def run(*arguments):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        [sys.executable, "-m", "keras_compress", "export", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=environment,
+    )
+
+
+def test_int8_with_data(saved, tmp_path):
+    done = run(
+        saved / "model.keras", "--out", tmp_path, "--precision", "int8",
+        "--data", saved / "data.npz", "--layers",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for word in ("model.kcz", "Same top 1", "conv/kernel", "per channel", "fold_batch_norm=False"):
+        assert word in done.stdout
+    assert done.stderr == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.kcz", "model.tflite", "report.html", "report.json",
+    ]  # fmt: skip
+
+
+def test_json_is_alone_on_stdout(saved, tmp_path):
+    done = run(
+        saved / "model.keras", "--out", tmp_path, "--precision", "int8",
+        "--data", saved / "data.npz", "--samples", "4", "--json", "--no-fold-batch-norm",
+        "--per-tensor",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["verification"]["samples"] == 4
+    assert result["survival"]["destroyed"] == []
+    assert result["packed_bytes"] == (tmp_path / "model.kcz").stat().st_size
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    done = run(tmp_path / "none.keras", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1 and "isn't there" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_failed_checks_exit_with_1(saved, tmp_path):
+    done = run(saved / "model.keras", "--out", tmp_path / "out", "--tolerance", "0")
+    assert done.returncode == 1 and "tolerance" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_files_that_are_no_models(tmp_path):
+    for name, data, message in [
+        ("empty.keras", b"", "zip"),
+        ("text.keras", b"not a model", "zip"),
+    ]:
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ModelFileError, match=message):
+            load_keras_model(tmp_path / name)
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    (tmp_path / "other.npz").rename(tmp_path / "other.keras")
+    with pytest.raises(ModelFileError, match="can't load"):
+        load_keras_model(tmp_path / "other.keras")
+    with pytest.raises(ModelFileError, match=r"\.keras"):
+        np.savez(tmp_path / "named.npz", x=np.zeros(3))
+        load_keras_model(tmp_path / "named.npz")
+
+
+def test_truncated_model(saved, tmp_path):
+    data = (saved / "model.keras").read_bytes()
+    (tmp_path / "cut.keras").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelFileError):
+        load_keras_model(tmp_path / "cut.keras")
+
+
+def test_code_in_a_model_is_not_run(tmp_path):
+    import keras
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x * 2)])
+    model.save(tmp_path / "lambda.keras")
+    with pytest.raises(ModelFileError, match="can't load"):
+        load_keras_model(tmp_path / "lambda.keras")
+
+
+def test_samples(saved, tmp_path):
+    model = models.branched()
+    image, extra = models.samples(5), models.samples(5, (4,))
+    np.savez(tmp_path / "two.npz", image=image, extra=extra)
+    chosen = load_samples(tmp_path / "two.npz", model, limit=3)
+    assert chosen["image"].shape[0] == chosen["extra"].shape[0] == 3
+    with pytest.raises(KerasCompressError, match="image, extra"):
+        load_samples(saved / "data.npz", model, limit=3)
+    single = load_samples(saved / "data.npz", models.normalized(), limit=100)
+    assert single.shape == (8, *models.SHAPE)
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 broken")
+    np.savez(tmp_path / "objects.npz", x=np.array([{}], dtype=object), allow_pickle=True)
+    for name in ("bad.npz", "objects.npz", "missing.npz"):
+        with pytest.raises(KerasCompressError):
+            load_samples(tmp_path / name, models.normalized(), limit=3)
