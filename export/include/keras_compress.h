@@ -37,8 +37,7 @@ typedef enum kc_status {
   KC_ERROR_TRUNCATED = 6,   /* the file ends early */
   KC_ERROR_TRAILING = 7,    /* bytes after the last section */
   KC_ERROR_CHECKSUM = 8,    /* bytes were changed */
-  KC_ERROR_MALFORMED = 9,   /* a field holds a value that no writer writes */
-  KC_ERROR_BASE = 10        /* a patch was given no base file, or another one */
+  KC_ERROR_MALFORMED = 9    /* a field holds a value that no writer writes */
 } kc_status;
 
 /* Where an error was found. */
@@ -70,28 +69,6 @@ KC_API uint32_t kc_abi_version(void);
 /* Newest format version this library reads and the one it writes. */
 KC_API uint32_t kc_format_version(void);
 
-/* Packs any bytes. The result is at most `size + 64` bytes. */
-KC_API int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
-                       kc_error* error);
-
-/* Size of the original, as the (checked) header declares it. */
-KC_API int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out,
-                                kc_error* error);
-
-/* Restores the original. `max_size` bounds what is allocated; 0 means no limit of the caller's. */
-KC_API int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
-                         kc_error* error);
-
-/* Restores into the caller's buffer of `capacity` bytes and sets `*written`. After an error the
- * buffer's contents are unspecified. `base` may be null for a file that is not a patch.
- * `threads` is ignored by builds without threads. */
-KC_API int32_t kc_unpack_into(const uint8_t* packed, size_t size, const uint8_t* base,
-                              size_t base_size, uint8_t* out, size_t capacity, size_t* written,
-                              kc_error* error);
-
-/* Checks everything and hands nothing out. */
-KC_API int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_error* error);
-
 /* One constant buffer of a packed file, in file order. */
 typedef struct kc_extent {
   uint64_t offset;      /* in the original */
@@ -102,26 +79,50 @@ typedef struct kc_extent {
   uint32_t section;     /* data section, from 1; 0 if it needs none */
   uint64_t row;         /* elements of one row (filter) */
   uint64_t last;        /* elements of the last dimension */
-  uint64_t millibits;   /* packed size of this buffer in 1/1000 bit, 0 if not known */
+  uint64_t bits;        /* taken in the packed file, to within a byte or two */
 } kc_extent;
 
 typedef struct kc_summary {
   uint32_t format_version;
   uint32_t sections;      /* all, with the skeleton's */
   uint32_t extents;
-  uint32_t is_patch;
+  uint32_t reserved;
   uint64_t original_size;
   uint64_t packed_size;
   uint64_t skeleton_size;   /* bytes of the original outside all extents */
   uint64_t skeleton_packed; /* bytes of the section that holds them, and the plan */
-  uint64_t header_size;     /* header and checksums */
 } kc_summary;
 
-/* Decodes the plan and the skeleton, not the data. `extents` may be null; at most `capacity` are
- * written and `summary->extents` says how many there are. */
-KC_API int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size,
+/* Packs any bytes. The result is at most `size + 64` bytes. */
+KC_API int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
+                       kc_error* error);
+
+/* As kc_pack, and says what became of each constant buffer. `extents` may be null; at most
+ * `capacity` are written and `summary->extents` says how many there are. */
+KC_API int32_t kc_pack_report(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
+                              kc_summary* summary, kc_extent* extents, size_t capacity,
+                              kc_error* error);
+
+/* Size of the original, as the (checked) header declares it. */
+KC_API int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out,
+                                kc_error* error);
+
+/* Restores the original. `max_size` bounds what is allocated; 0 means no limit of the caller's. */
+KC_API int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
+                         kc_error* error);
+
+/* Restores into the caller's buffer of `capacity` bytes and sets `*written`. After an error the
+ * buffer's contents are unspecified. */
+KC_API int32_t kc_unpack_into(const uint8_t* packed, size_t size, uint8_t* out, size_t capacity,
+                              size_t* written, kc_error* error);
+
+/* As kc_unpack, and says how the file is coded, as kc_pack_report does. */
+KC_API int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
                           kc_summary* summary, kc_extent* extents, size_t capacity,
                           kc_error* error);
+
+/* Checks everything and hands nothing out. */
+KC_API int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_error* error);
 
 /* One constant buffer of a `.tflite`, as the walker finds it. */
 typedef struct kc_tensor {

@@ -30,6 +30,8 @@ class ArithmeticEncoder {
     return bit;
   }
 
+  size_t bytes() const { return out_->size(); }
+
   // One byte is enough: the top bytes of low and high differ, and the reader sees zeros after it.
   void finish() {
     if (low_ != 0) out_->push(static_cast<uint8_t>((low_ >> 24) + 1));
@@ -64,11 +66,14 @@ class ArithmeticDecoder {
     return bit;
   }
 
+  size_t bytes() const { return used_; }
+
   // Bytes past the end that were asked for; more than four means that the data was cut.
   size_t overrun() const { return overrun_; }
 
  private:
   uint32_t next() {
+    ++used_;
     if (data_ == end_) return ++overrun_, 0u;
     return *data_++;
   }
@@ -79,6 +84,7 @@ class ArithmeticDecoder {
   uint32_t high_ = 0xFFFFFFFFu;
   uint32_t value_ = 0;
   size_t overrun_ = 0;
+  size_t used_ = 0;
 };
 
 }  // namespace kc

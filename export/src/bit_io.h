@@ -20,6 +20,8 @@ class BitWriter {
     }
   }
 
+  uint64_t bits() const { return 8ull * out_->size() + static_cast<uint64_t>(filled_); }
+
   // Pads the last byte with zeros.
   void finish() {
     if (filled_ > 0) out_->push(static_cast<uint8_t>(pending_));
@@ -37,7 +39,10 @@ class BitReader {
  public:
   BitReader(const uint8_t* data, size_t size) : data_(data), end_(data + size) {}
 
+  uint64_t bits() const { return taken_; }
+
   uint32_t take(int bits) {  // at most 32; zeros past the end
+    taken_ += static_cast<uint64_t>(bits);
     while (filled_ < bits) {
       uint64_t next = 0;
       if (data_ != end_) {
@@ -62,6 +67,7 @@ class BitReader {
   const uint8_t* end_;
   uint64_t pending_ = 0;
   int filled_ = 0;
+  uint64_t taken_ = 0;
   bool overrun_ = false;
 };
 

@@ -24,7 +24,6 @@ int32_t over_limit(const kc::Container& container, kc_error* error) {
   return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
 }
 
-// Index of the first data section of each extent's method is what `section` says already.
 void describe(const kc::Extent& e, kc_extent* out) {
   memset(out, 0, sizeof *out);
   out->offset = e.offset;
@@ -35,6 +34,18 @@ void describe(const kc::Extent& e, kc_extent* out) {
   out->section = e.section;
   out->row = e.row;
   out->last = e.last == 0 ? e.row : e.last;
+  out->bits = e.coded_bits;
+}
+
+void describe_all(const kc::Plan& plan, size_t skeleton_size, size_t skeleton_packed,
+                  uint32_t sections, kc_summary* summary, kc_extent* extents, size_t capacity) {
+  summary->sections = sections;
+  summary->skeleton_size = skeleton_size;
+  summary->skeleton_packed = skeleton_packed;
+  summary->extents = static_cast<uint32_t>(plan.extents.size());
+  for (size_t i = 0; extents != nullptr && i < plan.extents.size() && i < capacity; ++i) {
+    describe(plan.extents[i], &extents[i]);
+  }
 }
 
 }  // namespace
@@ -45,14 +56,33 @@ uint32_t kc_abi_version(void) { return KC_ABI_VERSION; }
 uint32_t kc_format_version(void) { return kc::kFormatVersion; }
 
 int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out, kc_error* error) {
+  kc_summary summary;
+  return kc_pack_report(data, size, codec, out, &summary, nullptr, 0, error);
+}
+
+int32_t kc_pack_report(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
+                       kc_summary* summary, kc_extent* extents, size_t capacity,
+                       kc_error* error) {
   clear(error);
-  if ((data == nullptr && size != 0) || out == nullptr || codec < KC_CODEC_AUTO ||
+  if ((data == nullptr && size != 0) || out == nullptr || summary == nullptr || codec < KC_CODEC_AUTO ||
       codec > KC_CODEC_SMALL) {
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   }
   kc::Bytes packed;
-  int32_t status = kc::pack(data, size, codec, &packed, error);
+  kc::Packing packing;
+  int32_t status = kc::pack(data, size, codec, &packed, &packing, error);
   if (status != KC_OK) return status;
+  memset(summary, 0, sizeof *summary);
+  summary->format_version = kc::kFormatVersion;
+  summary->original_size = size;
+  summary->packed_size = packed.size();
+  if (packing.stored) {
+    summary->sections = 1;
+    summary->skeleton_size = summary->skeleton_packed = size;
+  } else {
+    describe_all(packing.plan, packing.skeleton_size, packing.skeleton_packed, packing.sections,
+                 summary, extents, capacity);
+  }
   out->size = packed.size();
   out->data = packed.release();
   return KC_OK;
@@ -67,33 +97,19 @@ int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out, kc_e
 
 int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
                   kc_error* error) {
-  kc::Container container;
-  int32_t status = open_container(packed, size, &container, error);
-  if (status != KC_OK) return status;
-  if ((max_size != 0 && container.original_size > max_size) ||
-      container.original_size > SIZE_MAX / 4) {
-    return over_limit(container, error);
-  }
-  size_t original = static_cast<size_t>(container.original_size);
-  uint8_t* data = static_cast<uint8_t*>(malloc(original + 1));
-  if (data == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_WHOLE);
-  status = kc::restore(container, data, error);
-  if (status != KC_OK) {
-    free(data);
-    return status;
-  }
-  out->data = data;
-  out->size = original;
-  return KC_OK;
+  kc_summary summary;
+  return kc_inspect(packed, size, max_size, out, &summary, nullptr, 0, error);
 }
 
-int32_t kc_unpack_into(const uint8_t* packed, size_t size, const uint8_t*, size_t, uint8_t* out,
-                       size_t capacity, size_t* written, kc_error* error) {
+int32_t kc_unpack_into(const uint8_t* packed, size_t size, uint8_t* out, size_t capacity,
+                       size_t* written, kc_error* error) {
   kc::Container container;
   int32_t status = open_container(packed, size, &container, error);
   if (status != KC_OK) return status;
   if (container.original_size > capacity) return over_limit(container, error);
-  status = kc::restore(container, out, error);
+  kc::Plan plan;
+  size_t skeleton_size = 0;
+  status = kc::restore(container, out, &plan, &skeleton_size, error);
   if (status == KC_OK) *written = static_cast<size_t>(container.original_size);
   return status;
 }
@@ -105,34 +121,33 @@ int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_erro
   return status;
 }
 
-int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_summary* summary,
-                   kc_extent* extents, size_t capacity, kc_error* error) {
+int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
+                   kc_summary* summary, kc_extent* extents, size_t capacity, kc_error* error) {
   kc::Container container;
   int32_t status = open_container(packed, size, &container, error);
   if (status != KC_OK) return status;
-  if (max_size != 0 && container.original_size > max_size) return over_limit(container, error);
+  if ((max_size != 0 && container.original_size > max_size) ||
+      container.original_size > SIZE_MAX / 4) {
+    return over_limit(container, error);
+  }
+  size_t original = static_cast<size_t>(container.original_size);
+  uint8_t* data = static_cast<uint8_t*>(malloc(original + 1));
+  if (data == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_WHOLE);
+  kc::Plan plan;
+  size_t skeleton_size = original;
+  status = kc::restore(container, data, &plan, &skeleton_size, error);
+  if (status != KC_OK) {
+    free(data);
+    return status;
+  }
   memset(summary, 0, sizeof *summary);
   summary->format_version = kc::kFormatVersion;
-  summary->sections = static_cast<uint32_t>(container.sections.size());
-  summary->is_patch = container.is_patch ? 1 : 0;
-  summary->original_size = container.original_size;
+  summary->original_size = original;
   summary->packed_size = size;
-  summary->header_size = container.header_size;
-  if (container.form == kc::kFormStored) {
-    summary->skeleton_size = container.original_size;
-    summary->skeleton_packed = container.sections[0].size;
-    return KC_OK;
-  }
-  kc::Plan plan;
-  kc::Bytes skeleton;
-  status = kc::read_skeleton(container, &plan, &skeleton, error);
-  if (status != KC_OK) return status;
-  summary->skeleton_size = skeleton.size();
-  summary->skeleton_packed = container.sections[0].size;
-  summary->extents = static_cast<uint32_t>(plan.extents.size());
-  for (size_t i = 0; extents != nullptr && i < plan.extents.size() && i < capacity; ++i) {
-    describe(plan.extents[i], &extents[i]);
-  }
+  describe_all(plan, skeleton_size, container.sections[0].size,
+               static_cast<uint32_t>(container.sections.size()), summary, extents, capacity);
+  out->data = data;
+  out->size = original;
   return KC_OK;
 }
 
@@ -164,7 +179,6 @@ const char* kc_status_message(int32_t status) {
     case KC_ERROR_TRAILING: return "bytes follow the last section";
     case KC_ERROR_CHECKSUM: return "the checksum does not match";
     case KC_ERROR_MALFORMED: return "a field holds a value that no writer writes";
-    case KC_ERROR_BASE: return "the base file is missing or another one";
     default: return "unknown error";
   }
 }

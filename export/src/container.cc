@@ -5,7 +5,6 @@
 namespace kc {
 namespace {
 
-constexpr uint8_t kFlagPatch = 0x10;
 constexpr uint64_t kMostSectionsHere = 1u << 11;
 
 }  // namespace
@@ -23,13 +22,9 @@ void write_container(const Container& c, Bytes* out) {
   size_t start = out->size();
   out->append(kMagic, sizeof kMagic);
   out->push(static_cast<uint8_t>(kFormatVersion));
-  out->push(static_cast<uint8_t>(c.form | (c.is_patch ? kFlagPatch : 0)));
+  out->push(c.form);
   out->varint(c.original_size);
   out->u32(c.original_crc);
-  if (c.is_patch) {
-    out->varint(c.base_size);
-    out->u32(c.base_crc);
-  }
   out->varint(c.sections.size());
   for (size_t i = 0; i < c.sections.size(); ++i) out->varint(c.sections[i].size);
   out->u32(crc32c(0, out->data() + start, out->size() - start));
@@ -57,11 +52,6 @@ int32_t read_container(const uint8_t* data, size_t size, Container* c, kc_error*
   }
   c->original_size = in.varint();
   c->original_crc = in.u32();
-  c->is_patch = (form & kFlagPatch) != 0;
-  if (c->is_patch) {
-    c->base_size = in.varint();
-    c->base_crc = in.u32();
-  }
   uint64_t count = in.varint();
   if (!in.bad() && count > kMostSectionsHere) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
@@ -82,10 +72,8 @@ int32_t read_container(const uint8_t* data, size_t size, Container* c, kc_error*
     return fail(error, ended ? KC_ERROR_TRUNCATED : KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   }
   if (crc != crc32c(0, data, checked)) return fail(error, KC_ERROR_CHECKSUM, KC_PLACE_HEADER);
-  c->header_size = in.position() + 4 * c->sections.size();
 
   // From here on the header is as it was written; the rest finds what a hostile writer wrote.
-  form = static_cast<uint8_t>(form & ~kFlagPatch);
   if (version == 0 || form > kFormModelled || count == 0) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   }
@@ -107,7 +95,7 @@ int32_t read_container(const uint8_t* data, size_t size, Container* c, kc_error*
   }
   if (in.left() != 0) return fail(error, KC_ERROR_TRAILING, KC_PLACE_WHOLE);
   if (c->form == kFormStored &&
-      (count != 1 || c->sections[0].size != c->original_size || c->is_patch)) {
+      (count != 1 || c->sections[0].size != c->original_size)) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   }
   return KC_OK;

@@ -28,11 +28,7 @@ struct Container {
   Form form = kFormStored;
   uint64_t original_size = 0;
   uint32_t original_crc = 0;
-  bool is_patch = false;
-  uint64_t base_size = 0;
-  uint32_t base_crc = 0;
   List<Span> sections;
-  size_t header_size = 0;
 };
 
 // Checks header, lengths and all section checksums before anything is allocated for the data.

@@ -189,9 +189,9 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, int32_t codec, Byt
 }
 
 bool pack_modelled(const uint8_t* data, size_t size, int32_t codec, Container* container,
-                   List<Bytes*>* owned) {
+                   List<Bytes*>* owned, Packing* packing) {
   ModelWalker walker;
-  Plan plan;
+  Plan& plan = packing->plan;
   Bytes skeleton;
   bool walked = walker.walk(data, size);
   List<kc_tensor> none;
@@ -210,25 +210,29 @@ bool pack_modelled(const uint8_t* data, size_t size, int32_t codec, Container* c
       return false;
     }
     bool done = s == 0 ? encode_skeleton(plan, skeleton, codec, payload)
-                       : encode_section(plan, s, data, payload);
+                       : encode_section(&plan, s, data, payload);
     if (!done) return false;
     Span span;
     span.data = payload->data();
     span.size = payload->size();
     if (!container->sections.push(span)) return false;
   }
+  packing->skeleton_size = skeleton.size();
+  packing->skeleton_packed = container->sections[0].size;
+  packing->sections = static_cast<uint32_t>(container->sections.size());
   return true;
 }
 
 }  // namespace
 
-int32_t pack(const uint8_t* data, size_t size, int32_t codec, Bytes* out, kc_error* error) {
+int32_t pack(const uint8_t* data, size_t size, int32_t codec, Bytes* out, Packing* packing,
+             kc_error* error) {
   Container container;
   List<Bytes*> owned;
   container.form = kFormModelled;
   container.original_size = size;
   container.original_crc = crc32c(0, data, size);
-  bool modelled = size != 0 && pack_modelled(data, size, codec, &container, &owned);
+  bool modelled = size != 0 && pack_modelled(data, size, codec, &container, &owned, packing);
   if (modelled) write_container(container, out);
   for (size_t i = 0; i < owned.size(); ++i) {
     owned[i]->~Bytes();
@@ -237,6 +241,7 @@ int32_t pack(const uint8_t* data, size_t size, int32_t codec, Bytes* out, kc_err
   bool plausible = size / kMostExpansion <= out->size();
   if (!modelled || out->failed() || out->size() > size + 32 || !plausible) {
     out->clear();
+    packing->stored = true;
     Container stored;
     stored.original_size = size;
     stored.original_crc = container.original_crc;

@@ -45,8 +45,8 @@ bool float_layout_fits(const Extent& e) {
 }
 
 // Calls `work(extent)` for each extent of the section; stops at the first false.
-template <typename Work>
-bool each_extent(const Plan& plan, uint32_t number, Work work) {
+template <typename AnyPlan, typename Work>
+bool each_extent(AnyPlan& plan, uint32_t number, Work work) {
   for (size_t i = 0; i < plan.extents.size(); ++i) {
     if (plan.extents[i].section == number && !work(plan.extents[i])) return false;
   }
@@ -68,7 +68,7 @@ uint64_t section_bytes(const Plan& plan, uint32_t number) {
 
 // The models run both ways: `data` is the place of the extent in the original.
 template <typename Coder, typename Noise>
-Decoded run_models(const Plan& plan, uint32_t number, Coder* coder, Noise* noise,
+Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
                    uint8_t* original) {
   const Extent* first = first_extent(plan, number);
   Decoded result = Decoded::kDone;
@@ -76,7 +76,8 @@ Decoded run_models(const Plan& plan, uint32_t number, Coder* coder, Noise* noise
   if (first->method == kMethodSymbols) {
     SymbolModel model;
     if (!model.init()) return Decoded::kMemory;
-    each_extent(plan, number, [&](const Extent& e) {
+    each_extent(plan, number, [&](Extent& e) {
+      const uint64_t before = 8ull * coder->bytes() + noise->bits();
       uint8_t* data = original + e.offset;
       Array<uint8_t> symbols(static_cast<size_t>(e.count()));
       if (!symbols.ok()) return stop(Decoded::kMemory);
@@ -85,16 +86,19 @@ Decoded run_models(const Plan& plan, uint32_t number, Coder* coder, Noise* noise
       if (Coder::kDecodes && !restore_symbols(plan, e, symbols.data(), symbols.size(), data)) {
         return stop(Decoded::kMalformed);
       }
+      e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
       return true;
     });
   } else if (first->method == kMethodFloats) {
     FloatModel model;
     if (!model.init()) return Decoded::kMemory;
-    each_extent(plan, number, [&](const Extent& e) {
+    each_extent(plan, number, [&](Extent& e) {
+      const uint64_t before = 8ull * coder->bytes() + noise->bits();
       if (!float_layout_fits(e)) return stop(Decoded::kMalformed);
       if (!model.run(coder, noise, original + e.offset, float_layout(e))) {
         return stop(Decoded::kMemory);
       }
+      e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
       return true;
     });
   } else {
@@ -103,13 +107,15 @@ Decoded run_models(const Plan& plan, uint32_t number, Coder* coder, Noise* noise
     if (!model.init(static_cast<size_t>(section_bytes(plan, number)), first->stride)) {
       return Decoded::kMemory;
     }
-    each_extent(plan, number, [&](const Extent& e) {
+    each_extent(plan, number, [&](Extent& e) {
+      const uint64_t before = 8ull * coder->bytes() + noise->bits();
       uint8_t* data = original + e.offset;
       for (size_t i = 0; i < e.size; ++i) {
         int byte = model.code_byte(coder, Coder::kDecodes ? 0 : data[i], history, i);
         if (Coder::kDecodes) data[i] = static_cast<uint8_t>(byte);
         history.push(static_cast<uint8_t>(byte));
       }
+      e.coded_bits = 8ull * coder->bytes() - before;
       return history.failed() ? stop(Decoded::kMemory) : true;
     });
   }
@@ -173,13 +179,18 @@ bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, 
   }
 }
 
-bool encode_section(const Plan& plan, uint32_t number, const uint8_t* original, Bytes* out) {
-  const Extent* first = first_extent(plan, number);
+bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out) {
+  const Extent* first = first_extent(*plan, number);
   if (first == nullptr) return true;
   if (!is_modelled(first->method)) {
-    return each_extent(plan, number, [&](const Extent& e) {
-      if (e.method != kMethodRaw) return encode_fast(plan, e, original + e.offset, out);
-      out->append(original + e.offset, static_cast<size_t>(e.size));
+    return each_extent(*plan, number, [&](Extent& e) {
+      size_t before = out->size();
+      if (e.method != kMethodRaw) {
+        if (!encode_fast(*plan, e, original + e.offset, out)) return false;
+      } else {
+        out->append(original + e.offset, static_cast<size_t>(e.size));
+      }
+      e.coded_bits = 8ull * (out->size() - before);
       return !out->failed();
     });
   }
@@ -187,7 +198,7 @@ bool encode_section(const Plan& plan, uint32_t number, const uint8_t* original, 
   ArithmeticEncoder coder(&coded);
   BitWriter noise(&noise_bytes);
   // Encoding leaves the original as it is: the models write only where they decode.
-  Decoded result = run_models(plan, number, &coder, &noise, const_cast<uint8_t*>(original));
+  Decoded result = run_models(*plan, number, &coder, &noise, const_cast<uint8_t*>(original));
   if (result != Decoded::kDone) return false;
   coder.finish();
   noise.finish();
@@ -197,20 +208,22 @@ bool encode_section(const Plan& plan, uint32_t number, const uint8_t* original, 
   return !out->failed() && !coded.failed() && !noise_bytes.failed();
 }
 
-Decoded decode_section(const Plan& plan, uint32_t number, const uint8_t* payload, size_t size,
+Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
                        uint8_t* original) {
-  const Extent* first = first_extent(plan, number);
+  const Extent* first = first_extent(*plan, number);
   Reader in(payload, size);
   if (!is_modelled(first->method)) {
     Decoded result = Decoded::kDone;
-    each_extent(plan, number, [&](const Extent& e) {
+    each_extent(*plan, number, [&](Extent& e) {
+      size_t before = in.position();
       if (e.method != kMethodRaw) {
-        result = decode_fast(plan, e, &in, original + e.offset);
+        result = decode_fast(*plan, e, &in, original + e.offset);
       } else {
         const uint8_t* bytes = in.take(static_cast<size_t>(e.size));
         if (bytes == nullptr) return result = Decoded::kMalformed, false;
         memcpy(original + e.offset, bytes, static_cast<size_t>(e.size));
       }
+      e.coded_bits = 8ull * (in.position() - before);
       return result == Decoded::kDone;
     });
     if (result == Decoded::kDone && in.left() != 0) return Decoded::kMalformed;
@@ -221,7 +234,7 @@ Decoded decode_section(const Plan& plan, uint32_t number, const uint8_t* payload
   ArithmeticDecoder coder(in.here(), static_cast<size_t>(coded));
   in.take(static_cast<size_t>(coded));
   BitReader noise(in.here(), in.left());
-  Decoded result = run_models(plan, number, &coder, &noise, original);
+  Decoded result = run_models(*plan, number, &coder, &noise, original);
   if (result == Decoded::kDone && (coder.overrun() > 4 || !noise.exact())) {
     return Decoded::kMalformed;
   }

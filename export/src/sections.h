@@ -7,13 +7,13 @@
 namespace kc {
 
 // Appends the payload of data section `number`. `original` is the whole file. False: no memory.
-bool encode_section(const Plan& plan, uint32_t number, const uint8_t* original, Bytes* out);
+bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out);
 
 enum class Decoded { kDone, kMalformed, kMemory };
 
 // Restores the extents of data section `number` into `original`, whose size the plan was checked
 // against.
-Decoded decode_section(const Plan& plan, uint32_t number, const uint8_t* payload, size_t size,
+Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
                        uint8_t* original);
 
 // The index of the codebook for `value`, -1 if it isn't there; the first of equal ones.

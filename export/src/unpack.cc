@@ -99,15 +99,17 @@ int32_t read_skeleton(const Container& container, Plan* plan, Bytes* skeleton, k
   return KC_OK;
 }
 
-int32_t restore(const Container& container, uint8_t* out, kc_error* error) {
+int32_t restore(const Container& container, uint8_t* out, Plan* read, size_t* skeleton_size,
+                kc_error* error) {
   size_t size = static_cast<size_t>(container.original_size);
   if (container.form == kFormStored) {
     if (size != 0) memcpy(out, container.sections[0].data, size);
   } else {
-    Plan plan;
+    Plan& plan = *read;
     Bytes skeleton;
     int32_t status = read_skeleton(container, &plan, &skeleton, error);
     if (status != KC_OK) return status;
+    *skeleton_size = skeleton.size();
     size_t used = 0;
     uint8_t* at = out;
     for (size_t i = 0; i < plan.extents.size(); ++i) {
@@ -120,7 +122,7 @@ int32_t restore(const Container& container, uint8_t* out, kc_error* error) {
     if (skeleton.size() != used) memcpy(at, skeleton.data() + used, skeleton.size() - used);
     for (uint32_t s = 1; s < container.sections.size(); ++s) {
       const Span& payload = container.sections[s];
-      Decoded result = decode_section(plan, s, payload.data, payload.size, out);
+      Decoded result = decode_section(&plan, s, payload.data, payload.size, out);
       if (result != Decoded::kDone) {
         return fail(error, result == Decoded::kMemory ? KC_ERROR_MEMORY : KC_ERROR_MALFORMED,
                     KC_PLACE_DATA, s);

@@ -10,7 +10,7 @@ from typing import Any
 from keras_compress import storage
 from keras_compress.errors import ModelFileError
 from keras_compress.packing import native
-from keras_compress.packing.pack import MAGIC, pack, unpack
+from keras_compress.packing.pack import MAGIC
 
 __all__ = ["Inspection", "TensorReport", "inspect"]
 
@@ -38,8 +38,8 @@ class TensorReport:
         distinct: Distinct values.
         entropy: Order-0 entropy in bits per element: what a coder without contexts can reach.
         coder: How the packed file codes it; `"skeleton"` if it stayed with the graph.
-        packed_bytes: Bytes in the packed file; for a buffer of a shared section, its share by
-            order-0 entropy. `None` if it is not known.
+        packed_bytes: Bytes in the packed file, to within a byte or two; codebooks count to the
+            graph and plan. `None` for a buffer that stayed with the graph.
         bits_per_weight: `8 * packed_bytes / count`.
         bits_per_kept_weight: `8 * packed_bytes / (count - zeros)`.
         tensors: How many tensors share the buffer.
@@ -69,7 +69,6 @@ class Inspection:
         packed_size: Bytes of the packed file.
         skeleton_size: Bytes of the `.tflite` that are not in a modelled buffer: the graph.
         skeleton_packed: Bytes they, and the plan of the file, take in the packed file.
-        header_size: Bytes of the packed file's header and checksums.
         tensors: The constant buffers, in file order.
         compared: Sizes other compressors reach, if asked for.
         not_compared: Compressors that are not installed.
@@ -79,7 +78,6 @@ class Inspection:
     packed_size: int
     skeleton_size: int
     skeleton_packed: int
-    header_size: int
     tensors: tuple[TensorReport, ...]
     compared: dict[str, int]
     not_compared: tuple[str, ...]
@@ -124,48 +122,66 @@ def inspect(
     if not data:
         raise ModelFileError(f"A model file must not be empty. Received: {name} with 0 bytes.")
     if data.startswith(MAGIC):
-        packed, original = data, unpack(data)
+        original, packed_size, summary, extents = _open_packed(data)
     else:
-        _find_tensors(original := data, name)
-        packed = pack(data, codec=codec)
-    summary, extents = _read_plan(packed)
-    reports = _report(original, extents, _find_tensors(original, name), summary)
+        original = data
+        _count_tensors(original, name)
+        packed_size, summary, extents = _pack(original, codec)
+    reports = _report(original, extents, _find_tensors(original, name))
     compared, missing = _compare(original) if compare else ({}, ())
     return Inspection(
         original_size=len(original),
-        packed_size=len(packed),
+        packed_size=packed_size,
         skeleton_size=summary.skeleton_size,
         skeleton_packed=summary.skeleton_packed,
-        header_size=summary.header_size,
         tensors=reports,
         compared=compared,
         not_compared=missing,
     )
 
 
-def _read_plan(packed: bytes) -> tuple[native.Summary, list[native.Extent]]:
-    library, summary, error = native.library(), native.Summary(), native.NativeError()
-    capacity = 0
-    while True:
-        extents = (native.Extent * capacity)()
-        status = library.kc_inspect(
-            packed, len(packed), 0, ctypes.byref(summary), extents, capacity, ctypes.byref(error)
-        )
-        native.check(status, error)
-        if summary.extents <= capacity:
-            return summary, list(extents)[: summary.extents]
-        capacity = summary.extents
+def _open_packed(data: bytes) -> tuple[bytes, int, native.Summary, list[native.Extent]]:
+    library, result = native.library(), native.Bytes()
+    summary, error, extents = native.Summary(), native.NativeError(), _extents()
+    status = library.kc_inspect(
+        data, len(data), 0, ctypes.byref(result),
+        ctypes.byref(summary), extents, len(extents), ctypes.byref(error),
+    )  # fmt: skip
+    native.check(status, error)
+    return native.take(result), len(data), summary, extents[: summary.extents]
 
 
-def _find_tensors(model: bytes, name: str) -> list[native.Tensor]:
-    library, count = native.library(), ctypes.c_size_t()
-    if library.kc_tensors(model, len(model), None, 0, ctypes.byref(count)) != 0:
+def _pack(data: bytes, codec: str) -> tuple[int, native.Summary, list[native.Extent]]:
+    library, result = native.library(), native.Bytes()
+    summary, error, extents = native.Summary(), native.NativeError(), _extents()
+    status = library.kc_pack_report(
+        data, len(data), native.codec_number(codec), ctypes.byref(result),
+        ctypes.byref(summary), extents, len(extents), ctypes.byref(error),
+    )  # fmt: skip
+    native.check(status, error)
+    size = result.size
+    library.kc_free(ctypes.byref(result))
+    return size, summary, extents[: summary.extents]
+
+
+def _extents() -> ctypes.Array[native.Extent]:
+    return (native.Extent * native.MOST_EXTENTS)()
+
+
+def _count_tensors(model: bytes, name: str) -> int:
+    count = ctypes.c_size_t()
+    if native.library().kc_tensors(model, len(model), None, 0, ctypes.byref(count)) != 0:
         raise ModelFileError(
             f"`inspect` takes a whole `.tflite` or a packed file. Received: {name}, "
             f"{len(model)} bytes that start with {model[:8]!r}."
         )
+    return count.value
+
+
+def _find_tensors(model: bytes, name: str) -> list[native.Tensor]:
+    count = ctypes.c_size_t(_count_tensors(model, name))
     tensors = (native.Tensor * count.value)()
-    library.kc_tensors(model, len(model), tensors, count.value, ctypes.byref(count))
+    native.library().kc_tensors(model, len(model), tensors, count.value, ctypes.byref(count))
     return list(tensors)
 
 
@@ -173,7 +189,6 @@ def _report(
     model: bytes,
     extents: list[native.Extent],
     tensors: list[native.Tensor],
-    summary: native.Summary,
 ) -> tuple[TensorReport, ...]:
     by_offset = {extent.offset: extent for extent in extents}
     return tuple(_report_one(model, tensor, by_offset.get(tensor.offset)) for tensor in tensors)
@@ -184,7 +199,7 @@ def _report_one(model: bytes, tensor: native.Tensor, extent: native.Extent | Non
     count, zeros, distinct, entropy = _statistics(
         model[tensor.offset : tensor.offset + tensor.size], tensor.type
     )
-    packed = extent.millibits / 8000 if extent is not None else None
+    packed = extent.bits / 8 if extent is not None else None
     kept = count - zeros
     return TensorReport(
         name=name.decode("utf-8", "replace"),

@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from keras_compress.errors import NativeLibraryError, PackedFileError
+from keras_compress.errors import KerasCompressError, NativeLibraryError, PackedFileError
 
 __all__ = ["ABI_VERSION", "Extent", "NativeError", "Summary", "Tensor", "library"]
 
 ABI_VERSION = 1
+
+# What the format allows; arrays for reports are of this length.
+MOST_EXTENTS = 1 << 16
 
 CODECS = {"auto": 0, "fast": 1, "small": 2}
 
@@ -52,7 +55,7 @@ class Extent(ctypes.Structure):
         ("section", ctypes.c_uint32),
         ("row", ctypes.c_uint64),
         ("last", ctypes.c_uint64),
-        ("millibits", ctypes.c_uint64),
+        ("bits", ctypes.c_uint64),
     )
 
 
@@ -63,12 +66,11 @@ class Summary(ctypes.Structure):
         ("format_version", ctypes.c_uint32),
         ("sections", ctypes.c_uint32),
         ("extents", ctypes.c_uint32),
-        ("is_patch", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
         ("original_size", ctypes.c_uint64),
         ("packed_size", ctypes.c_uint64),
         ("skeleton_size", ctypes.c_uint64),
         ("skeleton_packed", ctypes.c_uint64),
-        ("header_size", ctypes.c_uint64),
     )
 
 
@@ -130,22 +132,17 @@ def _declare(loaded: ctypes.CDLL) -> None:
     # Pointers to bytes are passed as addresses, so that `bytes` and buffers need no copy.
     address, size, error = ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(NativeError)
     out = ctypes.POINTER(Bytes)
+    reports = [ctypes.POINTER(Summary), ctypes.POINTER(Extent), size, error]
     signatures: dict[str, list[Any]] = {
         "kc_pack": [address, size, ctypes.c_int32, out, error],
+        "kc_pack_report": [address, size, ctypes.c_int32, out, *reports],
         "kc_unpack": [address, size, ctypes.c_uint64, out, error],
-        "kc_unpack_into": [
-            address, size, address, size, address, size, ctypes.POINTER(ctypes.c_size_t), error,
-        ],
+        "kc_unpack_into": [address, size, address, size, ctypes.POINTER(size), error],
         "kc_unpacked_size": [address, size, ctypes.POINTER(ctypes.c_uint64), error],
         "kc_verify": [address, size, ctypes.c_uint64, error],
-        "kc_inspect": [
-            address, size, ctypes.c_uint64, ctypes.POINTER(Summary), ctypes.POINTER(Extent), size,
-            error,
-        ],
-        "kc_tensors": [
-            address, size, ctypes.POINTER(Tensor), size, ctypes.POINTER(ctypes.c_size_t),
-        ],
-    }  # fmt: skip
+        "kc_inspect": [address, size, ctypes.c_uint64, out, *reports],
+        "kc_tensors": [address, size, ctypes.POINTER(Tensor), size, ctypes.POINTER(size)],
+    }
     for name, arguments in signatures.items():
         function = getattr(loaded, name)
         function.argtypes = arguments
@@ -161,6 +158,17 @@ def _declare(loaded: ctypes.CDLL) -> None:
         function = getattr(loaded, name)
         function.argtypes = [argument]
         function.restype = ctypes.c_char_p
+
+
+def codec_number(codec: str) -> int:
+    """Return the number of the codec called `codec`.
+
+    Raises:
+        KerasCompressError: If there is none of that name.
+    """
+    if codec not in CODECS:
+        raise KerasCompressError(f"`codec` must be one of {sorted(CODECS)}. Received: {codec=}.")
+    return CODECS[codec]
 
 
 def method_name(number: int) -> str:

@@ -60,14 +60,10 @@ def pack(data: bytes, *, codec: str = "auto") -> bytes:
     Raises:
         KerasCompressError: If `codec` is unknown.
     """
-    if codec not in native.CODECS:
-        raise KerasCompressError(
-            f"`codec` must be one of {sorted(native.CODECS)}. Received: codec={codec!r}."
-        )
     source = _bytes_like(data, "data")
     result, error = native.Bytes(), native.NativeError()
     status = native.library().kc_pack(
-        source, len(source), native.CODECS[codec], ctypes.byref(result), ctypes.byref(error)
+        source, len(source), native.codec_number(codec), ctypes.byref(result), ctypes.byref(error)
     )
     native.check(status, error)
     return native.take(result)
@@ -117,7 +113,7 @@ def unpack_into(data: bytes, buffer: Any) -> int:
     target = (ctypes.c_uint8 * len(view)).from_buffer(view)
     written, error = ctypes.c_size_t(), native.NativeError()
     status = native.library().kc_unpack_into(
-        source, len(source), None, 0, ctypes.addressof(target), len(view),
+        source, len(source), ctypes.addressof(target), len(view),
         ctypes.byref(written), ctypes.byref(error),
     )  # fmt: skip
     native.check(status, error, limit=len(view))

@@ -34,7 +34,7 @@ def test_every_flipped_bit_is_found(packed):
 
 def test_every_truncation_is_found(packed):
     for size in range(len(packed)):
-        with pytest.raises(PackedFileError, match="ends early|not a packed file"):
+        with pytest.raises(PackedFileError, match=r"ends early|not a packed file"):
             packing.unpack(packed[:size])
 
 
@@ -56,7 +56,7 @@ def test_the_section_is_named(packed):
 
 
 def test_a_newer_version_is_named(packed):
-    with pytest.raises(PackedFileError, match="version 2. Update keras-compress"):
+    with pytest.raises(PackedFileError, match=r"version 2\. Update keras-compress"):
         packing.unpack(packed[:4] + b"\x02" + packed[5:])
 
 
@@ -69,7 +69,7 @@ def test_verify_finds_what_unpack_finds(packed):
 @pytest.mark.parametrize("size", [2**31, 2**32 - 1, 2**32, 2**32 + 1, 2**40, 2**63, 2**64 - 1])
 def test_huge_declared_sizes_are_refused_before_memory_is_taken(size):
     for form in (0, 1):
-        with pytest.raises(PackedFileError, match="declared size|damaged"):
+        with pytest.raises(PackedFileError, match=r"declared size|damaged"):
             packing.unpack(container([b"abc"], original_size=size, form=form))
 
 
