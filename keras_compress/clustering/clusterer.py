@@ -68,7 +68,7 @@ class CodebookProjection(Projection):
         self.variable.assign(codebook.values())
 
     def prepare_gradient(self, gradient: Any) -> Any:
-        assignment, counts, free, _ = self.state
+        assignment, counts, free, _ = map(keras.ops.convert_to_tensor, self.state)
         gradient = keras.ops.convert_to_tensor(gradient)
         total = _segment_sum(gradient, assignment, self.n_clusters)
         total = total * keras.ops.cast(free, total.dtype)
@@ -205,5 +205,5 @@ def clustered_layers(model: Any) -> list[Clustered]:
 
 def _segment_sum(values: Any, assignment: Any, n_clusters: int) -> Any:
     flat = keras.ops.reshape(values, (-1,))
-    segments = keras.ops.reshape(keras.ops.convert_to_tensor(assignment), (-1,))
+    segments = keras.ops.reshape(assignment, (-1,))
     return keras.ops.segment_sum(flat, segments, num_segments=n_clusters)

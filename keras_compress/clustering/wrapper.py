@@ -126,17 +126,20 @@ class Clustered(SubstitutedLayer):
     def substitutes(self) -> list[tuple[Any, Any]]:
         if not self.initialized:
             return []
-        return [
-            (variable, keras.ops.take(self._effective_centroids(place), self.assignments[place]))
-            for place, variable in enumerate(self.clustered_weights())
-        ]
+        pairs = []
+        for place, variable in enumerate(self.clustered_weights()):
+            assignment = keras.ops.convert_to_tensor(self.assignments[place])
+            centroids = self._effective_centroids(place)
+            pairs.append((variable, keras.ops.take(centroids, assignment)))
+        return pairs
 
     def _effective_centroids(self, place: int) -> Any:
-        centroids = keras.ops.multiply(self.centroids[place], self.free[place])
+        centroids = keras.ops.convert_to_tensor(self.centroids[place])
+        centroids = centroids * keras.ops.convert_to_tensor(self.free[place])
         if self.gradient_aggregation == "sum":
             return centroids
         # The same value with a gradient smaller by the number of members.
-        share = keras.ops.divide(centroids, self.counts[place])
+        share = centroids / keras.ops.convert_to_tensor(self.counts[place])
         return share + keras.ops.stop_gradient(centroids - share)
 
     def _freeze_kernels(self) -> None:

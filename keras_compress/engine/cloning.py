@@ -74,7 +74,7 @@ def unwrap_layers(model: Any) -> Any:
         for copy, wrapper in finals:
             replaced = {id(v): value for v, value in wrapper.substitutes()}
             for source, target in zip(wrapper.layer.variables, copy.variables, strict=True):
-                target.assign(replaced.get(id(source), source))
+                _copy_value(replaced.get(id(source), source), target)
 
     return _clone(model, replace, fill=bake)
 
@@ -130,11 +130,16 @@ def _clone(
         if isinstance(original, SubstitutedLayer):
             continue  # `bake` fills it
         for source, target in zip(original.variables, copy.variables, strict=True):
-            target.assign(source)
+            _copy_value(source, target)
     if fill is not None:
         fill()
     _carry_compilation(model, clone)
     return clone
+
+
+def _copy_value(source: Any, target: Any) -> None:
+    # By way of NumPy: two JAX variables may not share one array, which training gives away.
+    target.assign(keras.ops.convert_to_numpy(source))
 
 
 def _carry_compilation(model: Any, clone: Any) -> None:

@@ -46,7 +46,7 @@ class Projection:
     def project(self, weight: Any, state: Sequence[Any]) -> Any:
         """Return the value nearest to `weight` that keeps the constraint (same shape).
 
-        `state` are the values of `self.state`, local to the replica.
+        `state` are the values of `self.state`, as tensors local to the replica.
         """
         raise NotImplementedError
 
@@ -131,7 +131,36 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
                     "Call `optimizer.build(model.trainable_variables)` first."
                 )
             self.build(list(trainable_variables))
-        variables = list(trainable_variables or self._constraints.order)
+        prepared = self._prepare(grads, list(trainable_variables or self._constraints.order))
+        self.inner_optimizer.apply(
+            prepared, None if trainable_variables is None else list(trainable_variables)
+        )
+        self.project()
+
+    def stateless_apply(
+        self,
+        optimizer_variables: Sequence[Any],
+        grads: Sequence[Any],
+        trainable_variables: Sequence[Any],
+    ) -> tuple[list[Any], list[Any]]:
+        # The wrapped optimizer's own version is called, as loss scaling depends on it.
+        own = super().variables
+        values = list(optimizer_variables[: len(own)])
+        with keras.StatelessScope(list(zip(own, values, strict=True))):
+            prepared = self._prepare(grads, self._constraints.order)
+        updated, inner = self.inner_optimizer.stateless_apply(
+            list(optimizer_variables[len(own) :]), prepared, list(trainable_variables)
+        )
+        updated = list(updated)
+        value_of = {id(variable): value for variable, value in zip(own, values, strict=True)}
+        place_of = {id(variable): i for i, variable in enumerate(self._constraints.order)}
+        for projection in self._constraints.by_weight.values():
+            place = place_of[id(projection.variable)]
+            state = [value_of[id(variable)] for variable in projection.state]
+            updated[place] = projection.project(updated[place], state)
+        return updated, values + list(inner)
+
+    def _prepare(self, grads: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
         by_variable: dict[int, list[Projection]] = {}
         for projection in self._constraints.by_weight.values():
             by_variable.setdefault(id(projection.variable), []).append(projection)
@@ -141,10 +170,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
                 for projection in by_variable.get(id(variable), ()):
                     gradient = projection.prepare_gradient(gradient)
             prepared.append(gradient)
-        self.inner_optimizer.apply(
-            prepared, None if trainable_variables is None else list(trainable_variables)
-        )
-        self.project()
+        return prepared
 
     def project(self) -> None:
         """Put every constrained weight back onto its constraint, now."""
@@ -152,9 +178,10 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
             _assign_projected(projection)
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        # An exponential moving average of weights forgets which of them are zero or shared.
         self.inner_optimizer.finalize_variable_values(var_list)
-        self.project()
+        if _averages_weights(self.inner_optimizer):
+            # A moving average of weights forgets which of them are zero or shared.
+            self.project()
 
     def scale_loss(self, loss: Any) -> Any:
         return self.inner_optimizer.scale_loss(loss)
@@ -212,6 +239,11 @@ def attach_optimizer(model: Any) -> ProjectedOptimizer:
     return wrapped
 
 
+def _averages_weights(optimizer: Any) -> bool:
+    inner = getattr(optimizer, "inner_optimizer", None)
+    return bool(optimizer.use_ema) or (inner is not None and _averages_weights(inner))
+
+
 def _assign_projected(projection: Projection) -> None:
     variable = projection.variable
     if keras.backend.backend() == "tensorflow":
@@ -225,12 +257,14 @@ def _assign_projected(projection: Projection) -> None:
             _update_replicas(tf.distribute.get_strategy(), projection)
             return
     weight = keras.ops.convert_to_tensor(variable)
-    variable.assign(projection.project(weight, projection.state))
+    state = [keras.ops.convert_to_tensor(each) for each in projection.state]
+    variable.assign(projection.project(weight, state))
 
 
 def _update_replicas(strategy: Any, projection: Projection) -> None:
     def update(local: Any, *state: Any) -> None:
-        local.assign(projection.project(keras.ops.convert_to_tensor(local), state))
+        values = [keras.ops.convert_to_tensor(each) for each in state]
+        local.assign(projection.project(keras.ops.convert_to_tensor(local), values))
 
     strategy.extended.update(
         projection.variable.value,

@@ -41,7 +41,8 @@ class MaskProjection(Projection):
 
     def prepare_gradient(self, gradient: Any) -> Any:
         gradient = keras.ops.convert_to_tensor(gradient)
-        return keras.ops.where(self.mask, gradient, keras.ops.zeros_like(gradient))
+        mask = keras.ops.convert_to_tensor(self.mask)
+        return keras.ops.where(mask, gradient, keras.ops.zeros_like(gradient))
 
     def project(self, weight: Any, state: Sequence[Any]) -> Any:
         return keras.ops.where(state[0], weight, keras.ops.zeros_like(weight))

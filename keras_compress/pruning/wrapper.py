@@ -80,10 +80,12 @@ class Pruned(SubstitutedLayer):
         return list(zip(variables, self.masks, strict=True))
 
     def substitutes(self) -> list[tuple[Any, Any]]:
-        return [
-            (variable, keras.ops.where(mask, variable, keras.ops.zeros_like(variable)))
-            for variable, mask in self.masked_weights()
-        ]
+        pairs = []
+        for variable, mask in self.masked_weights():
+            weight = keras.ops.convert_to_tensor(variable)
+            keep = keras.ops.convert_to_tensor(mask)
+            pairs.append((variable, keras.ops.where(keep, weight, keras.ops.zeros_like(weight))))
+        return pairs
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "indices": self._requested}
