@@ -165,7 +165,7 @@ def _survival(path: str, values: np.ndarray, match: Match | None) -> WeightSurvi
             zeros_before=zeros_before,
             zeros_after=None,
             sharing="unknown" if shared else "none",
-            zeros="unknown" if zeros_before and values.ndim >= 2 else "none",
+            zeros=_zeros_of_absent(values),
             reason=_absence(values),
         )
     constant = match.constant
@@ -193,6 +193,13 @@ def _survival(path: str, values: np.ndarray, match: Match | None) -> WeightSurvi
         zeros="none" if not zeros_before else "kept" if zeros_kept else "lost",
         reason=reason,
     )
+
+
+def _zeros_of_absent(values: np.ndarray) -> str:
+    if values.ndim < 2 or values.all():
+        return "none"
+    # Nothing but zeros: leaving them out changed nothing.
+    return "unknown" if values.any() else "kept"
 
 
 def _absence(values: np.ndarray) -> str:

@@ -180,12 +180,6 @@ def verify_layers(
     since a delegate keeps no tensor but its results.
     """
     expected = run_layers(model, inputs, row)
-    if len(expected) != len(trace.layer_outputs):
-        raise ExportError(
-            "Layer by layer verification needs a model that calls the same layers every time. "
-            f"Received: {len(trace.layer_outputs)} layer outputs when traced and "
-            f"{len(expected)} when run."
-        )
     interpreter = make_interpreter(load_runtime(), data, delegate="none", keep_every_tensor=True)
     interpreter.allocate_tensors()
     for name, index in _signature(file).inputs.items():
@@ -207,9 +201,9 @@ def verify_layers(
         if index in computed
     }
     errors, unmapped, seen = [], [], set()
-    for symbolic, actual in zip(trace.layer_outputs, expected, strict=True):
-        tensor = _tensor_of(symbolic, activations, results)
-        if tensor is None or _count(tensor.shape) != actual.value.size:
+    for symbolic, actual in _pairs(trace, expected):
+        tensor = None if actual is None else _tensor_of(symbolic, activations, results)
+        if actual is None or tensor is None or _count(tensor.shape) != actual.value.size:
             unmapped.append(symbolic.path)
             continue
         if (symbolic.path, tensor.index) in seen:
@@ -227,6 +221,27 @@ def verify_layers(
             )
         )
     return tuple(errors), tuple(dict.fromkeys(unmapped))
+
+
+def _pairs(
+    trace: Trace, expected: list[LayerOutput]
+) -> list[tuple[LayerOutput, LayerOutput | None]]:
+    """Pair what a layer returned when traced with what it returned when run.
+
+    Inside a loop a layer is traced once and run many times; it is paired with nothing.
+    """
+    run: dict[str, list[LayerOutput]] = {}
+    for output in expected:
+        run.setdefault(output.path, []).append(output)
+    traced: dict[str, list[LayerOutput]] = {}
+    for output in trace.layer_outputs:
+        traced.setdefault(output.path, []).append(output)
+    pairs: list[tuple[LayerOutput, LayerOutput | None]] = []
+    for path, outputs in traced.items():
+        actual = run.get(path, [])
+        same = len(actual) == len(outputs)
+        pairs += zip(outputs, actual if same else [None] * len(outputs), strict=True)
+    return pairs
 
 
 def densified_constants(data: bytes, file: TfliteFile) -> dict[int, np.ndarray]:

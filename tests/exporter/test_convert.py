@@ -184,6 +184,28 @@ def test_layers_that_were_fused_away_are_named():
     assert mapped["conv"] < 1e-4 and mapped["depthwise"] < 1e-4
 
 
+def test_layers_inside_a_loop_are_named_not_compared():
+    model = models.randomized(
+        keras.Sequential(
+            [keras.Input((5, 3)), keras.layers.LSTM(4), keras.layers.Dense(2, name="last")],
+            name="loop",
+        )
+    )
+    exported = exporter.convert(model, verify_layers=True)
+    assert "loop/last" in {layer.layer for layer in exported.verification.layers}
+    assert any("lstm_cell" in name for name in exported.verification.unmapped_layers)
+    assert exported.verification.max_abs_error < 1e-4
+
+
+def test_results_may_be_inputs_or_one_another():
+    inputs = keras.Input((4,), name="image")
+    flat = keras.layers.Flatten()(inputs)
+    for results in ([inputs, flat], [flat, flat]):
+        exported = exporter.convert(keras.Model(inputs, results))
+        assert exported.verification.max_abs_error == 0
+        assert len(exporter.read_tflite(exported.tflite).outputs) == 2
+
+
 def test_sizes_left_open_come_from_samples_or_the_argument():
     model = models.randomized(
         keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3)])
