@@ -4,7 +4,7 @@ Everything runs in one process, round about: a stretch of steps of each variant,
 that a change of the machine's speed meets all alike. What is timed is the whole of a step as
 `fit` takes it, callbacks included, from the beginning of one batch to that of the next.
 
-    python benchmarks/step_time.py [--rounds 12] [--steps 40] [--json benchmarks/results/step_time.json]
+    python benchmarks/step_time.py --json benchmarks/results/step_time.json
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ _PUBLIC = {
     "unpack": "keras_compress.packing",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]
+__all__ = ["__version__"]
+__all__ += sorted(_PUBLIC)
 
 
 def __getattr__(name: str) -> Any:

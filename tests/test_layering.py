@@ -73,7 +73,8 @@ def test_no_private_keras_name_is_used():
     ],
 )
 def test_tensorflow_and_keras_are_not_imported(statement):
-    code = f"{statement}\nimport sys\nprint([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    probe = "import sys; print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    code = f"{statement}\n{probe}"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

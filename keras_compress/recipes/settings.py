@@ -102,13 +102,13 @@ _LENET_5 = DemoSettings(
     architecture="lenet_5",
     plans=(
         LayerPlan("conv1", 0.4, 16),
-        LayerPlan("conv2", 0.92, 16),
-        LayerPlan("ip1", 0.98, 12),
-        LayerPlan("ip2", 0.8, 16),
+        LayerPlan("conv2", 0.93, 12),
+        LayerPlan("ip1", 0.985, 8),
+        LayerPlan("ip2", 0.8, 12),
     ),
-    baseline=Phase(6, 1e-3),
-    pruning=Phase(9, 1e-3),
-    clustering=Phase(4, 5e-4),
+    baseline=Phase(8, 1e-3),
+    pruning=Phase(12, 1e-3),
+    clustering=Phase(5, 5e-4),
     batch_size=128,
 )
 
