@@ -27,8 +27,21 @@ _PUBLIC = {
     "unpack": "keras_compress.packing",
 }
 
-__all__ = ["__version__"]
-__all__ += sorted(_PUBLIC)
+__all__ = [
+    "KerasCompressError",
+    "__version__",
+    "architectures",
+    "bench",
+    "clustering",
+    "exporter",
+    "inspect",
+    "pack",
+    "packing",
+    "pruning",
+    "recipes",
+    "report",
+    "unpack",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -41,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_PUBLIC))
+    return sorted(set(globals()) | set(__all__))
