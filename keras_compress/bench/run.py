@@ -9,6 +9,7 @@ import random
 import statistics
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,15 +288,19 @@ def _candidates(
     if isinstance(models, Mapping):
         named.update(models)
     else:
+        files = [m for m in (*models, baseline) if isinstance(m, str | os.PathLike)]
+        places = {Path(file).absolute() for file in files}
+        alike = {name for name, n in Counter(place.name for place in places).items() if n > 1}
         for model in models:
-            named[_free_name(model, named)] = model
+            named[_free_name(model, named, alike)] = model
     if not named:
         raise KerasCompressError("`models` must hold at least one model. Received: none.")
     chosen = None
     if baseline is not None:
         chosen = next((name for name, model in named.items() if _same(name, model, baseline)), None)
         if chosen is None:
-            chosen = _free_name(baseline, named, default="baseline")
+            alike = {Path(name).name for name in named}
+            chosen = _free_name(baseline, named, alike, default="baseline")
             named = {chosen: baseline, **named}
         else:
             named = {chosen: named[chosen], **named}
@@ -315,13 +320,18 @@ def _candidates(
     return candidates
 
 
-def _free_name(model: Model, taken: Mapping[str, Model], default: str = "model") -> str:
-    """Return the shortest name that tells `model` from the others: its file's, or its path."""
+def _free_name(
+    model: Model, taken: Mapping[str, Model], alike: set[str], default: str = "model"
+) -> str:
+    """Return the shortest name that tells `model` from others: its file's, or its path.
+
+    `alike` holds the file names that more than one path ends in.
+    """
     if isinstance(model, bytes):
         base = default
     else:
         base = Path(model).name
-        if base in taken:
+        if base in alike:
             base = str(model)
     name, number = base, 1
     while name in taken:

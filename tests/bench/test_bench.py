@@ -151,7 +151,11 @@ def test_files_of_one_name_stay_apart(tflite_files, tmp_path):
     other = tmp_path / "small.tflite"
     other.write_bytes(tflite_files["small.tflite"].read_bytes())
     found = bench([tflite_files["small.tflite"], other], **QUICK)
-    assert [m.name for m in found.models] == ["small.tflite", str(other)]
+    assert [m.name for m in found.models] == [str(tflite_files["small.tflite"]), str(other)]
+    beside = bench(tflite_files["small.tflite"], baseline=other, **QUICK)
+    assert [m.name for m in beside.models] == [str(other), str(tflite_files["small.tflite"])]
+    twice = bench([other, other], **QUICK)
+    assert [m.name for m in twice.models] == ["small.tflite", "small.tflite (2)"]
 
 
 def test_max_secs_ends_a_run(tflite_files):
