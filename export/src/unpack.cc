@@ -114,7 +114,7 @@ int32_t restore(const Container& container, uint8_t* out, Plan* read, size_t* sk
     uint8_t* at = out;
     for (size_t i = 0; i < plan.extents.size(); ++i) {
       const Extent& e = plan.extents[i];
-      memcpy(at, skeleton.data() + used, static_cast<size_t>(e.gap));
+      if (e.gap != 0) memcpy(at, skeleton.data() + used, static_cast<size_t>(e.gap));
       used += static_cast<size_t>(e.gap);
       at += e.gap + e.size;
       if (e.method == kMethodFill) memset(out + e.offset, e.fill, static_cast<size_t>(e.size));

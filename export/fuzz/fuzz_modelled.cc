@@ -1,0 +1,39 @@
+// Any bytes as plan, skeleton and data sections in their plain forms: what stands behind the
+// frame, the checksums and the entropy coder of the skeleton.
+#include "keras_compress.h"
+#include "unpack.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 8) return 0;
+  // Head: original size, plan size, skeleton size; then the bytes, then what is left as sections.
+  const size_t original = kc::load16(data), plan_size = data[2], skeleton_size = kc::load16(data + 3);
+  const size_t sections = data[5] % 5;
+  data += 6, size -= 6;
+  if (plan_size + skeleton_size > size) return 0;
+  kc::Bytes first;
+  first.push(0);
+  first.varint(plan_size);
+  first.varint(skeleton_size);
+  first.append(data, plan_size + skeleton_size);
+  data += plan_size + skeleton_size, size -= plan_size + skeleton_size;
+  kc::Container container;
+  container.form = kc::kFormModelled;
+  container.original_size = original;
+  kc::Span span;
+  span.data = first.data();
+  span.size = first.size();
+  container.sections.push(span);
+  for (size_t i = 0; i < sections; ++i) {
+    span.data = data;
+    span.size = size / (sections - i);
+    data += span.size, size -= span.size;
+    container.sections.push(span);
+  }
+  kc::Bytes out;
+  uint8_t* restored = out.extend(original + 1);
+  kc::Plan plan;
+  size_t outside = 0;
+  kc_error error;
+  kc::restore(container, restored, &plan, &outside, &error);
+  return 0;
+}

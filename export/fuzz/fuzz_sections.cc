@@ -1,0 +1,42 @@
+// One data section of each method in turn, over any bytes, with a plan that is right.
+#include "huffman.h"
+#include "lz.h"
+#include "sections.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 4) return 0;
+  constexpr size_t kSize = 960;
+  uint8_t restored[kSize];
+  kc::Plan plan;
+  plan.sections = 1;
+  kc::Extent e;
+  e.size = kSize;
+  e.section = 1;
+  e.method = data[0] % 10;
+  if (e.method == 9) {
+    kc::Bytes history;
+    history.append(restored, data[1]);
+    kc::lz_decode(data + 2, size - 2, kSize, &history);
+    return 0;
+  }
+  const uint8_t elements[3] = {1, 2, 4};
+  e.element = elements[data[1] % 3];
+  e.row = 1 + data[2] % e.count();
+  e.last = data[3] % (e.row + 1);
+  e.format = e.element == 4 ? 2 : data[1] >> 4 & 1;
+  if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes) {
+    if (e.element == 1) return 0;
+    e.lowest = 0, e.highest = e.format == 0 ? 31 : 255;
+    e.modelled = data[1] >> 5;
+  } else {
+    e.symbols = static_cast<uint16_t>(1 + data[2]);
+    e.highest = data[2];
+    e.centre = static_cast<uint8_t>(data[3] % e.symbols);
+    e.centre_flag = (data[1] & 64) != 0;
+    for (size_t i = 0; i < size_t{e.symbols} * e.element; ++i) plan.codebooks.push(static_cast<uint8_t>(i));
+  }
+  if (e.method == kc::kMethodFill || e.method == kc::kMethodCopy) return 0;
+  plan.extents.push(e);
+  kc::decode_section(&plan, 1, data + 4, size - 4, restored);
+  return 0;
+}

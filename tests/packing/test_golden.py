@@ -1,0 +1,24 @@
+"""Packed files of earlier days must be read for ever: these are never written again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from keras_compress import packing
+
+_GOLDEN = Path(__file__).with_name("golden")
+_SUMS = json.loads((_GOLDEN / "sums.json").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(_SUMS))
+def test_golden_file(name):
+    restored = packing.unpack((_GOLDEN / name).read_bytes())
+    assert hashlib.sha256(restored).hexdigest() == _SUMS[name]
+
+
+def test_every_golden_file_has_a_sum():
+    assert {path.name for path in _GOLDEN.glob("*.kcz")} == set(_SUMS)

@@ -1,0 +1,110 @@
+"""The native library: how it is found, what it must not pull in, its own tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_compress.errors import NativeLibraryError
+from keras_compress.packing import native
+
+_ROOT = Path(__file__).parents[2]
+
+
+def test_no_training_library_is_imported():
+    code = (
+        "import sys, keras_compress as kc\n"
+        "data = bytes(range(256)) * 20\n"
+        "assert kc.unpack(kc.pack(data)) == data\n"
+        "kc.inspect\n"
+        "heavy = {'tensorflow', 'keras', 'flatbuffers', 'rich'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=_ROOT)
+
+
+def test_a_missing_library_is_named_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(native, "_file_name", lambda: "nowhere.so")
+    native.library.cache_clear()
+    try:
+        with pytest.raises(NativeLibraryError, match=r"nowhere\.so is missing.*cmake -S export"):
+            native.library()
+    finally:
+        native.library.cache_clear()
+
+
+def test_another_interface_version_is_refused(monkeypatch):
+    monkeypatch.setattr(native, "ABI_VERSION", 99)
+    native.library.cache_clear()
+    try:
+        with pytest.raises(NativeLibraryError, match=r"version 99. Received: version 1"):
+            native.library()
+    finally:
+        monkeypatch.undo()
+        native.library.cache_clear()
+
+
+def test_structures_match_the_header():
+    header = (_ROOT / "export" / "include" / "keras_compress.h").read_text()
+    for name, structure in (
+        ("kc_error", native.NativeError),
+        ("kc_extent", native.Extent),
+        ("kc_summary", native.Summary),
+        ("kc_tensor", native.Tensor),
+    ):
+        body = header.split(f"typedef struct {name} {{")[1].split("}")[0]
+        fields = [
+            line.split(";")[0].split()[-1].split("[")[0]
+            for line in body.splitlines()
+            if ";" in line
+        ]
+        assert fields == [field[0] for field in structure._fields_], name
+
+
+def test_only_the_interface_is_visible():
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("needs nm")
+    library = _ROOT / "keras_compress" / "packing" / native._file_name()
+    table = subprocess.run([nm, "-D", library], check=True, capture_output=True, text=True).stdout
+    lines = [line.split() for line in table.splitlines()]
+    ours = {line[-1] for line in lines if line[-2] == "T"}
+    assert ours and all(name.startswith("kc_") for name in ours)
+    needed = {line[-1].split("@")[0] for line in lines if line[-2] == "U"}
+    assert needed <= {"malloc", "free", "memcpy", "memmove", "memset", "memcmp", "abort",
+                      "__stack_chk_fail"}, needed  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (shutil.which("cmake") and (shutil.which("c++") or shutil.which("g++"))),
+    reason="needs cmake and a C++ compiler",
+)
+def test_native_programs(tmp_path):
+    build = [
+        ["cmake", "-S", str(_ROOT / "export"), "-B", str(tmp_path), "-DKC_TESTS=ON",
+         "-DCMAKE_BUILD_TYPE=Debug"],
+        ["cmake", "--build", str(tmp_path), "-j2"],
+    ]  # fmt: skip
+    for command in build:
+        subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(
+        ["ctest", "--output-on-failure"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("cmake"), reason="needs cmake")
+def test_a_missing_compiler_is_one_clear_sentence(tmp_path):
+    done = subprocess.run(
+        [shutil.which("cmake"), "-S", str(_ROOT / "export"), "-B", str(tmp_path)],
+        env={"PATH": "/nonexistent", "CXX": "/nonexistent/c++"},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "needs a C++17 compiler" in done.stderr
+    assert done.stderr.count("CMake Error") == 1, done.stderr
