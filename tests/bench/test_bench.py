@@ -72,7 +72,9 @@ def test_the_larger_model_is_slower(result):
     assert comparison["latency_ratio"] == pytest.approx(large.median_ms / small.median_ms)
     assert comparison["latency_ratio_low"] > 2
     assert comparison["size_ratio"] == large.file_bytes / small.file_bytes
-    assert comparison["verdict"] == "PASS" and not comparison["reasons"]
+    # On a busy machine starting up may take longer, which is a warning.
+    assert comparison["verdict"] in ("PASS", "PASS_WITH_WARNING")
+    assert not any("times as long" in reason for reason in comparison["reasons"])
     assert large.comparison is None
 
 
