@@ -98,13 +98,18 @@ def test_native_programs(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.skipif(not shutil.which("cmake"), reason="needs cmake")
+@pytest.mark.skipif(
+    not (shutil.which("cmake") and shutil.which("make")), reason="needs cmake and make"
+)
 def test_a_missing_compiler_is_one_clear_sentence(tmp_path):
+    command = [shutil.which("cmake"), "-S", _ROOT / "export", "-B", tmp_path, "-G",
+               "Unix Makefiles", f"-DCMAKE_MAKE_PROGRAM={shutil.which('make')}"]  # fmt: skip
     done = subprocess.run(
-        [shutil.which("cmake"), "-S", str(_ROOT / "export"), "-B", str(tmp_path)],
+        list(map(str, command)),
         env={"PATH": "/nonexistent", "CXX": "/nonexistent/c++"},
-        capture_output=True, text=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode != 0
     assert "needs a C++17 compiler" in done.stderr
     assert done.stderr.count("CMake Error") == 1, done.stderr
