@@ -55,7 +55,7 @@ def pack(data: bytes, *, codec: str = "auto") -> bytes:
     Args:
         data: The bytes to pack.
         codec: `"small"` for the smallest file, `"fast"` for the fastest unpacking, `"auto"` for
-            the smallest file that unpacks within about two seconds. Defaults to `"auto"`.
+            the smallest file that unpacks within some four seconds. Defaults to `"auto"`.
 
     Raises:
         KerasCompressError: If `codec` is unknown.
