@@ -78,16 +78,16 @@ def _print_table(report: dict[str, Any], paths: list[str]) -> None:
     from keras_compress.report import formatting
 
     table = Table(title=report["title"])
-    table.add_column("Stage")
-    for heading in ("Accuracy", ".tflite", "Packed", "Ratio", "Latency"):
+    table.add_column("Stage", no_wrap=True)
+    for heading in ("Accuracy", ".tflite, B", "Packed, B", "Ratio", "Latency"):
         table.add_column(heading, justify="right")
     for stage in report["stages"]:
         name = f"{stage['title']} *" if stage["shipped"] else stage["title"]
         table.add_row(
             name,
             formatting.percent(stage["accuracy"]),
-            f"{stage['tflite_bytes']:,} B",
-            f"{stage['packed_bytes']:,} B",
+            f"{stage['tflite_bytes']:,}",
+            f"{stage['packed_bytes']:,}",
             formatting.ratio(stage["ratio"]),
             formatting.milliseconds(stage["latency_ms"]),
             style="bold" if stage["shipped"] else None,

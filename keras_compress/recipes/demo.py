@@ -253,7 +253,7 @@ def _convert(
 def _pack(files: Mapping[str, bytes], progress: Progress) -> dict[str, bytes]:
     from keras_compress.packing import pack, unpack
 
-    progress.begin("Pack, unpack, compare", len(files))
+    progress.begin("Pack and unpack", len(files))
     packed = {}
     for name, tflite in files.items():
         packed[name] = pack(tflite)

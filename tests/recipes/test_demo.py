@@ -119,7 +119,7 @@ def test_progress_is_told(result, notes):
         "Prune during fit",
         "Train shared values",
         "Convert to .tflite",
-        "Pack, unpack, compare",
+        "Pack and unpack",
         "Measure accuracy",
         "Time the models",
     ]

@@ -60,8 +60,8 @@ def test_the_table(capsys, monkeypatch):
     shown = capsys.readouterr().out
     for stage in report["stages"]:
         assert stage["title"] in shown
-        assert f"{stage['tflite_bytes']:,} B" in shown
-        assert f"{stage['packed_bytes']:,} B" in shown
+        assert f"{stage['tflite_bytes']:,}" in shown
+        assert f"{stage['packed_bytes']:,}" in shown
         assert f"{100 * stage['accuracy']:.2f}" in shown
     assert "37.7\u00d7" in shown
     assert "some/where/report.html" in shown

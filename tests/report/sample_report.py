@@ -51,6 +51,20 @@ def sample_report() -> dict[str, Any]:
             "compared": {"gzip -9": 15_300, "zstd -19": 13_400, "xz -9e": 12_484},
             "not_compared": ["brotli"],
         },
+        "bench": {
+            "schema_version": 1,
+            "settings": {"num_threads": 1, "rounds": 10},
+            "environment": {
+                "cpu": "a processor",
+                "os": "Linux",
+                "runtime": {"name": "ai-edge-litert", "version": "2.3.0"},
+            },
+            "models": [
+                _timed("baseline", 0.0521, 343_520, None),
+                _timed("clustered", 0.0520, 343_520, 1.0),
+                _timed("model.kcz", 0.0524, 9_120, 0.99),
+            ],
+        },
         "verification": {
             "clustered": _verification(2.4e-07, 1.0),
             "int8": _verification(0.0312, 0.9967),
@@ -127,6 +141,37 @@ def _survived(
         "zeros": "kept" if zeros else "none",
         "reason": "a BatchNormalization was folded in" if sharing == "per_channel" else "",
     }
+
+
+def _timed(name: str, median: float, size: int, ratio: float | None) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "name": name,
+        "format": "kcz" if name.endswith("kcz") else "tflite",
+        "is_baseline": ratio is None,
+        "latency_metrics": {
+            "p5_ms": median * 0.9,
+            "median_ms": median,
+            "p90_ms": median * 1.1,
+            "p95_ms": median * 1.2,
+            "init_ms": 0.879,
+            "later_init_ms": 0.274,
+            "first_inference_ms": 0.0945,
+        },
+        "memory_metrics": {"overall_footprint_kb": 6922},
+        "misc_metrics": {"num_runs": 16_832},
+        "decode": {"decode_ms": 1.23, "file_bytes": size, "model_bytes": 343_520},
+        "delegate": {"asked": "xnnpack", "used": "xnnpack"},
+    }
+    if ratio is not None:
+        record["comparison"] = {
+            "baseline": "baseline",
+            "latency_ratio": ratio,
+            "latency_ratio_low": ratio - 0.02,
+            "latency_ratio_high": ratio + 0.03,
+            "verdict": "PASS_WITH_WARNING",
+            "reasons": ["starting up takes 1.2 ms longer"],
+        }
+    return record
 
 
 def _tensor(
