@@ -100,7 +100,11 @@ def _wrappable(ref: WeightRef) -> Any:
 
 
 def _copy_layer(layer: Any) -> Any:
-    return type(layer).from_config(layer.get_config())
+    copy = type(layer).from_config(layer.get_config())
+    if isinstance(layer, keras.Layer) and not copy.built and layer.get_build_config():
+        # A wrapper could not build a layer of several inputs from the shape of the first.
+        copy.build_from_config(layer.get_build_config())
+    return copy
 
 
 def _clone(
@@ -127,8 +131,9 @@ def _clone(
     if not clone.built:
         clone.build(model.input_shape)
     for original, _, copy in made.values():
-        if isinstance(original, SubstitutedLayer):
-            continue  # `bake` fills it
+        # `bake` fills what was wrapped; operations such as `x != 0` have nothing to copy.
+        if isinstance(original, SubstitutedLayer) or not isinstance(original, keras.Layer):
+            continue
         for source, target in zip(original.variables, copy.variables, strict=True):
             _copy_value(source, target)
     if fill is not None:

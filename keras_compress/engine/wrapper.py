@@ -48,6 +48,3 @@ class SubstitutedLayer(keras.layers.Wrapper):
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return self.layer.compute_output_shape(input_shape)
