@@ -14,12 +14,12 @@ from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
 from keras_compress.engine.weights import (
     WeightRef,
-    iter_layers,
     iter_weights,
     require_finite,
     select_weights,
 )
 from keras_compress.errors import KerasCompressError
+from keras_compress.layers import iter_layers
 
 
 class CodebookProjection(Projection):

@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
+from keras_compress.layers import iter_layers
 
 Selector = str | type | Callable[[Any], bool]
 Selectors = Selector | Sequence[Selector] | None
@@ -95,25 +96,6 @@ def require_finite(ref: WeightRef, values: np.ndarray) -> None:
             f"Weights must be finite to be compressed. Received: {ref.label} with {bad} NaN or "
             "infinite values. Go back to a checkpoint from before training diverged."
         )
-
-
-def iter_layers(root: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield `(ancestors, layer)` for every layer under `root`, each layer once, parents first.
-
-    Looks through nested models, wrappers, recurrent cells and composite layers. `ancestors`
-    runs from just under `root` to the layer's parent.
-    """
-    seen: set[int] = {id(root)}
-    stack: list[tuple[tuple[Any, ...], Any]] = [((), child) for child in _children(root)]
-    stack.reverse()
-    while stack:
-        ancestors, layer = stack.pop()
-        if id(layer) in seen:
-            continue
-        seen.add(id(layer))
-        yield ancestors, layer
-        below = (*ancestors, layer)
-        stack.extend((below, child) for child in reversed(_children(layer)))
 
 
 def iter_weights(root: Any) -> Iterator[WeightRef]:
@@ -235,17 +217,3 @@ def _names(owners: Sequence[Any]) -> list[str]:
         for i, owner in enumerate(owners)
         if not isinstance(owner, SubstitutedLayer) or i == len(owners) - 1
     ]
-
-
-def _children(layer: Any) -> list[Any]:
-    if isinstance(layer, keras.Model):
-        return list(layer.layers)
-    # Layers keep no public list of the layers within; what Keras tracks are their attributes.
-    found: list[Any] = []
-    for value in vars(layer).values():
-        items = value.values() if isinstance(value, dict) else value
-        if isinstance(value, keras.Layer):
-            found.append(value)
-        elif isinstance(value, list | tuple | dict):
-            found.extend(item for item in items if isinstance(item, keras.Layer))
-    return found

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_compress.errors import ExportError
+from keras_compress.layers import iter_layers
 
 __all__ = ["PRECISIONS", "check_model", "check_options", "layers_of"]
 
@@ -17,7 +18,7 @@ _FLOAT16_MAX = 65504.0
 
 def layers_of(model: Any) -> list[Any]:
     """Return every layer below `model`, however deep, without `model` itself."""
-    return list(model._flatten_layers(include_self=False, recursive=True))
+    return [layer for _, layer in iter_layers(model)]
 
 
 def check_options(

@@ -157,7 +157,8 @@ def _declared(model: Any, samples: Any) -> tuple[list[tuple[Any, str]], Any, lis
 
     tensors = getattr(model, "inputs", None)
     if tensors:
-        structure = getattr(model, "_inputs_struct", None)
+        # A Sequential model takes one tensor; a functional one tells how it was called.
+        structure = None if isinstance(model, keras.Sequential) else model.input
         if structure is None or isinstance(structure, keras.KerasTensor):
             structure = None
         elif isinstance(structure, list | tuple) and len(structure) == 1:

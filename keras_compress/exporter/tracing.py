@@ -164,7 +164,6 @@ def computing_in_float32(model: Any) -> Iterator[None]:
     Phones run float16 files by widening weights to float32, so that is what is exported and
     compared.
     """
-    import keras
 
     with _LOCK:
         changed = []
@@ -173,15 +172,25 @@ def computing_in_float32(model: Any) -> Iterator[None]:
                 policy = layer.dtype_policy
                 if policy.compute_dtype in ("float16", "bfloat16"):
                     changed.append((layer, policy))
-                    widened = keras.DTypePolicy("float32")
-                    # Layers cast their variables only where these two differ; no named policy
-                    # computes in more precision than it stores.
-                    widened._variable_dtype = policy.variable_dtype
-                    layer.dtype_policy = widened
+                    layer.dtype_policy = _widened(policy)
             yield
         finally:
             for layer, policy in changed:
                 layer.dtype_policy = policy
+
+
+def _widened(policy: Any) -> Any:
+    """A policy that computes in float32 on variables stored as `policy` stores them."""
+    import keras
+
+    class Widened(keras.DTypePolicy):
+        # Layers cast their variables only where the two differ; no named policy computes in more
+        # precision than it stores.
+        @property
+        def variable_dtype(self) -> str:
+            return str(policy.variable_dtype)
+
+    return Widened("float32")
 
 
 @contextlib.contextmanager
@@ -244,8 +253,9 @@ def _output_names(model: Any, outputs: Any) -> list[str]:
     if isinstance(outputs, dict):
         names = ["_".join(str(part) for part in path) for path in paths]
     else:
-        named = getattr(model, "_functional", None) or model  # What a Sequential model holds.
-        names = list(getattr(named, "output_names", None) or [])
+        names = list(getattr(model, "output_names", None) or [])
+        if isinstance(model, keras.Sequential):
+            names = [model.layers[-1].name]
         if len(names) != len(paths) or len(set(names)) != len(names):
             names = [f"output_{i}" for i in range(len(paths))]
     clean = ["".join(c if c.isalnum() or c == "_" else "_" for c in name) for name in names]

@@ -12,11 +12,11 @@ import numpy as np
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
 from keras_compress.engine.weights import (
     WeightRef,
-    iter_layers,
     require_finite,
     select_weights,
 )
 from keras_compress.errors import KerasCompressError
+from keras_compress.layers import iter_layers
 from keras_compress.pruning.config import PruningConfig
 from keras_compress.pruning.masks import global_magnitude_masks, magnitude_mask
 from keras_compress.pruning.schedules import check_sparsity, last_due_step

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_compress.engine.weights import iter_weights
+
 if TYPE_CHECKING:
     import keras
 
@@ -41,19 +43,19 @@ def layer_facts(
                     "reason": row["reason"],
                 }
             )
-    old = {_key(layer, weight): weight.numpy() for layer, weight in _weights(before)}
+    old = {(ref.path, ref.name): ref.variable.numpy() for ref in iter_weights(before)}
     records = []
-    for layer, weight in _weights(after):
-        key = _key(layer, weight)
-        values = weight.numpy()
+    for ref in iter_weights(after):
+        key = ref.path, ref.name
+        values = ref.variable.numpy()
         if key not in old or old[key].shape != values.shape:
             continue
         state = _state(values, old[key])
         records.append(
             {
-                "name": layer.name,
-                "type": type(layer).__name__,
-                "weight": weight.name,
+                "name": ref.path,
+                "type": type(ref.owners[-1] if ref.owners else after).__name__,
+                "weight": ref.name,
                 "shape": [int(size) for size in values.shape],
                 "weights": int(values.size),
                 "zeros": state["zeros"],
@@ -65,17 +67,6 @@ def layer_facts(
             }
         )
     return records
-
-
-def _weights(model: keras.Model) -> Iterable[tuple[Any, Any]]:
-    for layer in model._flatten_layers(include_self=False):
-        if not list(layer._flatten_layers(include_self=False)):
-            for weight in layer.weights:
-                yield layer, weight
-
-
-def _key(layer: Any, weight: Any) -> tuple[str, str]:
-    return layer.name, weight.name
 
 
 def _state(values: NDArray[np.floating], other: NDArray[np.floating]) -> dict[str, Any]:

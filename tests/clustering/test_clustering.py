@@ -248,8 +248,17 @@ def test_report_says_what_was_left_alone():
         (lambda: Clusterer(sequential(), SIX), "optimizer"),
         (lambda: fit(compiled(), callbacks=[ClusteringCallback(500)]), "distinct values"),
     ],
-    ids=["unbuilt", "no-layer", "subclassed", "twice", "too-many", "double-wrap", "no-kernel",
-         "no-optimizer", "too-many-in-fit"],
+    ids=[
+        "unbuilt",
+        "no-layer",
+        "subclassed",
+        "twice",
+        "too-many",
+        "double-wrap",
+        "no-kernel",
+        "no-optimizer",
+        "too-many-in-fit",
+    ],
 )
 def test_bad_input_is_refused_with_the_rule(act, words):
     with pytest.raises(KerasCompressError, match=words):

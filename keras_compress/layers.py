@@ -1,0 +1,41 @@
+"""Walks the layers of a model, however they are nested, by public attributes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def iter_layers(root: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Yield `(ancestors, layer)` for every layer under `root`, each layer once, parents first.
+
+    Looks through nested models, wrappers, recurrent cells and composite layers. `ancestors`
+    runs from just under `root` to the layer's parent.
+    """
+    seen: set[int] = {id(root)}
+    stack: list[tuple[tuple[Any, ...], Any]] = [((), child) for child in _children(root)]
+    stack.reverse()
+    while stack:
+        ancestors, layer = stack.pop()
+        if id(layer) in seen:
+            continue
+        seen.add(id(layer))
+        yield ancestors, layer
+        below = (*ancestors, layer)
+        stack.extend((below, child) for child in reversed(_children(layer)))
+
+
+def _children(layer: Any) -> list[Any]:
+    import keras
+
+    if isinstance(layer, keras.Model):
+        return list(layer.layers)
+    # Layers keep no public list of the layers within; what Keras tracks are their attributes.
+    found: list[Any] = []
+    for value in vars(layer).values():
+        items = value.values() if isinstance(value, dict) else value
+        if isinstance(value, keras.Layer):
+            found.append(value)
+        elif isinstance(value, list | tuple | dict):
+            found.extend(item for item in items if isinstance(item, keras.Layer))
+    return found
