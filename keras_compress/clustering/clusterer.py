@@ -12,6 +12,7 @@ from keras_compress.clustering.codebook import Codebook, existing_codebook, make
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
+from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
     WeightRef,
     iter_weights,
@@ -148,7 +149,7 @@ class Clusterer:
         Weights that have as many distinct values as there are clusters (or fewer, when resumed)
         are clustered already: their values are the codebook.
         """
-        values = np.asarray(keras.ops.convert_to_numpy(ref.variable))
+        values = values_of(ref.variable)
         return codebook_for(ref, values, self.config, resumed=self.resumed)
 
     def _fill_wrappers(self, model: Any, wrappers: Sequence[Clustered]) -> None:
@@ -156,7 +157,7 @@ class Clusterer:
         for wrapper in wrappers:
             if not wrapper.initialized:
                 wrapper.set_codebooks(
-                    [self.codebook(refs[id(v)]) for v in wrapper.clustered_weights()]
+                    [self.codebook(refs[id(v)]) for v in wrapper.substituted_weights()]
                 )
                 self.changed_graph = True
 

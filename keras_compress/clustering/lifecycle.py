@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-import numpy as np
-
 from keras_compress.clustering.clusterer import CodebookProjection, clustered_layers, codebook_for
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.cloning import unwrap_layers, wrap_layers
-from keras_compress.engine.optimizer import ProjectedOptimizer
-from keras_compress.engine.report import Report, weight_report
+from keras_compress.engine.optimizer import projections_of
+from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
 from keras_compress.engine.weights import Selectors, WeightRef, select_weights
 from keras_compress.errors import KerasCompressError
 
@@ -48,7 +45,7 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
         )
     codebooks = {}
     for ref in selection.chosen:
-        values = np.asarray(keras.ops.convert_to_numpy(ref.variable))
+        values = values_of(ref.variable)
         codebooks[id(ref.variable)] = codebook_for(ref, values, config, resumed=False)
 
     wrapped: list[tuple[Clustered, list[Codebook]]] = []
@@ -86,21 +83,12 @@ def report(model: Any, layers: Selectors = None) -> Report:
         layers: The selection that was clustered, as in `ClusteringConfig`. Defaults to `None`.
     """
     selection = select_weights(unwrap_layers(model) if clustered_layers(model) else model, layers)
-    shared: set[int] = set()
-    if isinstance(getattr(model, "optimizer", None), ProjectedOptimizer):
-        shared = {
-            id(projection.variable)
-            for projection in model.optimizer.projections
-            if isinstance(projection, CodebookProjection)
-        }
+    shared = projections_of(model, CodebookProjection.kind)
     rows = []
     for ref in selection.chosen:
-        values = np.asarray(keras.ops.convert_to_numpy(ref.variable))
+        values = values_of(ref.variable)
         row = weight_report(ref, values, "clustered")
         if id(ref.variable) not in shared and row.distinct > row.size // 2:
             row = weight_report(ref, values, "left alone", "no codebook, values not shared")
         rows.append(row)
-    for ref, reason in selection.left_alone:
-        values = np.asarray(keras.ops.convert_to_numpy(ref.variable))
-        rows.append(weight_report(ref, values, "left alone", reason))
-    return Report("clustering", tuple(rows))
+    return Report("clustering", (*rows, *left_alone_rows(selection.left_alone)))

@@ -10,9 +10,7 @@ import numpy as np
 
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
-from keras_compress.engine.weights import kernel_indices
 from keras_compress.engine.wrapper import SubstitutedLayer
-from keras_compress.errors import KerasCompressError
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -37,6 +35,8 @@ class Clustered(SubstitutedLayer):
         KerasCompressError: If the layer is wrapped already or has no kernel.
     """
 
+    action = "clustered"
+
     def __init__(
         self,
         layer: Any,
@@ -46,71 +46,37 @@ class Clustered(SubstitutedLayer):
         initialized: bool = False,
         **kwargs: Any,
     ) -> None:
-        if isinstance(layer, SubstitutedLayer):
-            raise KerasCompressError(
-                "A layer can be wrapped once. Received: "
-                f"{layer.name!r}, already in {type(layer).__name__}. Call `finalize` first."
-            )
-        super().__init__(layer, **kwargs)
+        super().__init__(layer, indices, **kwargs)
         # Checks the ranges of both.
         config = ClusteringConfig(n_clusters, gradient_aggregation=gradient_aggregation)  # type: ignore[arg-type]
         self.n_clusters = config.n_clusters
         self.gradient_aggregation = config.gradient_aggregation
         self.initialized = initialized
-        self._requested = None if indices is None else [int(i) for i in indices]
         self.centroids: list[Any] = []
         self.assignments: list[Any] = []
         self.counts: list[Any] = []
+        #: 0 where a centroid is the fixed zero of pruned weights, else 1.
         self.free: list[Any] = []
-
-    @property
-    def indices(self) -> list[int]:
-        """Places in `layer.variables` of the clustered weights."""
-        return kernel_indices(self.layer) if self._requested is None else list(self._requested)
 
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
-        if not self.indices:
-            raise KerasCompressError(
-                "Only a layer with a kernel can be clustered. Received: "
-                f"{self.layer.name!r} of type {type(self.layer).__name__}."
-            )
-        self._requested = self.indices
-        for i in self._requested:
-            variable = self.layer.variables[i]
-            add = {"shape": (self.n_clusters,), "dtype": variable.dtype}
-            self.centroids.append(
-                self.add_weight(name=f"{variable.name}_centroids", initializer="zeros", **add)
-            )
-            self.assignments.append(
-                self.add_weight(
-                    name=f"{variable.name}_assignment",
-                    shape=variable.shape,
-                    dtype="int32",
-                    initializer="zeros",
-                    trainable=False,
-                )
-            )
-            self.counts.append(
-                self.add_weight(
-                    name=f"{variable.name}_counts", initializer="ones", trainable=False, **add
-                )
-            )
-            # 0 where a centroid is the fixed zero of pruned weights, else 1.
-            self.free.append(
-                self.add_weight(
-                    name=f"{variable.name}_free", initializer="ones", trainable=False, **add
-                )
-            )
         if self.initialized:
             self._freeze_kernels()
 
-    def clustered_weights(self) -> list[Any]:
-        """Return the variables of the wrapped layer that are looked up."""
-        return [self.layer.variables[i] for i in self.indices]
+    def add_state(self, variable: Any) -> None:
+        def add(what: str, **arguments: Any) -> Any:
+            each = {"shape": (self.n_clusters,), "dtype": variable.dtype, "initializer": "zeros"}
+            return self.add_weight(name=f"{variable.name}_{what}", **{**each, **arguments})
+
+        self.centroids.append(add("centroids"))
+        self.assignments.append(
+            add("assignment", shape=variable.shape, dtype="int32", trainable=False)
+        )
+        self.counts.append(add("counts", initializer="ones", trainable=False))
+        self.free.append(add("free", initializer="ones", trainable=False))
 
     def set_codebooks(self, codebooks: Sequence[Codebook]) -> None:
-        """Start from `codebooks`, one for each of `clustered_weights()`."""
+        """Start from `codebooks`, one for each of `substituted_weights()`."""
         for place, codebook in enumerate(codebooks):
             counts = np.bincount(codebook.assignment.ravel(), minlength=self.n_clusters)
             free = np.ones(self.n_clusters, dtype=np.float32)
@@ -127,7 +93,7 @@ class Clustered(SubstitutedLayer):
         if not self.initialized:
             return []
         pairs = []
-        for place, variable in enumerate(self.clustered_weights()):
+        for place, variable in enumerate(self.substituted_weights()):
             assignment = keras.ops.convert_to_tensor(self.assignments[place])
             centroids = self._effective_centroids(place)
             pairs.append((variable, keras.ops.take(centroids, assignment)))
@@ -143,7 +109,7 @@ class Clustered(SubstitutedLayer):
         return share + keras.ops.stop_gradient(centroids - share)
 
     def _freeze_kernels(self) -> None:
-        for variable in self.clustered_weights():
+        for variable in self.substituted_weights():
             variable.trainable = False
 
     def get_config(self) -> dict[str, Any]:
@@ -151,6 +117,5 @@ class Clustered(SubstitutedLayer):
             **super().get_config(),
             "n_clusters": self.n_clusters,
             "gradient_aggregation": self.gradient_aggregation,
-            "indices": self._requested,
             "initialized": self.initialized,
         }

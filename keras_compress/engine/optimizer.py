@@ -222,6 +222,14 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         return cls(inner, **config)
 
 
+def projections_of(model: Any, kind: str) -> dict[int, Projection]:
+    """Return the projections of `kind` in force on `model`, by the `id` of their variable."""
+    optimizer = getattr(model, "optimizer", None)
+    if not isinstance(optimizer, ProjectedOptimizer):
+        return {}
+    return {id(p.variable): p for p in optimizer.projections if p.kind == kind}
+
+
 def attach_optimizer(model: Any) -> ProjectedOptimizer:
     """Put a `ProjectedOptimizer` around the optimizer of a compiled `model`; return it.
 

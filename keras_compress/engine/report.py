@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_compress.engine.weights import WeightRef
@@ -90,6 +91,22 @@ class Report:
         widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
         return "\n".join(line.rstrip() for line in lines)
+
+
+def left_alone_rows(
+    left_alone: Iterable[tuple[WeightRef, str]], skip: Container[int] = ()
+) -> list[WeightReport]:
+    """Return the rows of what a selection left alone, but for variables whose `id` is in `skip`."""
+    return [
+        weight_report(ref, values_of(ref.variable), "left alone", reason)
+        for ref, reason in left_alone
+        if id(ref.variable) not in skip
+    ]
+
+
+def values_of(variable: Any) -> np.ndarray:
+    """Return the value of a Keras variable as an array."""
+    return np.asarray(keras.ops.convert_to_numpy(variable))
 
 
 def weight_report(

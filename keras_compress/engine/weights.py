@@ -15,7 +15,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 
@@ -215,5 +214,5 @@ def _names(owners: Sequence[Any]) -> list[str]:
     return [
         str(owner.name)
         for i, owner in enumerate(owners)
-        if not isinstance(owner, SubstitutedLayer) or i == len(owners) - 1
+        if not getattr(owner, "requires_finalize", False) or i == len(owners) - 1
     ]

@@ -7,9 +7,13 @@ graph: gradients flow through it on every back end, under XLA and `tf.distribute
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+
+from keras_compress.engine.weights import kernel_indices
+from keras_compress.errors import KerasCompressError
 
 
 class SubstitutedLayer(keras.layers.Wrapper):
@@ -18,16 +22,56 @@ class SubstitutedLayer(keras.layers.Wrapper):
     Args:
         layer: The layer to wrap. The wrapper takes over its name, so that `model.get_layer`
             finds it where it was.
+        indices: Places in `layer.variables` of the weights to substitute. Defaults to `None`:
+            the layer's kernels.
+
+    Raises:
+        KerasCompressError: If the layer is wrapped already or, when built, has no kernel.
     """
 
     #: The exporter refuses such layers and tells the user to call `finalize` first.
     requires_finalize = True
 
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
+    #: What is done to the weights, for errors.
+    action = "substituted"
+
+    def __init__(self, layer: Any, indices: Sequence[int] | None = None, **kwargs: Any) -> None:
+        if isinstance(layer, SubstitutedLayer):
+            raise KerasCompressError(
+                "A layer can be wrapped once. Received: "
+                f"{layer.name!r}, already in {type(layer).__name__}. Call `finalize` first."
+            )
         kwargs.setdefault("name", layer.name)
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
         self.supports_masking = layer.supports_masking
+        self._requested = None if indices is None else [int(i) for i in indices]
+
+    def build(self, input_shape: Any = None) -> None:
+        super().build(input_shape)
+        self._requested = self.indices
+        if not self._requested:
+            raise KerasCompressError(
+                f"Only a layer with a kernel can be {self.action}. Received: "
+                f"{self.layer.name!r} of type {type(self.layer).__name__}."
+            )
+        for variable in self.substituted_weights():
+            self.add_state(variable)
+
+    @property
+    def indices(self) -> list[int]:
+        """Places in `layer.variables` of the substituted weights."""
+        if self._requested is not None:
+            return list(self._requested)
+        return kernel_indices(self.layer)
+
+    def substituted_weights(self) -> list[Any]:
+        """Return the variables of the wrapped layer that are substituted."""
+        return [self.layer.variables[i] for i in self.indices]
+
+    def add_state(self, variable: Any) -> None:
+        """Add the weights of the wrapper that belong to `variable` of the wrapped layer."""
+        raise NotImplementedError
 
     def substitutes(self) -> list[tuple[Any, Any]]:
         """Return `(variable of the wrapped layer, tensor to use instead)` pairs."""
@@ -48,3 +92,6 @@ class SubstitutedLayer(keras.layers.Wrapper):
         for loss in scope.losses:
             self.add_loss(loss)
         return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "indices": self._requested}

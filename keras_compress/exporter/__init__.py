@@ -10,8 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_compress.exporter.folder import export
     from keras_compress.exporter.handlers import register_export_handler
-    from keras_compress.exporter.pipeline import Export, ExportWarning, convert, export
+    from keras_compress.exporter.pipeline import Export, ExportWarning, convert
     from keras_compress.exporter.survival import Survival, WeightSurvival
     from keras_compress.exporter.tflite_file import TfliteFile, read_tflite
     from keras_compress.exporter.verification import Verification
@@ -37,7 +38,7 @@ _HOME = {
     "Verification": "verification",
     "WeightSurvival": "survival",
     "convert": "pipeline",
-    "export": "pipeline",
+    "export": "folder",
     "read_tflite": "tflite_file",
     "register_export_handler": "handlers",
 }

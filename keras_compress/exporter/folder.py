@@ -8,18 +8,46 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from keras_compress.exporter.pipeline import Export, convert
 from keras_compress.storage import open_atomic
 
-if TYPE_CHECKING:
-    from keras_compress.exporter.pipeline import Export
-
-__all__ = ["report_of", "write_folder"]
+__all__ = ["export", "report_of", "write_folder"]
 
 SCHEMA_VERSION = 1
+
+
+def export(
+    model: Any, folder: str | os.PathLike[str], *, codec: str = "auto", **options: Any
+) -> Export:
+    """Convert a model and write `model.tflite`, `model.kcz` and the report into `folder`.
+
+    The report is `report.json` and, to be read, `report.html`. Nothing is written before
+    conversion, verification and packing are done.
+
+    Args:
+        model: As for `convert`.
+        folder: Where to write; made if need be.
+        codec: How `model.kcz` is packed, as for `keras_compress.pack`. Defaults to `"auto"`.
+        **options: The other arguments of `convert`.
+
+    Returns:
+        An `Export`.
+
+    Raises:
+        ExportError: As for `convert`.
+        KerasCompressError: If the folder can't be written to.
+    """
+    from keras_compress.packing import pack
+
+    exported = convert(model, **options)
+    if options.get("progress"):
+        options["progress"]("Packing")
+    write_folder(folder, model, exported, pack(exported.tflite, codec=codec))
+    return exported
 
 
 def write_folder(

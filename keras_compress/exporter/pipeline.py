@@ -1,8 +1,7 @@
-"""`convert` and `export`: from a Keras model to a verified `.tflite`, and to an export folder."""
+"""`convert`: from a Keras model to a verified `.tflite`."""
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from keras_compress.errors import ExportError
 from keras_compress.exporter.survival import Survival
 from keras_compress.exporter.verification import Verification
 
-__all__ = ["Export", "ExportWarning", "convert", "export"]
+__all__ = ["Export", "ExportWarning", "convert"]
 
 _RANDOM_SAMPLES = 16
 
@@ -222,37 +221,6 @@ def convert(
         operators=tuple(operator.name for operator in file.operators),
         notes=tuple(notes),
     )
-
-
-def export(
-    model: Any, folder: str | os.PathLike[str], *, codec: str = "auto", **options: Any
-) -> Export:
-    """Convert a model and write `model.tflite`, `model.kcz` and the report into `folder`.
-
-    The report is `report.json` and, to be read, `report.html`. Nothing is written before
-    conversion, verification and packing are done.
-
-    Args:
-        model: As for `convert`.
-        folder: Where to write; made if need be.
-        codec: How `model.kcz` is packed, as for `keras_compress.pack`. Defaults to `"auto"`.
-        **options: The other arguments of `convert`.
-
-    Returns:
-        An `Export`.
-
-    Raises:
-        ExportError: As for `convert`.
-        KerasCompressError: If the folder can't be written to.
-    """
-    from keras_compress.exporter.folder import write_folder
-    from keras_compress.packing import pack
-
-    exported = convert(model, **options)
-    if options.get("progress"):
-        options["progress"]("Packing")
-    write_folder(folder, model, exported, pack(exported.tflite, codec=codec))
-    return exported
 
 
 def _verified(

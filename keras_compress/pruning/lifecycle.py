@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_compress.engine.cloning import unwrap_layers, wrap_layers
-from keras_compress.engine.optimizer import ProjectedOptimizer
-from keras_compress.engine.report import Report, weight_report
+from keras_compress.engine.optimizer import projections_of
+from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
 from keras_compress.engine.weights import (
     Selectors,
     require_finite,
@@ -45,7 +44,7 @@ def prepare(model: Any, config: PruningConfig | None = None) -> Any:
             "Call `pruning.finalize(model)` first."
         )
     for ref in selection.chosen:
-        require_finite(ref, np.asarray(keras.ops.convert_to_numpy(ref.variable)))
+        require_finite(ref, values_of(ref.variable))
     if not selection.chosen:
         raise KerasCompressError(
             "There must be at least one weight to prune. "
@@ -76,22 +75,16 @@ def report(model: Any, layers: Selectors = None) -> Report:
     """
     selection = select_weights(model, layers)
     masks = {id(v): mask for p in pruned_layers(model) for v, mask in p.masked_weights()}
-    if isinstance(getattr(model, "optimizer", None), ProjectedOptimizer):
-        for projection in model.optimizer.projections:
-            if isinstance(projection, MaskProjection):
-                masks[id(projection.variable)] = projection.mask
+    for variable, projection in projections_of(model, MaskProjection.kind).items():
+        masks[variable] = projection.state[0]
     rows = []
     for ref in selection.chosen:
-        values = np.asarray(keras.ops.convert_to_numpy(ref.variable))
+        values = values_of(ref.variable)
         mask = masks.get(id(ref.variable))
         if mask is not None:
-            values = np.where(np.asarray(keras.ops.convert_to_numpy(mask)), values, 0)
+            values = np.where(values_of(mask), values, 0)
         pruned = mask is not None or not np.all(values)
         reason = "" if pruned else "no mask and no zeros"
         rows.append(weight_report(ref, values, "pruned" if pruned else "left alone", reason))
-    own_masks = {id(mask) for mask in masks.values()}
-    for ref, reason in selection.left_alone:
-        if id(ref.variable) not in own_masks:
-            values = np.asarray(keras.ops.convert_to_numpy(ref.variable))
-            rows.append(weight_report(ref, values, "left alone", reason))
-    return Report("pruning", tuple(rows))
+    own = {id(mask) for mask in masks.values()}
+    return Report("pruning", (*rows, *left_alone_rows(selection.left_alone, skip=own)))

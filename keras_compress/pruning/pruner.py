@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
+from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
     WeightRef,
     require_finite,
@@ -137,15 +138,15 @@ class Pruner:
 
     def sparsity(self) -> float:
         """Return the share of pruned values among the weights worked on, from 0 to 1."""
-        kept = sum(int(np.count_nonzero(_numpy(weight.mask))) for weight in self.weights)
+        kept = sum(int(np.count_nonzero(values_of(weight.mask))) for weight in self.weights)
         size = sum(int(np.prod(weight.ref.shape)) for weight in self.weights)
         return 1.0 - kept / size
 
     def _kept_values(self, weight: MaskedWeight) -> np.ndarray:
-        values = _numpy(weight.ref.variable)
+        values = values_of(weight.ref.variable)
         require_finite(weight.ref, values)
         # Behind a wrapper the raw kernel may drift under its mask: what is pruned counts as zero.
-        return np.where(_numpy(weight.mask), values, np.zeros_like(values))
+        return np.where(values_of(weight.mask), values, np.zeros_like(values))
 
     def _behind_optimizer(self, model: Any, chosen: Sequence[WeightRef]) -> list[MaskedWeight]:
         if self.optimizer is None:
@@ -178,7 +179,3 @@ def _behind_wrappers(wrappers: Sequence[Pruned], chosen: Sequence[WeightRef]) ->
             f"Received a selection of: {', '.join(ref.label for ref in chosen)}."
         )
     return weights
-
-
-def _numpy(variable: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable))

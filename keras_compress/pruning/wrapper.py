@@ -7,9 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_compress.engine.weights import kernel_indices
 from keras_compress.engine.wrapper import SubstitutedLayer
-from keras_compress.errors import KerasCompressError
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -40,44 +38,25 @@ class Pruned(SubstitutedLayer):
         KerasCompressError: If the layer is wrapped already or has no kernel.
     """
 
+    action = "pruned"
+
     def __init__(self, layer: Any, indices: Sequence[int] | None = None, **kwargs: Any) -> None:
-        if isinstance(layer, SubstitutedLayer):
-            raise KerasCompressError(
-                "A layer can be wrapped once. Received: "
-                f"{layer.name!r}, already in {type(layer).__name__}. Call `finalize` first."
-            )
-        super().__init__(layer, **kwargs)
-        self._requested = None if indices is None else [int(i) for i in indices]
+        super().__init__(layer, indices, **kwargs)
         self.masks: list[Any] = []
 
-    @property
-    def indices(self) -> list[int]:
-        """Places in `layer.variables` of the masked weights."""
-        return kernel_indices(self.layer) if self._requested is None else list(self._requested)
-
-    def build(self, input_shape: Any = None) -> None:
-        super().build(input_shape)
-        if not self.indices:
-            raise KerasCompressError(
-                "Only a layer with a kernel can be pruned. Received: "
-                f"{self.layer.name!r} of type {type(self.layer).__name__}."
-            )
-        self._requested = self.indices
-        for i in self._requested:
-            variable = self.layer.variables[i]
-            mask = self.add_weight(
-                name=f"{variable.name}_mask",
-                shape=variable.shape,
-                dtype="bool",
-                initializer="ones",
-                trainable=False,
-            )
-            self.masks.append(mask)
+    def add_state(self, variable: Any) -> None:
+        mask = self.add_weight(
+            name=f"{variable.name}_mask",
+            shape=variable.shape,
+            dtype="bool",
+            initializer="ones",
+            trainable=False,
+        )
+        self.masks.append(mask)
 
     def masked_weights(self) -> list[tuple[Any, Any]]:
         """Return `(variable, mask)` for each masked weight of the wrapped layer."""
-        variables = [self.layer.variables[i] for i in self.indices]
-        return list(zip(variables, self.masks, strict=True))
+        return list(zip(self.substituted_weights(), self.masks, strict=True))
 
     def substitutes(self) -> list[tuple[Any, Any]]:
         pairs = []
@@ -86,6 +65,3 @@ class Pruned(SubstitutedLayer):
             keep = keras.ops.convert_to_tensor(mask)
             pairs.append((variable, keras.ops.where(keep, weight, keras.ops.zeros_like(weight))))
         return pairs
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "indices": self._requested}
