@@ -1,6 +1,7 @@
 #include "choose.h"
 
 #include "float_model.h"
+#include "sections.h"
 
 namespace kc {
 namespace {
@@ -164,14 +165,31 @@ void choose_codebook(const Distinct& distinct, int bytes, size_t count, Plan* pl
 }
 
 // Returns the estimated bits of an exponent-and-sign.
-void choose_floats(const uint8_t* data, size_t count, uint8_t format, Extent* e) {
+void choose_floats(const uint8_t* data, size_t count, uint8_t format, bool sparse, Extent* e) {
   const FloatFormat& f = kFloatFormats[format];
   const int shown = f.mantissa_bits < FloatModel::kMostModelled ? f.mantissa_bits
                                                                 : FloatModel::kMostModelled;
+  const uint32_t sign_bit = 1u << (8 * f.bytes - 1);
+  size_t zeros_found = 0, negative = 0;
+  uint32_t kept_low = 255, kept_high = 0;
+  for (size_t i = 0; i < count; ++i) {
+    uint32_t value = load_element(data + i * static_cast<size_t>(f.bytes), f.bytes);
+    if ((value & ~sign_bit) == 0) {
+      ++zeros_found;
+      negative += value == sign_bit ? 1 : 0;
+      continue;
+    }
+    uint32_t exponent = value >> f.mantissa_bits & ((1u << f.exponent_bits) - 1);
+    kept_low = exponent < kept_low ? exponent : kept_low;
+    kept_high = exponent > kept_high ? exponent : kept_high;
+  }
+  e->sparse = sparse && zeros_found != 0 && zeros_found != count && kept_high - kept_low < 255;
+  e->signed_zeros = e->sparse && negative != 0;
   uint32_t mask = (1u << f.mantissa_bits) - 1, seen = 0, low = 255, high = 0;
   Array<uint32_t> tree(2u << FloatModel::kMostModelled);
   for (size_t i = 0; i < count; ++i) {
     uint32_t value = load_element(data + i * static_cast<size_t>(f.bytes), f.bytes);
+    if (e->sparse && (value & ~sign_bit) == 0) continue;
     uint32_t exponent = value >> f.mantissa_bits & ((1u << f.exponent_bits) - 1);
     low = exponent < low ? exponent : low;
     high = exponent > high ? exponent : high;
@@ -202,6 +220,16 @@ void choose_floats(const uint8_t* data, size_t count, uint8_t format, Extent* e)
   e->highest = static_cast<uint8_t>(high);
   e->modelled = static_cast<uint8_t>(modelled);
   e->zeros = static_cast<uint8_t>(zeros);
+}
+
+// Zeros of either sign among at most an eighth of the elements.
+bool few_zeros(const uint8_t* data, size_t count, int bytes) {
+  const uint32_t sign_bit = 1u << (8 * bytes - 1);
+  size_t zeros = 0;
+  for (size_t i = 0; i < count; ++i) {
+    zeros += (load_element(data + i * static_cast<size_t>(bytes), bytes) & ~sign_bit) == 0 ? 1 : 0;
+  }
+  return zeros <= count / 8;
 }
 
 bool all_equal(const uint8_t* data, size_t size) {
@@ -251,7 +279,15 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
     e->stride = static_cast<uint8_t>(bytes);
     return true;
   }
-  choose_floats(data, count, tensor.type == kFloat32 ? 2 : (tensor.type == kFloat16 ? 0 : 1), e);
+  const uint8_t format = tensor.type == kFloat32 ? 2 : (tensor.type == kFloat16 ? 0 : 1);
+  Extent dense = *e;
+  choose_floats(data, count, format, true, e);
+  if (!e->sparse) return true;
+  choose_floats(data, count, format, false, &dense);
+  // Zeros apart save their mantissas, and cost a little in all others: few of them are tried out.
+  if (few_zeros(data, count, bytes) && extent_cost(*plan, dense, file) <= extent_cost(*plan, *e, file)) {
+    *e = dense;
+  }
   return true;
 }
 

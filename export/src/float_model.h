@@ -23,6 +23,8 @@ struct FloatLayout {
   int lowest = 0, highest = 0;  // exponents
   int modelled = 0;             // upper mantissa bits that are modelled
   int zeros = 0;                // lowest mantissa bits that are always zero
+  bool sparse = false;          // zeros have a symbol of their own among the exponents
+  bool signed_zeros = false;    // and a sign
 };
 
 inline uint32_t load_element(const uint8_t* p, int bytes) {
@@ -40,7 +42,7 @@ class FloatModel {
     return exponents_.init() && by_exponent_.reset(32 * kTree) && by_rank_.reset(32 * kTree) &&
            alone_.reset(kTree) && sign_near_.reset(27) && sign_left_.reset(81) &&
            fill(&by_exponent_) && fill(&by_rank_) && fill(&alone_) && fill(&sign_near_) &&
-           fill(&sign_left_) && mixer_.reset(16, kFirstWeight) &&
+           fill(&sign_left_) && zero_signs_.reset(3) && fill(&zero_signs_) && mixer_.reset(16, kFirstWeight) &&
            sign_mixer_.reset(1, kFirstWeight);
   }
 
@@ -50,39 +52,57 @@ class FloatModel {
     const int bytes = l.format.bytes, mantissa_bits = l.format.mantissa_bits;
     const uint32_t mantissa_mask = (1u << mantissa_bits) - 1;
     const int plain = mantissa_bits - l.modelled - l.zeros;
-    Array<uint8_t> exponents(l.count);
-    if (!exponents.ok() || plain < 0) return false;
+    const uint32_t exponent_mask = (1u << l.format.exponent_bits) - 1;
+    const uint32_t sign_bit = 1u << (mantissa_bits + l.format.exponent_bits);
+    // Depths below the largest exponent; with `sparse` one more, and 0 is a zero.
+    Array<uint8_t> depths(l.count);
+    if (!depths.ok() || plain < 0) return false;
+    const int first = l.sparse ? 1 : 0;
     if (!Coder::kDecodes) {
       for (size_t i = 0; i < l.count; ++i) {
         uint32_t value = load_element(data + i * static_cast<size_t>(bytes), bytes);
-        exponents[i] = static_cast<uint8_t>(value >> mantissa_bits &
-                                            ((1u << l.format.exponent_bits) - 1));
+        int depth = l.highest - static_cast<int>(value >> mantissa_bits & exponent_mask);
+        depths[i] = static_cast<uint8_t>(l.sparse && (value & ~sign_bit) == 0 ? 0 : depth + first);
       }
     }
     SymbolLayout layout;
     layout.count = l.count;
     layout.row = l.row;
     layout.last = l.last;
-    layout.centre = layout.highest = l.highest;
-    layout.lowest = l.lowest;
-    if (!exponents_.run(coder, exponents.data(), layout)) return false;
+    layout.highest = l.highest - l.lowest + first;
+    layout.centre_flag = l.sparse;
+    if (!exponents_.run(coder, depths.data(), layout)) return false;
 
-    const uint32_t exponent_mask = (1u << l.format.exponent_bits) - 1;
     size_t in_row = 0;
     int near[3] = {0, 0, 0};
+    int zero_sign = 0;  // of the zero before in this row
+    auto sign_at = [&](size_t k) { return l.sparse && depths[k] == 0 ? 0 : sign_of(data, k, l); };
     for (size_t i = 0; i < l.count; ++i) {
+      if (in_row == 0) zero_sign = 2;
+      if (l.sparse && depths[i] == 0) {
+        uint8_t* at = data + i * static_cast<size_t>(bytes);
+        uint32_t value = Coder::kDecodes ? 0 : load_element(at, bytes);
+        if (l.signed_zeros) {
+          uint32_t* counter = &zero_signs_[static_cast<size_t>(zero_sign)];
+          zero_sign = coder->code((value & sign_bit) != 0, clamp_p16(counter_p16(*counter)));
+          update_counter(counter, zero_sign, 250);
+        }
+        if (Coder::kDecodes) store_element(at, l.signed_zeros && zero_sign != 0 ? sign_bit : 0, bytes);
+        if (++in_row == l.row) in_row = 0;
+        continue;
+      }
       uint8_t* at = data + i * static_cast<size_t>(bytes);
       uint32_t value = Coder::kDecodes ? 0 : load_element(at, bytes);
-      near[0] = in_row >= 1 ? sign_of(data, i - 1, l) : 0;
-      near[1] = in_row >= l.last && l.last > 1 ? sign_of(data, i - l.last, l) : 0;
-      near[2] = i >= l.row ? sign_of(data, i - l.row, l) : 0;
-      int up2 = i >= 2 * l.row ? sign_of(data, i - 2 * l.row, l) : 0;
-      int depth = l.highest - exponents[i];
-      uint32_t sign = value >> (mantissa_bits + l.format.exponent_bits);
+      near[0] = in_row >= 1 ? sign_at(i - 1) : 0;
+      near[1] = in_row >= l.last && l.last > 1 ? sign_at(i - l.last) : 0;
+      near[2] = i >= l.row ? sign_at(i - l.row) : 0;
+      int up2 = i >= 2 * l.row ? sign_at(i - 2 * l.row) : 0;
+      int depth = depths[i] - first;
+      uint32_t sign = (value & sign_bit) != 0 ? 1 : 0;
       sign = static_cast<uint32_t>(code_sign(coder, static_cast<int>(sign), near, up2));
       int around = 0, seen = 0;
-      if (in_row >= 1) around += l.highest - exponents[i - 1], ++seen;
-      if (i >= l.row) around += l.highest - exponents[i - l.row], ++seen;
+      if (in_row >= 1 && depths[i - 1] >= first) around += depths[i - 1] - first, ++seen;
+      if (i >= l.row && depths[i - l.row] >= first) around += depths[i - l.row] - first, ++seen;
       int rank = seen == 0 ? 15 : depth - (around + seen / 2) / seen + 15;
       rank = rank < 0 ? 0 : (rank > 31 ? 31 : rank);
       uint32_t mantissa = value & mantissa_mask;
@@ -90,8 +110,8 @@ class FloatModel {
                                   depth < 31 ? depth : 31, rank);
       mantissa = Coder::kDecodes ? upper << (mantissa_bits - l.modelled) : mantissa;
       mantissa |= code_noise(noise, mantissa >> l.zeros, plain) << l.zeros;
-      value = sign << (mantissa_bits + l.format.exponent_bits) |
-              (exponents[i] & exponent_mask) << mantissa_bits | mantissa;
+      uint32_t exponent = static_cast<uint32_t>(l.highest - depth) & exponent_mask;
+      value = (sign != 0 ? sign_bit : 0) | exponent << mantissa_bits | mantissa;
       if (Coder::kDecodes) store_element(at, value, bytes);
       if (++in_row == l.row) in_row = 0;
     }
@@ -153,7 +173,7 @@ class FloatModel {
   }
 
   SymbolModel exponents_;
-  Array<uint32_t> by_exponent_, by_rank_, alone_, sign_near_, sign_left_;
+  Array<uint32_t> by_exponent_, by_rank_, alone_, sign_near_, sign_left_, zero_signs_;
   MixerSet<3> mixer_;
   MixerSet<2> sign_mixer_;
 };

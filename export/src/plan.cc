@@ -5,6 +5,7 @@ namespace {
 
 constexpr uint8_t kNewSection = 0x80;
 constexpr uint8_t kIdentity = 1, kCentreFlag = 2, kFlip = 4;
+constexpr uint8_t kSparse = 4, kSignedZeros = 8;  // beside the number of the float format
 
 bool uses_codebook(uint8_t method) {
   return method == kMethodSymbols || method == kMethodHuffman || method == kMethodGaps;
@@ -27,7 +28,8 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
     case kMethodBytes: out->push(e.stride); return;
     case kMethodFloats:
     case kMethodPlanes:
-      out->push(e.format);
+      out->push(static_cast<uint8_t>(e.format | (e.sparse ? kSparse : 0) |
+                                     (e.signed_zeros ? kSignedZeros : 0)));
       out->varint(e.last);
       out->varint(e.row);
       out->push(e.lowest);
@@ -67,13 +69,17 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
     case kMethodFloats:
     case kMethodPlanes:
       e->format = in->byte();
+      e->sparse = (e->format & kSparse) != 0;
+      e->signed_zeros = (e->format & kSignedZeros) != 0;
+      e->format &= static_cast<uint8_t>(~(kSparse | kSignedZeros));
       e->last = in->varint();
       e->row = in->varint();
       e->lowest = in->byte();
       e->highest = in->byte();
       e->modelled = in->byte();
       e->zeros = in->byte();
-      return e->format < 3 && e->lowest <= e->highest;
+      return e->format < 3 && e->lowest <= e->highest && (e->sparse || !e->signed_zeros) &&
+             (!e->sparse || e->highest - e->lowest < 255);
     default: break;
   }
   if (!uses_codebook(e->method)) return true;

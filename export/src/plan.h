@@ -49,6 +49,8 @@ struct Extent {
   uint8_t format = 0;
   uint8_t modelled = 0;
   uint8_t zeros = 0;
+  bool sparse = false;        // zeros are coded apart, and the fields above are of the others
+  bool signed_zeros = false;  // sparse: some of the zeros are negative
   // not in the file: bits taken in the section, as coding or decoding finds them
   uint64_t coded_bits = 0;
 

@@ -35,6 +35,8 @@ FloatLayout float_layout(const Extent& e) {
   l.highest = e.highest;
   l.modelled = e.modelled;
   l.zeros = e.zeros;
+  l.sparse = e.sparse;
+  l.signed_zeros = e.signed_zeros;
   return l;
 }
 
@@ -206,6 +208,20 @@ bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes*
   out->append(coded.data(), coded.size());
   out->append(noise_bytes.data(), noise_bytes.size());
   return !out->failed() && !coded.failed() && !noise_bytes.failed();
+}
+
+uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* original) {
+  Plan alone;
+  Extent e = extent;
+  alone.codebooks.append(plan.codebooks.data(), plan.codebooks.size());
+  e.section = alone.sections = 1;
+  if (e.last == 0) e.last = e.row;
+  Bytes coded;
+  if (alone.codebooks.failed() || !alone.extents.push(e) ||
+      !encode_section(&alone, 1, original, &coded)) {
+    return UINT64_MAX;
+  }
+  return coded.size();
 }
 
 Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,

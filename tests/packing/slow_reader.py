@@ -173,6 +173,10 @@ def read_gaps(source: Input, extent: dict) -> list[int]:
 
 def read_planes(source: Input, extent: dict) -> bytes:
     width, count = extent["element"], extent["count"]
+    kinds = [2] * count
+    if extent["sparse"]:
+        kinds = read_gaps(source, {"lowest": 0, "highest": 2, "centre": 1, "count": count})
+        count = kinds.count(2)
     values = np.zeros(count, np.uint64)
     for plane in range(width):
         if source.byte() == 0:
@@ -181,7 +185,11 @@ def read_planes(source: Input, extent: dict) -> bytes:
             data = np.array(read_symbols(source, count))
         values |= data.astype(np.uint64) << np.uint64(8 * plane)
     top = np.uint64(8 * width - 1)
-    return (values >> np.uint64(1) | (values & np.uint64(1)) << top).astype(f"<u{width}").tobytes()
+    out = np.zeros(len(kinds), np.uint64)
+    where = np.array(kinds)
+    out[where == 0] = 1 << (8 * width - 1)
+    out[where == 2] = values >> np.uint64(1) | (values & np.uint64(1)) << top
+    return out.astype(f"<u{width}").tobytes()
 
 
 def read_class(number: int, bits: Bits) -> int:
@@ -233,7 +241,8 @@ def read_extent(plan: Input) -> dict:
         else:
             extent["book"] = [plan.take(width) for _ in range(extent["highest"] + 1)]
     elif kind in (5, 8):
-        extent["element"] = 4 if plan.byte() == 2 else 2
+        form = plan.byte()
+        extent["element"], extent["sparse"] = 4 if form & 3 == 2 else 2, form & 4
         plan.varint(), plan.varint(), plan.take(4)
     elif kind == 3:
         plan.byte()
