@@ -91,7 +91,11 @@ def main():
         for name, (model, callbacks) in models.items():
             timer = StepTimer()
             model.fit(
-                x, y, batch_size=args.batch_size, verbose=0, shuffle=False,
+                x,
+                y,
+                batch_size=args.batch_size,
+                verbose=0,
+                shuffle=False,
                 callbacks=[timer, *callbacks],
             )
             if turn:  # the first round compiles
@@ -113,7 +117,10 @@ def main():
             "over_plain_p25_p75": [float(low), float(high)],
         }
         table.add_row(
-            name, f"{np.median(medians) * 1e3:.2f}", f"{ratio:.3f}", f"{low:.3f} to {high:.3f}",
+            name,
+            f"{np.median(medians) * 1e3:.2f}",
+            f"{ratio:.3f}",
+            f"{low:.3f} to {high:.3f}",
             f"{goal[0]} ({goal[1]})" if goal else "",
         )
     Console().print(table)
