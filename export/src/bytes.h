@@ -23,6 +23,7 @@ class Bytes {
   size_t size() const { return size_; }
   bool failed() const { return failed_; }
   void clear() { size_ = 0; }
+  void shrink(size_t size) { size_ = size < size_ ? size : size_; }
 
   void push(uint8_t byte) {
     if (size_ == capacity_ && !grow(size_ + 1)) return;

@@ -1,5 +1,7 @@
 #include "choose.h"
 
+#include "channel_book.h"
+#include "fast_coding.h"
 #include "float_model.h"
 #include "sections.h"
 
@@ -232,6 +234,68 @@ bool few_zeros(const uint8_t* data, size_t count, int bytes) {
   return zeros <= count / 8;
 }
 
+// Codebooks that differ by a scale from channel to channel, where there are such.
+bool choose_channels(const uint8_t* data, size_t count, int bytes, bool interleaved, Plan* plan,
+                     Extent* e) {
+  ChannelOrder order;
+  order.count = count;
+  order.row = static_cast<size_t>(e->row);
+  order.interleaved = interleaved;
+  Bytes stored;
+  size_t entries = 0;
+  if (!find_channel_books(data, order, bytes, &stored, &entries) || entries < 2) return false;
+  e->method = kMethodSymbols;
+  e->element = static_cast<uint8_t>(bytes);
+  e->symbols = static_cast<uint16_t>(entries);
+  e->channels = order.channels();
+  e->interleaved = interleaved;
+  e->codebook = plan->codebooks.size();
+  e->table = plan->tables.size();
+  e->table_size = stored.size();
+  e->lowest = 0;
+  e->highest = static_cast<uint8_t>(entries - 1);
+  plan->tables.append(stored.data(), stored.size());
+  Reader in(stored.data(), stored.size());
+  if (!read_channel_books(&in, entries, order.channels(), bytes, &plan->codebooks)) return false;
+  Array<uint8_t> symbols(count);
+  if (!symbols.ok()) return false;
+  symbols_of(*plan, *e, data, symbols.data());
+  uint32_t counts[256] = {};
+  for (size_t i = 0; i < count; ++i) ++counts[symbols[i]];
+  size_t zero = 256;
+  for (size_t i = 0; i < entries; ++i) {
+    // The shared zero is the entry whose exponent is zero.
+    if ((stored.data()[5 * entries + i] & 127) == 0 && stored.data()[4 * entries + i] < 16) zero = i;
+  }
+  choose_centre(counts, entries, count, zero, e);
+  return true;
+}
+
+// What the stored form of channel codebooks takes in the plan, about: noise but for the upper
+// bytes, and steps that are mostly zero.
+uint64_t table_cost(const Extent& e) {
+  if (e.channels == 0) return (e.symbols * e.element * 7u) / 8;
+  return 4u * e.symbols + 4 * e.channels + (e.table_size - 6u * e.symbols - 5 * e.channels) / 8;
+}
+
+// Puts channel codebooks in the place of `e` where that takes less.
+void try_channels(const kc_tensor& tensor, const uint8_t* file, int bytes, Plan* plan, Extent* e) {
+  if (tensor.rank < 2 || e->row == 0) return;
+  const size_t codebooks = plan->codebooks.size(), tables = plan->tables.size();
+  Extent other = *e;
+  other.identity = other.flip = other.sparse = other.signed_zeros = other.centre_flag = false;
+  const bool interleaved = tensor.shape[0] == 1;
+  if (choose_channels(file + e->offset, static_cast<size_t>(e->size) / static_cast<size_t>(bytes),
+                      bytes, interleaved, plan, &other) &&
+      extent_cost(*plan, other, file) + table_cost(other) <
+          extent_cost(*plan, *e, file) + table_cost(*e)) {
+    *e = other;
+    return;
+  }
+  plan->codebooks.shrink(codebooks);
+  plan->tables.shrink(tables);
+}
+
 bool all_equal(const uint8_t* data, size_t size) {
   return size == 1 || memcmp(data, data + 1, size - 1) == 0;
 }
@@ -261,6 +325,7 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   shape_of(tensor, count, e);
   if (bytes == 1) {
     choose_bytes_as_symbols(data, count, tensor.type == kInt8, e);
+    if (tensor.type == kInt8) try_channels(tensor, file, bytes, plan, e);
     return true;
   }
   Distinct distinct;
@@ -270,6 +335,9 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
                              entropy_bits(distinct.counts(), distinct.size()) + 40;
     if (codebook_bits < count * (bytes == 4 ? 26u : 13u)) {
       choose_codebook(distinct, bytes, count, plan, e);
+      if (is_float && tensor.type != kBfloat16 && distinct.size() > 32) {
+        try_channels(tensor, file, bytes, plan, e);
+      }
       return true;
     }
   }
@@ -282,7 +350,8 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   const uint8_t format = tensor.type == kFloat32 ? 2 : (tensor.type == kFloat16 ? 0 : 1);
   Extent dense = *e;
   choose_floats(data, count, format, true, e);
-  if (!e->sparse) return true;
+  if (tensor.type != kBfloat16) try_channels(tensor, file, bytes, plan, e);
+  if (!e->sparse || e->channels != 0) return true;
   choose_floats(data, count, format, false, &dense);
   // Zeros apart save their mantissas, and cost a little in all others: few of them are tried out.
   if (few_zeros(data, count, bytes) && extent_cost(*plan, dense, file) <= extent_cost(*plan, *e, file)) {

@@ -11,8 +11,6 @@ constexpr uint8_t kMagic[4] = {0x89, 'K', 'C', 'Z'};
 constexpr uint32_t kFormatVersion = 1;
 // A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.
 constexpr uint64_t kMostExpansion = 1u << 20;
-// Longest skeleton, and longest byte model extent; the slow model shall not run for hours.
-constexpr uint64_t kMostModelledBytes = 1u << 26;
 
 enum Form : uint8_t {
   kFormStored = 0,   // one section: the original as it is

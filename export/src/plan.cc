@@ -1,10 +1,12 @@
 #include "plan.h"
 
+#include "channel_book.h"
+
 namespace kc {
 namespace {
 
 constexpr uint8_t kNewSection = 0x80;
-constexpr uint8_t kIdentity = 1, kCentreFlag = 2, kFlip = 4;
+constexpr uint8_t kIdentity = 1, kCentreFlag = 2, kFlip = 4, kChannels = 8, kInterleaved = 16;
 constexpr uint8_t kSparse = 4, kSignedZeros = 8;  // beside the number of the float format
 
 bool uses_codebook(uint8_t method) {
@@ -42,13 +44,17 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
   if (!uses_codebook(e.method)) return;
   out->push(e.element);
   out->push(static_cast<uint8_t>((e.identity ? kIdentity : 0) | (e.centre_flag ? kCentreFlag : 0) |
-                                 (e.flip ? kFlip : 0)));
+                                 (e.flip ? kFlip : 0) | (e.channels != 0 ? kChannels : 0) |
+                                 (e.interleaved ? kInterleaved : 0)));
   out->varint(e.last);
   out->varint(e.row);
   out->push(e.centre);
   out->push(e.lowest);
   out->push(e.highest);
-  if (!e.identity) {
+  if (e.channels != 0) {
+    out->varint(e.channels);
+    out->append(plan.tables.data() + e.table, e.table_size);
+  } else if (!e.identity) {
     out->append(plan.codebooks.data() + e.codebook, static_cast<size_t>(e.symbols) * e.element);
   }
 }
@@ -93,11 +99,21 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
   e->centre = in->byte();
   e->lowest = in->byte();
   e->highest = in->byte();
-  if (flags > 7 || (e->element != 1 && e->element != 2 && e->element != 4)) return false;
+  const bool by_channel = (flags & kChannels) != 0;
+  e->interleaved = (flags & kInterleaved) != 0;
+  if (flags > 31 || (e->interleaved && !by_channel) || (by_channel && e->identity) ||
+      (e->element != 1 && e->element != 2 && e->element != 4)) return false;
   if (e->lowest > e->centre || e->centre > e->highest) return false;
   if (e->identity) return e->element == 1;
   if (e->flip || e->lowest != 0) return false;
   e->symbols = static_cast<uint16_t>(e->highest + 1);
+  if (by_channel) {
+    e->codebook = plan->codebooks.size();
+    e->channels = in->varint();
+    return e->channels <= kMostModelledBytes &&
+           read_channel_books(in, e->symbols, static_cast<size_t>(e->channels), e->element,
+                              &plan->codebooks);
+  }
   size_t bytes = static_cast<size_t>(e->symbols) * e->element;
   const uint8_t* values = in->take(bytes);
   if (values == nullptr) return false;
@@ -211,6 +227,10 @@ bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
       e.element = e.format == 2 ? 4 : 2;
     }
     if (e.size % e.element != 0) return false;
+    if (e.channels != 0) {
+      if (e.row == 0 || e.row > e.count()) return false;
+      if (e.channels != (e.interleaved ? e.row : (e.count() + e.row - 1) / e.row)) return false;
+    }
     if (e.method == kMethodCopy) {
       if (e.back == 0 || e.back > i || plan->extents[i - e.back].size != e.size) return false;
     }

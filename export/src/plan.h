@@ -22,6 +22,8 @@ enum Method : uint8_t {
 
 constexpr uint64_t kMostExtents = 1u << 16;
 constexpr uint32_t kMostSections = 1u << 10;
+// Longest skeleton, plan, and byte model extent; the slow model shall not run for hours.
+constexpr uint64_t kMostModelledBytes = 1u << 26;
 constexpr size_t kNoSection = 0;
 
 struct Extent {
@@ -45,6 +47,9 @@ struct Extent {
   uint8_t centre = 0, lowest = 0, highest = 0;
   uint16_t symbols = 0;   // entries of the codebook
   size_t codebook = 0;    // where they start in Plan::codebooks
+  uint64_t channels = 0;  // codebooks, one after another, if each channel has one of its own
+  bool interleaved = false;  // channels change from element to element, and not from row to row
+  size_t table = 0, table_size = 0;  // their stored form in Plan::tables
   // floats
   uint8_t format = 0;
   uint8_t modelled = 0;
@@ -55,6 +60,10 @@ struct Extent {
   uint64_t coded_bits = 0;
 
   uint64_t count() const { return size / element; }
+  size_t channel(size_t i) const {
+    if (channels == 0) return 0;
+    return static_cast<size_t>(interleaved ? i % row : i / row);
+  }
 };
 
 struct Rule {
@@ -66,6 +75,7 @@ struct Plan {
   List<Extent> extents;
   List<Rule> rules;
   Bytes codebooks;
+  Bytes tables;  // stored forms of channel codebooks; the packer's alone
   uint32_t sections = 0;  // data sections
 };
 

@@ -130,12 +130,19 @@ bool is_modelled(uint8_t method) {
 
 }  // namespace
 
-int find_symbol(const Plan& plan, const Extent& e, uint32_t value) {
+namespace {
+
+// The index of the codebook for `value`, the first of equal ones; 0 if it isn't there, which the
+// packer's choice rules out.
+int find_symbol(const Plan& plan, const Extent& e, size_t channel, uint32_t value) {
+  const size_t first = channel * e.symbols;
   for (int i = 0; i < e.symbols; ++i) {
-    if (codebook_value(plan, e, static_cast<size_t>(i)) == value) return i;
+    if (codebook_value(plan, e, first + static_cast<size_t>(i)) == value) return i;
   }
-  return -1;
+  return 0;
 }
+
+}  // namespace
 
 void symbols_of(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t* symbols) {
   size_t count = static_cast<size_t>(e.count());
@@ -144,17 +151,23 @@ void symbols_of(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t*
     return;
   }
   // A direct-mapped memory of the last finds: few values, many weights.
-  uint32_t keys[1024];
-  int16_t found[1024];
-  memset(found, -1, sizeof found);
+  struct Find {
+    uint32_t value;
+    uint32_t channel;  // + 1
+    uint8_t symbol;
+  };
+  Find finds[1024];
+  memset(finds, 0, sizeof finds);
   for (size_t i = 0; i < count; ++i) {
-    uint32_t value = load_element(data + i * e.element, e.element);
-    uint32_t slot = value * 0x9E3779B1u >> 22;
-    if (found[slot] < 0 || keys[slot] != value) {
-      keys[slot] = value;
-      found[slot] = static_cast<int16_t>(find_symbol(plan, e, value));
+    const uint32_t value = load_element(data + i * e.element, e.element);
+    const uint32_t channel = static_cast<uint32_t>(e.channel(i));
+    Find& find = finds[(value * 0x9E3779B1u ^ channel * 0x85EBCA6Bu) >> 22];
+    if (find.channel != channel + 1 || find.value != value) {
+      find.value = value;
+      find.channel = channel + 1;
+      find.symbol = static_cast<uint8_t>(find_symbol(plan, e, channel, value));
     }
-    symbols[i] = static_cast<uint8_t>(found[slot]);
+    symbols[i] = find.symbol;
   }
 }
 
@@ -168,6 +181,13 @@ bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, 
   for (size_t i = 0; i < count; ++i) highest = symbols[i] > highest ? symbols[i] : highest;
   if (highest >= e.symbols) return false;
   const uint8_t* codebook = plan.codebooks.data() + e.codebook;
+  if (e.channels != 0) {
+    for (size_t i = 0; i < count; ++i) {
+      const size_t entry = e.channel(i) * e.symbols + symbols[i];
+      memcpy(data + i * e.element, codebook + entry * e.element, e.element);
+    }
+    return true;
+  }
   switch (e.element) {
     case 1:
       for (size_t i = 0; i < count; ++i) data[i] = codebook[symbols[i]];

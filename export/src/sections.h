@@ -19,9 +19,6 @@ enum class Decoded { kDone, kMalformed, kMemory };
 Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
                        uint8_t* original);
 
-// The index of the codebook for `value`, -1 if it isn't there; the first of equal ones.
-int find_symbol(const Plan& plan, const Extent& extent, uint32_t value);
-
 }  // namespace kc
 
 #endif  // KC_SECTIONS_H_

@@ -1,0 +1,336 @@
+#include "channel_book.h"
+
+namespace kc {
+namespace {
+
+constexpr size_t kMostEntries = 256;
+
+uint64_t bits_of(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, 8);
+  return bits;
+}
+double from_bits(uint64_t bits) {
+  double x;
+  memcpy(&x, &bits, 8);
+  return x;
+}
+double size_of(double x) { return x < 0 ? -x : x; }
+
+// The nearest float64 of which only the upper `bytes` bytes are not zero.
+double shorten(double x, size_t bytes) {
+  const int dropped = 64 - 8 * static_cast<int>(bytes);
+  uint64_t bits = bits_of(x) + (1ull << (dropped - 1));
+  return from_bits(bits >> dropped << dropped);
+}
+
+int mantissa_bits(int element) { return element == 4 ? 23 : 10; }
+int exponent_bias(int element) { return element == 4 ? 127 : 15; }
+
+// To the nearest float32 or float16, ties to even, by integers alone: no machine's modes matter.
+// 0 for what would not be a normal number.
+uint32_t round_float(double x, int element) {
+  const int kept = mantissa_bits(element), bias = exponent_bias(element);
+  const uint64_t bits = bits_of(x);
+  const uint32_t sign = static_cast<uint32_t>(bits >> 63) << (8 * element - 1);
+  if (bits << 1 == 0) return sign;
+  const int64_t exponent = static_cast<int64_t>(bits >> 52 & 2047) - 1023 + bias;
+  if (exponent <= 0 || exponent > 2 * bias) return 0;
+  const uint64_t mantissa = bits & ((1ull << 52) - 1), half = 1ull << (51 - kept);
+  uint64_t rounded = mantissa >> (52 - kept);
+  const uint64_t rest = mantissa & (2 * half - 1);
+  if (rest > half || (rest == half && (rounded & 1) != 0)) ++rounded;
+  return sign | static_cast<uint32_t>((static_cast<uint64_t>(exponent) << kept) + rounded);
+}
+
+// Numbers in the order of their values, negative ones first.
+uint32_t to_order(uint32_t bits, int element) {
+  const uint32_t sign = 1u << (8 * element - 1), all = sign | (sign - 1);
+  if (element == 1) return bits ^ sign;
+  return (bits & sign) != 0 ? ~bits & all : bits | sign;
+}
+uint32_t from_order(uint32_t key, int element) {
+  const uint32_t sign = 1u << (8 * element - 1), all = sign | (sign - 1);
+  if (element == 1) return key ^ sign;
+  return (key & sign) != 0 ? key & ~sign : ~key & all;
+}
+
+uint32_t predicted(double shared, double scale, int element) {
+  const double product = shared * scale;
+  if (element != 1) return round_float(product, element);
+  if (!(product > -1000.0 && product < 1000.0)) return 0;
+  int value = static_cast<int>(product < 0 ? product - 0.5 : product + 0.5);
+  value = value < -128 ? -128 : (value > 127 ? 127 : value);
+  return static_cast<uint32_t>(value) & 255;
+}
+
+double to_double(uint32_t bits, int element) {
+  if (element == 1) return static_cast<int8_t>(bits);
+  const int kept = mantissa_bits(element), bias = exponent_bias(element);
+  const uint64_t sign = static_cast<uint64_t>(bits >> (8 * element - 1)) << 63;
+  const uint32_t exponent = bits >> kept & static_cast<uint32_t>(2 * bias + 1);
+  const uint64_t mantissa = bits & ((1u << kept) - 1);
+  if (exponent == 0 && mantissa == 0) return from_bits(sign);
+  if (exponent == 0) {  // subnormal
+    double x = from_bits(sign | static_cast<uint64_t>(1024 - bias - kept) << 52);
+    return x * static_cast<double>(mantissa);
+  }
+  return from_bits(sign | (static_cast<uint64_t>(exponent) + 1023 - static_cast<uint64_t>(bias)) << 52 |
+                   mantissa << (52 - kept));
+}
+
+uint64_t zigzag(int64_t value) {
+  return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
+}
+
+void write_planes(const double* values, size_t count, size_t bytes, Bytes* out) {
+  for (size_t b = 8 - bytes; b < 8; ++b) {
+    for (size_t i = 0; i < count; ++i) out->push(static_cast<uint8_t>(bits_of(values[i]) >> (8 * b)));
+  }
+}
+
+double read_plane_value(const uint8_t* planes, size_t i, size_t count, size_t bytes) {
+  uint64_t bits = 0;
+  for (size_t b = 0; b < bytes; ++b) {
+    bits |= static_cast<uint64_t>(planes[b * count + i]) << (8 * (8 - bytes + b));
+  }
+  return from_bits(bits);
+}
+
+// The distinct elements of each channel, ascending.
+class ChannelValues {
+ public:
+  // False if a channel has more than 256, or all together are so many that nothing is shared.
+  bool collect(const uint8_t* data, const ChannelOrder& order, int element) {
+    const size_t channels = order.channels();
+    if (!first_.reset(channels + 1)) return false;
+    size_t total = 0;
+    Array<uint32_t> found(kMostEntries);
+    if (!found.ok()) return false;
+    for (size_t c = 0; c < channels; ++c) {
+      size_t n = 0;
+      const size_t start = order.interleaved ? c : c * order.row;
+      const size_t step = order.interleaved ? order.row : 1;
+      const size_t end = order.interleaved || start + order.row > order.count ? order.count
+                                                                              : start + order.row;
+      for (size_t i = start; i < end; i += step) {
+        uint32_t bits = 0;
+        for (int b = 0; b < element; ++b) {
+          bits |= static_cast<uint32_t>(data[i * static_cast<size_t>(element) + static_cast<size_t>(b)])
+                  << (8 * b);
+        }
+        const uint32_t key = to_order(bits, element);
+        size_t low = 0, high = n;
+        while (low < high) {
+          size_t middle = (low + high) / 2;
+          if (found[middle] < key) low = middle + 1; else high = middle;
+        }
+        if (low < n && found[low] == key) continue;
+        // Most tensors share nothing, and end here in their first channel.
+        if (n == kMostEntries || n * 3 > (end - start) / step * 2 + 32) return false;
+        for (size_t k = n; k > low; --k) found[k] = found[k - 1];
+        found[low] = key;
+        ++n;
+      }
+      first_[c] = static_cast<uint32_t>(total);
+      total += n;
+      if (total * 3 > (c + 1) * (order.count / channels) * 2 + 64) return false;
+      for (size_t k = 0; k < n; ++k) {
+        if (!values_.push(to_double(from_order(found[k], element), element)) ||
+            !bits_.push(from_order(found[k], element))) {
+          return false;
+        }
+      }
+    }
+    first_[channels] = static_cast<uint32_t>(total);
+    return true;
+  }
+
+  size_t count(size_t c) const { return first_[c + 1] - first_[c]; }
+  double value(size_t c, size_t k) const { return values_[first_[c] + k]; }
+  uint32_t bits(size_t c, size_t k) const { return bits_[first_[c] + k]; }
+  double largest(size_t c) const {
+    double low = value(c, 0), high = value(c, count(c) - 1);
+    return size_of(low) > size_of(high) ? low : high;
+  }
+
+ private:
+  Array<uint32_t> first_;
+  List<double> values_;
+  List<uint32_t> bits_;
+};
+
+struct Fit {
+  double shared[kMostEntries + 1];
+  size_t entries = 0;
+  double tolerance = 0;   // relative
+  double slack = 0;       // absolute, in units of the element
+  Array<double> scales;
+
+  size_t nearest(double x) const {
+    size_t low = 0, high = entries;
+    while (low < high) {
+      size_t middle = (low + high) / 2;
+      if (shared[middle] < x) low = middle + 1; else high = middle;
+    }
+    if (low == entries) return entries - 1;
+    return low > 0 && x - shared[low - 1] < shared[low] - x ? low - 1 : low;
+  }
+
+  bool matches(double value, double scale) const {
+    double product = shared[nearest(value / scale)] * scale;
+    return size_of(product - value) <= size_of(value) * tolerance + slack;
+  }
+
+  bool insert(double x) {
+    if (entries == kMostEntries) return false;
+    size_t k = entries++;
+    for (; k > 0 && shared[k - 1] > x; --k) shared[k] = shared[k - 1];
+    shared[k] = x;
+    return true;
+  }
+};
+
+// The scale under which most of a channel's values are shared values.
+double find_scale(const ChannelValues& values, size_t c, const Fit& fit, double likely) {
+  const size_t n = values.count(c);
+  double best_scale = 0;
+  size_t best = 0;
+  auto try_scale = [&](double scale) {
+    if (scale == 0 || best == n) return;
+    size_t hits = 0;
+    // A few values spread over the channel tell most wrong scales.
+    if (n > 8) {
+      size_t probes = 0;
+      for (size_t k = 0; k < 4; ++k) probes += fit.matches(values.value(c, k * (n - 1) / 3), scale) ? 1 : 0;
+      if (probes < 3) return;
+    }
+    for (size_t k = 0; k < n; ++k) hits += fit.matches(values.value(c, k), scale) ? 1 : 0;
+    if (hits > best) best = hits, best_scale = scale;
+  };
+  if (likely != 0) try_scale(likely);
+  const double anchors[2] = {values.largest(c), n > 1 ? values.value(c, values.largest(c) == values.value(c, 0) ? 1 : n - 2) : 0};
+  for (double anchor : anchors) {
+    if (anchor == 0) continue;
+    for (size_t j = 0; j < fit.entries; ++j) {
+      if (fit.shared[j] != 0) try_scale(anchor / fit.shared[j]);
+    }
+    if (best * 2 > n) break;
+  }
+  return best_scale;
+}
+
+bool find_shared(const ChannelValues& values, size_t channels, Fit* fit) {
+  size_t first = 0;
+  for (size_t c = 1; c < channels; ++c) first = values.count(c) > values.count(first) ? c : first;
+  for (size_t k = 0; k < values.count(first); ++k) {
+    if (!fit->insert(values.value(first, k))) return false;
+  }
+  if (!fit->scales.reset(channels)) return false;
+  for (size_t c = 0; c < channels; ++c) {
+    const double scale = c == first ? 1.0 : find_scale(values, c, *fit, 1.0);
+    fit->scales[c] = scale == 0 ? 1.0 : scale;
+    for (size_t k = 0; k < values.count(c); ++k) {
+      double value = values.value(c, k);
+      if (!fit->matches(value, fit->scales[c]) && !fit->insert(value / fit->scales[c])) return false;
+    }
+  }
+  return true;
+}
+
+// Means over all channels are better known than any one channel's rounded products.
+bool refine(const ChannelValues& values, size_t channels, Fit* fit) {
+  for (int round = 0; round < 6; ++round) {
+    double sums[kMostEntries] = {}, weights[kMostEntries] = {};
+    for (size_t c = 0; c < channels; ++c) {
+      double up = 0, down = 0;
+      for (size_t k = 0; k < values.count(c); ++k) {
+        double value = values.value(c, k), shared = fit->shared[fit->nearest(value / fit->scales[c])];
+        // Relative errors are equal for floats, absolute ones for integers.
+        double weight = fit->slack != 0 ? shared * shared : 1;
+        if (shared != 0) up += value / shared * weight, down += weight;
+      }
+      if (down != 0 && up != 0) fit->scales[c] = up / down;
+    }
+    for (size_t c = 0; c < channels; ++c) {
+      for (size_t k = 0; k < values.count(c); ++k) {
+        double x = values.value(c, k) / fit->scales[c];
+        size_t j = fit->nearest(x);
+        double weight = fit->slack != 0 ? fit->scales[c] * fit->scales[c] : 1;
+        sums[j] += x * weight, weights[j] += weight;
+      }
+    }
+    for (size_t j = 0; j < fit->entries; ++j) {
+      if (weights[j] != 0 && fit->shared[j] != 0) fit->shared[j] = sums[j] / weights[j];
+    }
+  }
+  for (size_t j = 0; j < fit->entries; ++j) fit->shared[j] = shorten(fit->shared[j], kSharedBytes);
+  for (size_t c = 0; c < channels; ++c) fit->scales[c] = shorten(fit->scales[c], kScaleBytes);
+  for (size_t j = 1; j < fit->entries; ++j) {
+    if (fit->shared[j] <= fit->shared[j - 1]) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+uint32_t scaled_value(double shared, double scale, int element, int64_t step) {
+  uint32_t key = to_order(predicted(shared, scale, element), element);
+  key += static_cast<uint32_t>(static_cast<uint64_t>(step));
+  if (element != 4) key &= (1u << (8 * element)) - 1;
+  return from_order(key, element);
+}
+
+bool read_channel_books(Reader* in, size_t entries, size_t channels, int element, Bytes* codebooks) {
+  if (channels == 0 || channels > in->left() || channels * kScaleBytes > in->left() ||
+      channels * entries > in->left()) {
+    return false;
+  }
+  const uint8_t* shared = in->take(kSharedBytes * entries);
+  const uint8_t* scales = in->take(kScaleBytes * channels);
+  if (shared == nullptr || scales == nullptr) return false;
+  for (size_t c = 0; c < channels; ++c) {
+    const double scale = read_plane_value(scales, c, channels, kScaleBytes);
+    for (size_t j = 0; j < entries; ++j) {
+      const uint64_t step = in->varint();
+      const int64_t moved = static_cast<int64_t>(step >> 1) ^ -static_cast<int64_t>(step & 1);
+      uint32_t value = scaled_value(read_plane_value(shared, j, entries, kSharedBytes), scale,
+                                    element, moved);
+      for (int b = 0; b < element; ++b) codebooks->push(static_cast<uint8_t>(value >> (8 * b)));
+    }
+  }
+  return !in->bad();
+}
+
+bool find_channel_books(const uint8_t* data, const ChannelOrder& order, int element, Bytes* stored,
+                        size_t* entries) {
+  const size_t channels = order.channels();
+  ChannelValues values;
+  Fit fit;
+  if (channels < 2 || !values.collect(data, order, element)) return false;
+  fit.tolerance = element == 4 ? 1.0 / (1 << 21) : (element == 2 ? 1.0 / (1 << 10) : 0);
+  fit.slack = element == 1 ? 0.75 : 0;
+  bool good = find_shared(values, channels, &fit) && refine(values, channels, &fit);
+  if (good) {
+    *entries = fit.entries;
+    write_planes(fit.shared, fit.entries, kSharedBytes, stored);
+    write_planes(fit.scales.data(), channels, kScaleBytes, stored);
+  }
+  int64_t steps[kMostEntries];
+  bool used[kMostEntries];
+  for (size_t c = 0; good && c < channels; ++c) {
+    memset(steps, 0, sizeof steps);
+    memset(used, 0, sizeof used);
+    for (size_t k = 0; k < values.count(c); ++k) {
+      size_t j = fit.nearest(values.value(c, k) / fit.scales[c]);
+      if (used[j]) good = false;  // two values, one shared value
+      used[j] = true;
+      uint32_t key = to_order(predicted(fit.shared[j], fit.scales[c], element), element);
+      steps[j] = static_cast<int64_t>(to_order(values.bits(c, k), element)) - static_cast<int64_t>(key);
+    }
+    for (size_t j = 0; j < fit.entries; ++j) stored->varint(zigzag(steps[j]));
+  }
+  return good && !stored->failed();
+}
+
+}  // namespace kc
