@@ -6,6 +6,7 @@ The context-mixing forms and methods are left out; it says so with `NotImplement
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from pathlib import Path
@@ -233,10 +234,14 @@ def read_extent(plan: Input) -> dict:
         extent["back"] = plan.varint()
     elif kind in (6, 7, 4):
         extent["element"], flags = plan.byte(), plan.byte()
-        plan.varint(), plan.varint()
+        plan.varint()
+        extent["row"] = plan.varint()
         extent["centre"], extent["lowest"], extent["highest"] = plan.take(3)
         width = extent["element"]
-        if flags & 1:
+        if flags & 8:
+            extent["channels"] = read_channel_books(plan, extent["highest"] + 1, width)
+            extent["interleaved"] = flags & 16
+        elif flags & 1:
             extent["book"] = [bytes([v ^ (128 if flags & 4 else 0)]) for v in range(256)]
         else:
             extent["book"] = [plan.take(width) for _ in range(extent["highest"] + 1)]
@@ -247,6 +252,53 @@ def read_extent(plan: Input) -> dict:
     elif kind == 3:
         plan.byte()
     return extent
+
+
+def read_channel_books(plan: Input, entries: int, width: int) -> list[list[bytes]]:
+    """Section 2, *channel codebooks*."""
+    channels = plan.varint()
+
+    def planes(count: int, size: int) -> list[float]:
+        data = [plan.take(count) for _ in range(size)]
+        return [
+            struct.unpack("<d", bytes(8 - size) + bytes(plane[i] for plane in data))[0]
+            for i in range(count)
+        ]
+
+    shared, scales = planes(entries, 6), planes(channels, 5)
+    books = []
+    for scale in scales:
+        steps = [unzigzag(plan.varint()) for _ in range(entries)]
+        books.append([
+            move(product_of(value * scale, width), step, width)
+            for value, step in zip(shared, steps, strict=True)
+        ])  # fmt: skip
+    return books
+
+
+def product_of(product: float, width: int) -> int:
+    if width == 1:
+        if not -1000 < product < 1000:
+            return 0
+        return max(-128, min(127, int(product + math.copysign(0.5, product)))) & 255
+    kind = np.float32 if width == 4 else np.float16
+    with np.errstate(all="ignore"):
+        small = kind(product)
+    if product and (
+        abs(product) < np.finfo(kind).smallest_normal
+        or abs(product) >= 2.0 ** np.finfo(kind).maxexp
+    ):
+        return 0
+    return int.from_bytes(small.tobytes(), "little")
+
+
+def move(bits: int, step: int, width: int) -> bytes:
+    sign, everything = 1 << (8 * width - 1), (1 << 8 * width) - 1
+    if width == 1:
+        return ((bits + step) & 255).to_bytes(1, "little")
+    key = (~bits & everything if bits & sign else bits | sign) + step & everything
+    bits = key & ~sign if key & sign else ~key & everything
+    return bits.to_bytes(width, "little")
 
 
 def apply_rules(plan: Input, rules: int, skeleton: bytearray) -> None:
@@ -334,5 +386,9 @@ def read_data(
         return read_planes(stream, extent)
     if kind in (6, 7):
         symbols = read_gaps(stream, extent) if kind == 7 else read_symbols(stream, extent["count"])
+        if "channels" in extent:
+            row, books = extent["row"], extent["channels"]
+            where = (i % row if extent["interleaved"] else i // row for i in range(len(symbols)))
+            return b"".join(books[c][s] for c, s in zip(where, symbols, strict=True))
         return b"".join(extent["book"][s] for s in symbols)
     raise NotImplementedError(f"method {kind}")
