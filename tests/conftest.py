@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Programs that tests start find the package where the tests found it, not in the current folder.
+os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def pytest_configure(config):

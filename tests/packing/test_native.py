@@ -69,7 +69,7 @@ def test_only_the_interface_is_visible():
     nm = shutil.which("nm")
     if nm is None:
         pytest.skip("needs nm")
-    library = _ROOT / "keras_compress" / "packing" / native._file_name()
+    library = Path(native.__file__).parent / native._file_name()
     table = subprocess.run([nm, "-D", library], check=True, capture_output=True, text=True).stdout
     lines = [line.split() for line in table.splitlines()]
     ours = {line[-1] for line in lines if line[-2] == "T"}
