@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
 
+import keras_compress
 from keras_compress import bench as bench_module
 from keras_compress.bench import bench, load_result
 from keras_compress.bench.process import WorkerProcess
@@ -251,7 +253,8 @@ def test_tensorflow_is_never_imported(tflite_files, tmp_path):
         "assert not {'tensorflow', 'keras'} & set(sys.modules);"
         "print(r.models[0].median_ms)"
     )
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}"}
+    here = Path(keras_compress.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{here}"}
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=environment,
