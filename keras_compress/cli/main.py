@@ -22,6 +22,9 @@ from keras_compress.errors import KerasCompressError
 EXIT_DONE = 0
 EXIT_BAD_INPUT = 1
 
+# What the extra [train] brings; the other commands work without.
+_TRAINING_MODULES = {"keras", "sklearn", "tensorflow"}
+
 _COMMANDS = (
     demo_command,
     export_command,
@@ -63,6 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         _complain(f"The system refused{where}: {error.strerror or error}.")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _TRAINING_MODULES:
+            raise
+        _complain(
+            f"This command needs {error.name}, which is not installed. "
+            "Install it with `pip install 'keras-compress[train]'`."
+        )
     except MemoryError:
         _complain("Not enough memory for this file.")
     except KeyboardInterrupt:

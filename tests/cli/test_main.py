@@ -51,6 +51,7 @@ def test_wrong_usage_is_exit_code_2(arguments):
         (KerasCompressError("The rule.\n  Received: x."), "The rule. Received: x."),
         (OSError(errno.ENOSPC, "No space left on device", "out.kcz"), "out.kcz"),
         (MemoryError(), "memory"),
+        (ModuleNotFoundError("No module named 'keras'", name="keras"), "keras-compress[train]"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_1(error, words, monkeypatch, capsys):
