@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["open_atomic", "read_file", "write_atomic"]
+__all__ = ["open_atomic", "read_file", "write_atomic", "write_files"]
 
 
 def read_file(path: str | os.PathLike[str], *, limit: int | None = None) -> bytes:
@@ -73,6 +73,28 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Write `data` (text as UTF-8) to `path` by way of `open_atomic`."""
     with open_atomic(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)
+
+
+def write_files(folder: str | os.PathLike[str], contents: Mapping[str, bytes | str]) -> list[Path]:
+    """Write several files into `folder` and return their paths.
+
+    All are whole on the disk before the first takes its name, so that a full disk leaves the
+    files of an earlier run as they were.
+
+    Args:
+        folder: Where to write; made if need be.
+        contents: File name to what it shall hold; text is written as UTF-8.
+
+    Raises:
+        KerasCompressError: If the folder can't be written to.
+    """
+    paths = [Path(folder) / name for name in contents]
+    with contextlib.ExitStack() as files:
+        for path, data in zip(paths, contents.values(), strict=True):
+            file = files.enter_context(open_atomic(path))
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+    return paths
 
 
 def _new_file_mode() -> int:

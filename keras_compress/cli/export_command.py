@@ -126,8 +126,8 @@ def _run(args: argparse.Namespace) -> int:
             )
             status.update("Packing")
             packed = pack(exported.tflite, codec=args.codec)
-            paths = write_folder(args.out, model, exported, packed)
             report = report_of(model, exported, packed)
+            paths = write_folder(args.out, tflite=exported.tflite, packed=packed, report=report)
     if args.json:
         summary = {
             "files": [str(path) for path in paths],

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_compress.exporter.pipeline import Export, convert
-from keras_compress.storage import open_atomic
+from keras_compress.storage import write_files
 
 __all__ = ["export", "report_of", "write_folder"]
 
@@ -46,36 +46,31 @@ def export(
     exported = convert(model, **options)
     if options.get("progress"):
         options["progress"]("Packing")
-    write_folder(folder, model, exported, pack(exported.tflite, codec=codec))
+    packed = pack(exported.tflite, codec=codec)
+    report = report_of(model, exported, packed)
+    write_folder(folder, tflite=exported.tflite, packed=packed, report=report)
     return exported
 
 
 def write_folder(
-    folder: str | os.PathLike[str], model: Any, exported: Export, packed: bytes
+    folder: str | os.PathLike[str], *, tflite: bytes, packed: bytes, report: dict[str, Any]
 ) -> list[Path]:
     """Write `model.tflite`, `model.kcz`, `report.json` and `report.html`; return their paths.
-
-    All four are whole on the disk before the first takes its name, so that a full disk leaves
-    an earlier export as it was.
 
     Raises:
         KerasCompressError: If the folder can't be written to.
     """
     from keras_compress.report import render
 
-    report = report_of(model, exported, packed)
-    contents = {
-        "model.tflite": exported.tflite,
-        "model.kcz": packed,
-        "report.json": (json.dumps(report, indent=1, allow_nan=False) + "\n").encode(),
-        "report.html": render(report).encode(),
-    }
-    with contextlib.ExitStack() as files:
-        for name, data in contents.items():
-            file = files.enter_context(open_atomic(Path(folder) / name))
-            file.write(data)
-            file.flush()
-    return [Path(folder) / name for name in contents]
+    return write_files(
+        folder,
+        {
+            "model.tflite": tflite,
+            "model.kcz": packed,
+            "report.json": json.dumps(report, indent=1, allow_nan=False) + "\n",
+            "report.html": render(report),
+        },
+    )
 
 
 def report_of(model: Any, exported: Export, packed: bytes) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -39,31 +37,15 @@ class DemoResult:
     def write(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write `model.tflite`, `model.kcz`, `report.json` and `report.html` into `folder`.
 
-        All four are whole on the disk before the first takes its name, so that a full disk
-        leaves the files of an earlier run as they were.
-
         Returns:
             The four paths.
 
         Raises:
             KerasCompressError: If the folder can't be written.
         """
-        from keras_compress.report import render
-        from keras_compress.storage import open_atomic
+        from keras_compress.exporter.folder import write_folder
 
-        contents = {
-            "model.tflite": self.tflite,
-            "model.kcz": self.packed,
-            "report.json": (json.dumps(self.report, indent=1, allow_nan=False) + "\n").encode(),
-            "report.html": render(self.report).encode(),
-        }
-        paths = {Path(folder) / name: data for name, data in contents.items()}
-        with contextlib.ExitStack() as files:
-            for path, data in paths.items():
-                file = files.enter_context(open_atomic(path))
-                file.write(data)
-                file.flush()
-        return list(paths)
+        return write_folder(folder, tflite=self.tflite, packed=self.packed, report=self.report)
 
 
 @dataclass(frozen=True)
