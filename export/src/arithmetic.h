@@ -17,11 +17,10 @@ class ArithmeticEncoder {
   // `p1` is the probability of a 1 in 1/65536, from 1 to 65535.
   int code(int bit, uint32_t p1) {
     uint32_t middle = low_ + static_cast<uint32_t>((static_cast<uint64_t>(high_ - low_) * p1) >> 16);
-    if (bit != 0) {
-      high_ = middle;
-    } else {
-      low_ = middle + 1;
-    }
+    // Without a branch: half of the bits can't be foreseen.
+    const uint32_t one = 0u - static_cast<uint32_t>(bit != 0);
+    high_ = (middle & one) | (high_ & ~one);
+    low_ = (low_ & one) | ((middle + 1) & ~one);
     while (((low_ ^ high_) & 0xFF000000u) == 0) {
       out_->push(static_cast<uint8_t>(high_ >> 24));
       low_ <<= 8;
@@ -53,11 +52,9 @@ class ArithmeticDecoder {
   int code(int, uint32_t p1) {
     uint32_t middle = low_ + static_cast<uint32_t>((static_cast<uint64_t>(high_ - low_) * p1) >> 16);
     int bit = value_ <= middle ? 1 : 0;
-    if (bit != 0) {
-      high_ = middle;
-    } else {
-      low_ = middle + 1;
-    }
+    const uint32_t one = 0u - static_cast<uint32_t>(bit);
+    high_ = (middle & one) | (high_ & ~one);
+    low_ = (low_ & one) | ((middle + 1) & ~one);
     while (((low_ ^ high_) & 0xFF000000u) == 0) {
       low_ <<= 8;
       high_ = high_ << 8 | 0xFF;

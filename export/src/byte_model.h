@@ -15,7 +15,7 @@ class ByteModel {
   bool init(size_t expected, size_t stride) {
     stride_ = stride < 1 ? 1 : stride;
     int bits = 12;
-    while (bits < 17 && (static_cast<size_t>(1) << bits) < expected * 8) ++bits;
+    while (bits < 16 && (static_cast<size_t>(1) << bits) < expected * 8) ++bits;
     group_mask_ = (static_cast<uint32_t>(1) << bits) - 1;
     int match_bits = bits < 16 ? bits + 1 : 18;
     match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
@@ -24,7 +24,7 @@ class ByteModel {
            order0_.reset(8 * 256) && fill(&order0_) && match_counters_.reset(64 * 2) &&
            fill(&match_counters_) && state_mixer_.reset(16 * 8, kFirstWeight) &&
            prefix_mixer_.reset(256, kFirstWeight) && before_mixer_.reset(256 * 8, kFirstWeight) &&
-           refiner_.reset(256 * 8) && refiner2_.reset(65536);
+           refiner_.reset(256 * 8) && refiner2_.reset(2048);
   }
 
   // `history` is everything coded so far, ending where the next byte goes; `position` is the
@@ -42,10 +42,36 @@ class ByteModel {
     return prefix & 255;
   }
 
+  // Remembers where the bytes that end here stand, for the match model alone.
+  void remember(const Bytes& history) {
+    const size_t have = history.size();
+    if (have >= kShortestMatch) match_table_[match_hash(history)] = static_cast<uint32_t>(have);
+  }
+
+  // Takes a byte into the counters as if it had been coded, without mixing.
+  void prime_byte(int byte, const Bytes& history, size_t position) {
+    set_contexts(history, position);
+    int prefix = 1;
+    for (int i = 7; i >= 0; --i) {
+      if (i == 3) find_groups(static_cast<uint32_t>(prefix));
+      const int bit = byte >> i & 1;
+      const size_t node = node_of(prefix, i);
+      for (int k = 0; k < kHashed; ++k) update_counter(group_[k] + node, bit, kLimit);
+      update_counter(order0_.data() + phase_ * 256 + static_cast<size_t>(prefix), bit, 1000);
+      prefix = prefix * 2 + bit;
+    }
+    finish_byte(history, byte);
+  }
+
  private:
+  static size_t node_of(int prefix, int i) {
+    return i >= 4 ? static_cast<size_t>(prefix)
+                  : static_cast<size_t>((prefix & ((1 << (3 - i)) - 1)) | 1 << (3 - i));
+  }
+
   static constexpr int kHashed = 15;
-  static constexpr int kInputs = kHashed + 4;
-  static constexpr int32_t kFirstWeight = 65536 * 18 / 100;
+  static constexpr int kInputs = 24;  // 19 are used; vectors hold 8
+  static constexpr int32_t kFirstWeight = 65536 * 15 / 100;
   static constexpr uint32_t kLimit = 250;
   static constexpr size_t kShortestMatch = 5;
 
@@ -168,16 +194,15 @@ class ByteModel {
 
   template <typename Coder>
   int code_bit(Coder* coder, int bit, int prefix, int i) {
-    int inputs[kInputs];
+    int16_t inputs[kInputs] = {};
     uint32_t* counters[kHashed];
-    size_t node = i >= 4 ? static_cast<size_t>(prefix)
-                         : static_cast<size_t>((prefix & ((1 << (3 - i)) - 1)) | 1 << (3 - i));
+    const size_t node = node_of(prefix, i);
     for (int k = 0; k < kHashed; ++k) {
       counters[k] = group_[k] + node;
-      inputs[k] = counter_input(*counters[k]);
+      inputs[k] = static_cast<int16_t>(counter_input(*counters[k]));
     }
     uint32_t* zero = order0_.data() + phase_ * 256 + static_cast<size_t>(prefix);
-    inputs[kHashed] = counter_input(*zero);
+    inputs[kHashed] = static_cast<int16_t>(counter_input(*zero));
     // The match speaks only while it agreed with this byte's bits so far.
     bool speaks = predicted_ != 0 && ((predicted_ | 256) >> (i + 1)) == prefix;
     int expected = predicted_ >> i & 1;
@@ -188,9 +213,9 @@ class ByteModel {
                                          : (match_length_ < 400 ? 32 + match_length_ / 16 : 58);
       trust = match_counters_.data() + length;
       int s = stretch(counter_p16(*trust));
-      inputs[kHashed + 1] = expected != 0 ? s : -s;
+      inputs[kHashed + 1] = static_cast<int16_t>(expected != 0 ? s : -s);
       int weak = s / 4 + (match_length_ > 15 ? 256 : 64);
-      inputs[kHashed + 2] = expected != 0 ? weak : -weak;
+      inputs[kHashed + 2] = static_cast<int16_t>(expected != 0 ? weak : -weak);
     }
     inputs[kHashed + 3] = 256;
 
@@ -202,7 +227,7 @@ class ByteModel {
     int x = (a * 2 + b + c) / 4;
     uint32_t p = squash(x);
     uint32_t r1 = refiner_.refine(x, phase_ * 256 + static_cast<size_t>(prefix));
-    uint32_t r2 = refiner2_.refine(x, before_ * 256 + static_cast<size_t>(prefix));
+    uint32_t r2 = refiner2_.refine(x, before_ * 8 + static_cast<size_t>(i));
     p = clamp_p16((p * 2 + r1 + r2) >> 2);
     bit = coder->code(bit, p);
 

@@ -100,9 +100,11 @@ double read_plane_value(const uint8_t* planes, size_t i, size_t count, size_t by
 // The distinct elements of each channel, ascending.
 class ChannelValues {
  public:
-  // False if a channel has more than 256, or all together are so many that nothing is shared.
+  // False if a channel has too many, or all together are so many that nothing is shared.
   bool collect(const uint8_t* data, const ChannelOrder& order, int element) {
     const size_t channels = order.channels();
+    // Bytes with more values than this in one channel have nothing to gain.
+    const size_t most = element == 1 ? 64 : kMostEntries;
     if (!first_.reset(channels + 1)) return false;
     size_t total = 0;
     Array<uint32_t> found(kMostEntries);
@@ -127,7 +129,7 @@ class ChannelValues {
         }
         if (low < n && found[low] == key) continue;
         // Most tensors share nothing, and end here in their first channel.
-        if (n == kMostEntries || n * 3 > (end - start) / step * 2 + 32) return false;
+        if (n == most || n * 3 > (end - start) / step * 2 + 32) return false;
         for (size_t k = n; k > low; --k) found[k] = found[k - 1];
         found[low] = key;
         ++n;

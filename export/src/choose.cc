@@ -234,6 +234,13 @@ bool few_zeros(const uint8_t* data, size_t count, int bytes) {
   return zeros <= count / 8;
 }
 
+// What the stored form of channel codebooks takes in the plan, about: noise but for the upper
+// bytes, and steps that are mostly zero.
+uint64_t table_cost(const Extent& e) {
+  if (e.channels == 0) return (e.symbols * e.element * 7u) / 8;
+  return 4u * e.symbols + 4 * e.channels + (e.table_size - 6u * e.symbols - 5 * e.channels) / 8;
+}
+
 // Codebooks that differ by a scale from channel to channel, where there are such.
 bool choose_channels(const uint8_t* data, size_t count, int bytes, bool interleaved, Plan* plan,
                      Extent* e) {
@@ -268,14 +275,11 @@ bool choose_channels(const uint8_t* data, size_t count, int bytes, bool interlea
     if ((stored.data()[5 * entries + i] & 127) == 0 && stored.data()[4 * entries + i] < 16) zero = i;
   }
   choose_centre(counts, entries, count, zero, e);
-  return true;
-}
-
-// What the stored form of channel codebooks takes in the plan, about: noise but for the upper
-// bytes, and steps that are mostly zero.
-uint64_t table_cost(const Extent& e) {
-  if (e.channels == 0) return (e.symbols * e.element * 7u) / 8;
-  return 4u * e.symbols + 4 * e.channels + (e.table_size - 6u * e.symbols - 5 * e.channels) / 8;
+  if (bytes > 1) return true;
+  // Integers nearly always fit some codebook: it must tell much more than they themselves do.
+  uint32_t plain[256] = {};
+  for (size_t i = 0; i < count; ++i) ++plain[data[i]];
+  return entropy_bits(counts, entries) / 8 + table_cost(*e) < entropy_bits(plain, 256) / 8;
 }
 
 // Puts channel codebooks in the place of `e` where that takes less.

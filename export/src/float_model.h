@@ -146,7 +146,8 @@ class FloatModel {
     uint32_t* counters[2] = {
         &sign_near_[static_cast<size_t>(near[0] * 9 + near[1] * 3 + near[2])],
         &sign_left_[static_cast<size_t>(near[1] * 27 + near[2] * 9 + up2 * 3 + near[0])]};
-    int inputs[2] = {counter_input(*counters[0]), counter_input(*counters[1])};
+    int16_t inputs[2] = {static_cast<int16_t>(counter_input(*counters[0])),
+                         static_cast<int16_t>(counter_input(*counters[1]))};
     uint32_t p = clamp_p16(squash(sign_mixer_.dot(inputs, 0)));
     bit = coder->code(bit, p);
     sign_mixer_.learn(inputs, bit, 4);
@@ -161,8 +162,8 @@ class FloatModel {
       uint32_t* counters[3] = {&by_exponent_[static_cast<size_t>(depth) * kTree + prefix],
                                &by_rank_[static_cast<size_t>(rank) * kTree + prefix],
                                &alone_[prefix]};
-      int inputs[3];
-      for (int k = 0; k < 3; ++k) inputs[k] = counter_input(*counters[k]);
+      int16_t inputs[4] = {};
+      for (int k = 0; k < 3; ++k) inputs[k] = static_cast<int16_t>(counter_input(*counters[k]));
       size_t set = static_cast<size_t>(bits - 1 - b);
       int bit = coder->code(upper >> b & 1, clamp_p16(squash(mixer_.dot(inputs, set))));
       mixer_.learn(inputs, bit, 4);
@@ -174,7 +175,7 @@ class FloatModel {
 
   SymbolModel exponents_;
   Array<uint32_t> by_exponent_, by_rank_, alone_, sign_near_, sign_left_, zero_signs_;
-  MixerSet<3> mixer_;
+  MixerSet<4> mixer_;
   MixerSet<2> sign_mixer_;
 };
 

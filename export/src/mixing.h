@@ -66,7 +66,7 @@ inline int counter_input(uint32_t c) {
 
 inline void update_counter(uint32_t* c, int bit, uint32_t limit) {
   uint32_t n = *c & 1023, p = *c >> 10;
-  int32_t target = bit != 0 ? (1 << 22) - 1 : 0;
+  int32_t target = -bit & ((1 << 22) - 1);
   int32_t delta = target - static_cast<int32_t>(p);
   int32_t moved = static_cast<int32_t>(p) +
                   static_cast<int32_t>((static_cast<int64_t>(delta) * kSteps.at[n]) >> 16);
@@ -74,8 +74,8 @@ inline void update_counter(uint32_t* c, int bit, uint32_t limit) {
 }
 
 // One set of weights a selector value; `dot` mixes in the logistic domain, `learn` moves the
-// weights of the chosen set against the coding error. All products are of 32 bits and wrap, which
-// compilers turn into vector code; sensible weights, within 11 either way, never get there.
+// weights of the chosen set against the coding error. Factors have 16 bits and products 32, which
+// compilers turn into vector code; sensible weights, within 8 either way, keep to them.
 template <int kInputs>
 class MixerSet {
  public:
@@ -85,14 +85,13 @@ class MixerSet {
     return true;
   }
 
-  int dot(const int32_t* inputs, size_t set) {
+  int dot(const int16_t* inputs, size_t set) {
     chosen_ = weights_.data() + set * kInputs;
     int32_t sum = 0;
     for (int i = 0; i < kInputs; ++i) {
-      sum += static_cast<int32_t>(static_cast<uint32_t>(inputs[i]) *
-                                  static_cast<uint32_t>(chosen_[i])) >> 8;
+      sum += static_cast<int32_t>(inputs[i]) * static_cast<int16_t>(chosen_[i] >> 4);
     }
-    int x = sum >> 8;
+    int x = sum >> 12;
     if (x > kLogistic) x = kLogistic;
     if (x < -kLogistic) x = -kLogistic;
     output_ = x;
@@ -100,13 +99,14 @@ class MixerSet {
   }
 
   // `rate` is at most 100.
-  void learn(const int32_t* inputs, int bit, int rate) {
-    const int32_t error = (((bit << 16) - static_cast<int>(squash(output_))) * rate) >> 6;
+  void learn(const int16_t* inputs, int bit, int rate) {
+    const int16_t error = static_cast<int16_t>((((bit << 16) - static_cast<int>(squash(output_))) * rate) >> 8);
     for (int i = 0; i < kInputs; ++i) {
-      uint32_t moved = static_cast<uint32_t>((inputs[i] * error + (1 << 13)) >> 14);
+      uint32_t moved = static_cast<uint32_t>((static_cast<int32_t>(inputs[i]) * error + (1 << 11)) >> 12);
       chosen_[i] = static_cast<int32_t>(static_cast<uint32_t>(chosen_[i]) + moved);
     }
   }
+
 
  private:
   Array<int32_t> weights_;
@@ -117,33 +117,30 @@ class MixerSet {
 // Corrects a probability by what happened before at about this probability in this context.
 class Refiner {
  public:
-  static constexpr int kSteps = 33;
+  static constexpr int kSteps = 45;  // 128 apart
 
   bool reset(size_t contexts) {
     if (!table_.reset(contexts * kSteps)) return false;
     for (size_t i = 0; i < contexts; ++i)
       for (int j = 0; j < kSteps; ++j) {
-        table_[i * kSteps + j] = static_cast<uint16_t>(squash((j - 16) * 176) - (j == 32));
+        table_[i * kSteps + j] = static_cast<uint16_t>(squash((j - 22) * 128) - (j == kSteps - 1));
       }
     return true;
   }
 
   uint32_t refine(int stretched, size_t context) {
     int x = stretched + 2816;
-    int low = x / 176, weight = x % 176;
-    index_ = context * kSteps + static_cast<size_t>(low) + (weight >= 88 ? 1 : 0);
+    int low = x >> 7, weight = x & 127;
+    index_ = context * kSteps + static_cast<size_t>(low) + (weight >= 64 ? 1 : 0);
     size_t base = context * kSteps + static_cast<size_t>(low);
-    return (table_[base] * static_cast<uint32_t>(176 - weight) +
-            table_[base + 1] * static_cast<uint32_t>(weight)) / 176;
+    return (table_[base] * static_cast<uint32_t>(128 - weight) +
+            table_[base + 1] * static_cast<uint32_t>(weight)) >> 7;
   }
 
   void learn(int bit, int shift) {
     uint16_t& p = table_[index_];
-    if (bit != 0) {
-      p = static_cast<uint16_t>(p + ((65535 - p) >> shift));
-    } else {
-      p = static_cast<uint16_t>(p - (p >> shift));
-    }
+    const int up = -bit & 65535;  // (65535 - p) >> shift upwards, p >> shift downwards
+    p = static_cast<uint16_t>(p + (((p ^ up) >> shift) ^ -(1 - bit)) + (1 - bit));
   }
 
  private:

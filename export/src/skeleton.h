@@ -9,13 +9,6 @@
 
 namespace kc {
 
-// Codes the dictionary into nothing, so that the model starts with what converters always write.
-class NullCoder {
- public:
-  static constexpr bool kDecodes = false;
-  int code(int bit, uint32_t) { return bit; }
-};
-
 // How plan and skeleton are coded; numbers of the format.
 enum SkeletonForm : uint8_t {
   kSkeletonPlain = 0,
@@ -23,13 +16,19 @@ enum SkeletonForm : uint8_t {
   kSkeletonRepeats = 2,  // lz.h, with the dictionary before it
 };
 
+// The end of the dictionary goes through all counters; what stands before is there for repeats.
+constexpr size_t kPrimedBytes = 6000;
+
 class SkeletonCoder {
  public:
   bool init(size_t plan_size, size_t skeleton_size) {
     if (!model_.init(kDictionarySize + plan_size + skeleton_size, 4)) return false;
-    NullCoder nothing;
     for (size_t i = 0; i < kDictionarySize; ++i) {
-      model_.code_byte(&nothing, kDictionary[i], history_, i);
+      if (i + kPrimedBytes < kDictionarySize) {
+        model_.remember(history_);
+      } else {
+        model_.prime_byte(kDictionary[i], history_, i);
+      }
       history_.push(kDictionary[i]);
     }
     return !history_.failed();

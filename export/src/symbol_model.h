@@ -26,14 +26,13 @@ class SymbolModel {
   // A class keeps statistics of its own within the shared tables (0 weights, 1 exponents).
   bool init() {
     if (!local_.reset(kSigned) || !row_.reset(kSigned) || !scale_.reset(64 * kNodes) ||
-        !row_scale_.reset(64 * kNodes) || !column_scale_.reset(64 * kNodes) ||
-        !both_.reset(24 * 24 * kNodes) || !near_.reset(16 * 16 * kNodes) ||
+        !both_.reset(24 * 24 * kNodes) ||
         !left_.reset(64 * kSigned) || !up_.reset(64 * kSigned) || !lag_.reset(32 * 32 * kSigned) ||
         !column_.reset(kColumns * kColumnNodes) || !node_mixer_.reset(kSigned, kFirstWeight) ||
-        !scale_mixer_.reset(64 * 12, kFirstWeight) || !refiner_.reset(64 * 12)) {
+        !scale_mixer_.reset(64 * 12, kFirstWeight) || !low_mixer_.reset(kSigned, kFirstLowWeight) || !refiner_.reset(64 * 12)) {
       return false;
     }
-    fill(&scale_), fill(&row_scale_), fill(&column_scale_), fill(&both_), fill(&near_);
+    fill(&scale_), fill(&both_);
     fill(&left_), fill(&up_), fill(&lag_), fill(&local_);
     return true;
   }
@@ -71,6 +70,8 @@ class SymbolModel {
   static constexpr size_t kSigned = 2 * kNodes;
   static constexpr int kInputs = 16;
   static constexpr int32_t kFirstWeight = 65536 * 8 / 100;
+  static constexpr int32_t kFirstLowWeight = 65536 * 16 / 100;
+  static constexpr int kFullBits = 2;  // upper bits of a magnitude that see all contexts
   static constexpr size_t kColumns = 4096;
   static constexpr size_t kColumnNodes = 8;
   static constexpr uint32_t kLimit = 1000;
@@ -137,21 +138,16 @@ class SymbolModel {
     uint32_t scale = row_average * 3 + column_average * 3 + near * 256;  // 1024 * 8 a unit
 
     int s = level(scale >> 9, 63);
-    int r = level(row_average >> 6, 63), c = level(column_average >> 6, 63);
     scale_class_ = static_cast<size_t>(s);
     set_widths(scale >> 5, row_average >> 2);
     base_[0] = local_.data();
     base_[1] = whole_rows_ ? row_.data() : local_.data();
     base_[2] = scale_.data() + static_cast<size_t>(s) * kNodes;
-    base_[3] = row_scale_.data() + static_cast<size_t>(r) * kNodes;
-    base_[4] = column_scale_.data() + static_cast<size_t>(c) * kNodes;
-    base_[5] = both_.data() + static_cast<size_t>(coarse(row_average >> 7, 23) * 24 +
+    base_[3] = both_.data() + static_cast<size_t>(coarse(row_average >> 7, 23) * 24 +
                                                   coarse(column_average >> 7, 23)) * kNodes;
-    base_[6] = near_.data() + static_cast<size_t>(coarse(size(left) + size(left2), 15) * 16 +
-                                                  coarse(size(up) + size(lag), 15)) * kNodes;
-    base_[7] = left_.data() + (signed_class(left) * 2 + (left2 < 0 ? 1 : 0)) * kSigned;
-    base_[8] = up_.data() + (signed_class(up) * 2 + (up2 < 0 ? 1 : 0)) * kSigned;
-    base_[9] = lag_.data() + (signed_class(lag) * 32 + signed_class(left)) * kSigned;
+    base_[4] = left_.data() + (signed_class(left) * 2 + (left2 < 0 ? 1 : 0)) * kSigned;
+    base_[5] = up_.data() + (signed_class(up) * 2 + (up2 < 0 ? 1 : 0)) * kSigned;
+    base_[6] = lag_.data() + (signed_class(lag) * 32 + signed_class(left)) * kSigned;
     column_base_ = column_.data() + (in_row % kColumns) * kColumnNodes;
   }
 
@@ -166,10 +162,10 @@ class SymbolModel {
     row_gauss_ = static_cast<uint32_t>(((1ull << 32) * 163 >> 8) / square);
   }
 
-  static int limited(int64_t x) { return x > 2047 ? -2047 : static_cast<int>(-x); }
+  static int16_t limited(int64_t x) { return static_cast<int16_t>(x > 2047 ? -2047 : -x); }
 
   // How likely the upper half of [from, from + 2 * half) is under a Laplace and a normal curve.
-  void set_curves(int* inputs, uint32_t from, uint32_t half) {
+  void set_curves(int16_t* inputs, uint32_t from, uint32_t half) {
     inputs[0] = limited(static_cast<int64_t>(half) * laplace_ >> 8);
     uint64_t step = static_cast<uint64_t>(half) * (from + half);
     inputs[1] = limited(static_cast<int64_t>(step * gauss_ >> 8));
@@ -197,10 +193,11 @@ class SymbolModel {
     int magnitude = away - offset;
     int prefix = 1;
     for (int b = bits_ - 1; b >= 0; --b) {
-      int bit = code_bit(coder, magnitude >> b & 1, static_cast<size_t>(1 + prefix),
-                         static_cast<size_t>(above), 10 - b,
-                         static_cast<uint32_t>((prefix << (b + 1)) - (1 << bits_)),
-                         1u << b);
+      const size_t node = static_cast<size_t>(1 + prefix), side = static_cast<size_t>(above);
+      const uint32_t from = static_cast<uint32_t>((prefix << (b + 1)) - (1 << bits_));
+      int bit = magnitude >> b & 1;
+      bit = b < bits_ - kFullBits ? code_low_bit(coder, bit, node, side, from, 1u << b)
+                                  : code_bit(coder, bit, node, side, 10 - b, from, 1u << b);
       prefix = prefix * 2 + bit;
     }
     magnitude = prefix - (1 << bits_) + offset;
@@ -212,21 +209,21 @@ class SymbolModel {
   int code_bit(Coder* coder, int bit, size_t node, size_t sign, int kind, uint32_t from,
                uint32_t half) {
     size_t signed_node = node + sign * kNodes;
-    uint32_t* counters[11];
-    int inputs[kInputs];
+    uint32_t* counters[8];
+    int16_t inputs[kInputs];
     counters[0] = base_[0] + signed_node;
     counters[1] = base_[1] + signed_node;
-    for (int i = 2; i < 7; ++i) counters[i] = base_[i] + node;
-    for (int i = 7; i < 10; ++i) counters[i] = base_[i] + signed_node;
-    counters[10] = column_base_ + (node < kColumnNodes ? node : kColumnNodes - 1);
-    for (int i = 0; i < 11; ++i) inputs[i] = counter_input(*counters[i]);
-    if (node >= kColumnNodes - 1) inputs[10] = 0;
-    inputs[11] = 256;
-    inputs[15] = 0;
+    for (int i = 2; i < 4; ++i) counters[i] = base_[i] + node;
+    for (int i = 4; i < 7; ++i) counters[i] = base_[i] + signed_node;
+    counters[7] = column_base_ + (node < kColumnNodes ? node : kColumnNodes - 1);
+    for (int i = 0; i < 8; ++i) inputs[i] = static_cast<int16_t>(counter_input(*counters[i]));
+    if (node >= kColumnNodes - 1) inputs[7] = 0;
+    inputs[8] = 256;
+    for (int i = 12; i < kInputs; ++i) inputs[i] = 0;
     if (half != 0) {
-      set_curves(inputs + 12, from, half);
+      set_curves(inputs + 9, from, half);
     } else {
-      inputs[12] = inputs[13] = inputs[14] = 0;
+      inputs[9] = inputs[10] = inputs[11] = 0;
     }
     size_t by_scale = scale_class_ * 12 + static_cast<size_t>(kind);
     int a = node_mixer_.dot(inputs, signed_node);
@@ -237,32 +234,62 @@ class SymbolModel {
     p = clamp_p16((p * 3 + refined) >> 2);
     bit = coder->code(bit, p);
     // Fast at first, slow once there is little left to learn.
-    int rate = kRate + kFirstRate * kRateSteps / (kRateSteps + static_cast<int>(bits_seen_));
-    if (bits_seen_ < (1u << 24)) ++bits_seen_;
+    const int rate = next_rate();
     node_mixer_.learn(inputs, bit, rate);
     scale_mixer_.learn(inputs, bit, rate);
     refiner_.learn(bit, 6);
     update_counter(counters[0], bit, kLimit);
     if (counters[1] != counters[0]) update_counter(counters[1], bit, 255);
-    for (int i = 2; i < 10; ++i) update_counter(counters[i], bit, kLimit);
-    if (node < kColumnNodes - 1) update_counter(counters[10], bit, 127);
+    for (int i = 2; i < 7; ++i) update_counter(counters[i], bit, kLimit);
+    if (node < kColumnNodes - 1) update_counter(counters[7], bit, 127);
     return bit;
+  }
+
+  // One bit of a magnitude whose upper bits are known: there is little left to learn from far away.
+  template <typename Coder>
+  int code_low_bit(Coder* coder, int bit, size_t node, size_t sign, uint32_t from, uint32_t half) {
+    const size_t signed_node = node + sign * kNodes;
+    uint32_t* counters[5] = {base_[0] + signed_node, base_[1] + signed_node, base_[2] + node,
+                             base_[3] + node, base_[5] + signed_node};
+    int16_t inputs[8];
+    for (int i = 0; i < 5; ++i) inputs[i] = static_cast<int16_t>(counter_input(*counters[i]));
+    set_curves(inputs + 5, from, half);
+    const uint32_t p = clamp_p16(squash(low_mixer_.dot(inputs, signed_node)));
+    bit = coder->code(bit, p);
+    low_mixer_.learn(inputs, bit, next_rate());
+    update_counter(counters[0], bit, kLimit);
+    if (counters[1] != counters[0]) update_counter(counters[1], bit, 255);
+    update_counter(counters[2], bit, kLimit);
+    update_counter(counters[3], bit, kLimit);
+    update_counter(counters[4], bit, kLimit);
+    return bit;
+  }
+
+  // Fast at first, slow once there is little left to learn.
+  int next_rate() {
+    if ((bits_seen_ & 63) == 0) {
+      rate_ = kRate + kFirstRate * kRateSteps / (kRateSteps + static_cast<int>(bits_seen_));
+    }
+    if (bits_seen_ < (1u << 24)) ++bits_seen_;
+    return rate_;
   }
 
   static constexpr int kRate = 6;
   static constexpr int kFirstRate = 24;
   static constexpr int kRateSteps = 20000;
 
-  Array<uint32_t> local_, row_, scale_, row_scale_, column_scale_, both_, near_, left_, up_, lag_;
+  Array<uint32_t> local_, row_, scale_, both_, left_, up_, lag_;
   Array<uint32_t> column_;
   Array<int32_t> column_average_;
   MixerSet<kInputs> node_mixer_;
   MixerSet<kInputs> scale_mixer_;
+  MixerSet<8> low_mixer_;
   Refiner refiner_;
-  uint32_t* base_[10];
+  uint32_t* base_[7];
   uint32_t* column_base_ = nullptr;
   size_t scale_class_ = 0;
   uint32_t bits_seen_ = 0;
+  int rate_ = 0;
   uint32_t laplace_ = 0, gauss_ = 0, row_gauss_ = 0;
   int32_t row_average_ = 0;
   int row_step_ = 1;

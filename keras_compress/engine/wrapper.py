@@ -90,7 +90,8 @@ class SubstitutedLayer(keras.layers.Wrapper):
             if id(variable) not in replaced and value is not before[id(variable)]:
                 variable.assign(value)
         for loss in scope.losses:
-            self.add_loss(loss)
+            # A tensor of its own, for Keras tells by identity whose a loss is.
+            self.add_loss(keras.ops.copy(loss))
         return outputs
 
     def get_config(self) -> dict[str, Any]:
