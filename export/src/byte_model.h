@@ -1,6 +1,6 @@
 // Context-mixing model of bytes: the FlatBuffer skeleton, and buffers with no better model.
 //
-// Beside the usual orders 1 to 6, a word model for names and a match model, it looks at what a
+// Beside the usual orders 1 to 6, the text of names for names and a match model, it looks at what a
 // FlatBuffer is made of: words at a stride, offsets that grow by a constant, tables alike.
 #ifndef KC_BYTE_MODEL_H_
 #define KC_BYTE_MODEL_H_
@@ -69,8 +69,8 @@ class ByteModel {
                   : static_cast<size_t>((prefix & ((1 << (3 - i)) - 1)) | 1 << (3 - i));
   }
 
-  static constexpr int kHashed = 15;
-  static constexpr int kInputs = 24;  // 19 are used; vectors hold 8
+  static constexpr int kHashed = 12;
+  static constexpr int kInputs = 16;
   static constexpr int32_t kFirstWeight = 65536 * 15 / 100;
   static constexpr uint32_t kLimit = 250;
   static constexpr size_t kShortestMatch = 5;
@@ -110,7 +110,6 @@ class ByteModel {
     add(before_, tag);
     add(c4 >> 16, 0);
     add(c4 >> 8, 0);
-    add(c4, 0);
     add(c4, at(5) | at(6) << 8);
     add(at(stride_), tag | 1);
     add(at(stride_) | at(2 * stride_) << 8, tag | 2);
@@ -119,8 +118,6 @@ class ByteModel {
     add(guess_byte | (follows ? 256u : 0u), tag | 3);
     add(at(8) | at(16) << 8 | before_ << 16, static_cast<uint32_t>(position & 7));
     add(text_hash_, before_);
-    add(at(stride_) | before_ << 8, tag | 4);
-    add(mix_hash(w2, inside), static_cast<uint32_t>(in_word) | 8);
     add(at(3) | at(2) << 8 | static_cast<uint32_t>(in_word) << 16, 5);
     find_groups(0);
     find_match(history);

@@ -170,6 +170,13 @@ class TestPlans:
             with pytest.raises(PackedFileError):
                 packing.unpack(write_kcz(plan, skeleton, sections, data))
 
+    def test_nothing_outside_the_extents(self):
+        # Found by fuzzing: with an empty skeleton a null pointer went into a copy of no bytes.
+        data = b"A" * 40 + bytes(range(60))
+        plan = Plan().record(0, 40, 1, 65).raw(gap=0, size=60)
+        plan._records[1] = plan._records[1][:-1] + b"\x80"
+        assert packing.unpack(write_kcz(plan, b"", [data[40:]], data)) == data
+
     def test_a_zip_bomb_is_bounded_by_the_limit(self):
         # 20 MB out of some forty bytes is what a writer may declare; a caller may allow less.
         size = 20 << 20

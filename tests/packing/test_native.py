@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,8 @@ def test_no_training_library_is_imported():
         "heavy = {'tensorflow', 'keras', 'flatbuffers', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=_ROOT)
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def test_a_missing_library_is_named_with_its_remedy(monkeypatch):

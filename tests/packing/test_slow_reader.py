@@ -14,7 +14,9 @@ from tests.packing.tflite_models import build_model, clustered, every_kind
 _GOLDEN = Path(__file__).with_name("golden")
 
 
-@pytest.mark.parametrize("name", ["v1_fast", "v1_repeats", "v1_stored", "v1_empty"])
+@pytest.mark.parametrize(
+    "name", ["v1_fast", "v1_repeats", "v1_stored", "v1_empty", "v1_sparse_fast", "v1_channels_fast"]
+)
 def test_golden_files(name):
     data = (_GOLDEN / f"{name}.kcz").read_bytes()
     assert slow_reader.unpack(data) == packing.unpack(data)
