@@ -52,17 +52,23 @@ class StepCallback(keras.callbacks.Callback):
         self._epoch_start = self._step
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._step = self._epoch_start + batch + 1
+        # The last execution of an epoch may be cut short; Keras counts it as a whole one.
+        done = min(batch + 1, self._steps_per_epoch() or batch + 1)
+        self._step = self._epoch_start + done
         self.on_step(self._step)
 
     def _first_step(self, epoch: int) -> int:
         if self.initial_step is not None:
             return self.initial_step
-        steps = (self.params or {}).get("steps")
+        steps = self._steps_per_epoch()
         if epoch and steps is None:
             raise KerasCompressError(
                 "The step at which training resumes must be known. Received: "
                 f"initial_epoch={epoch} and data of unknown length. Pass `initial_step=` to the "
                 "callback or `steps_per_epoch=` to `fit`."
             )
-        return epoch * int(steps) if epoch and steps else 0
+        return epoch * steps if epoch and steps else 0
+
+    def _steps_per_epoch(self) -> int | None:
+        steps = (self.params or {}).get("steps")
+        return None if steps is None else int(steps)

@@ -1,0 +1,72 @@
+"""Counting steps as `fit` takes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from keras_compress import KerasCompressError
+from keras_compress.engine.callback import StepCallback
+from keras_compress.pruning import OneShot, PruningCallback
+from tests.training import compiled, data, fit
+
+
+class Recorder(StepCallback):
+    def __init__(self, initial_step=None):
+        super().__init__(initial_step)
+        self.seen = []
+
+    def attach(self, model, step):
+        self.seen.append(f"attached at {step}")
+        return False
+
+    def on_step(self, step):
+        self.seen.append(step)
+
+
+def batches():
+    x, y = data()
+
+    def generate():
+        for start in range(0, len(x), 16):
+            yield x[start : start + 16], y[start : start + 16]
+
+    return generate()
+
+
+def test_counts_over_epochs_and_over_fits():
+    recorder, model = Recorder(), compiled()
+    fit(model, epochs=2, callbacks=[recorder])
+    assert recorder.seen == ["attached at 0", *range(1, 13)]
+    recorder.seen.clear()
+    fit(model, epochs=1, callbacks=[recorder])
+    assert recorder.seen == ["attached at 12", *range(13, 19)]
+
+
+def test_resumes_where_the_epoch_begins():
+    recorder = Recorder()
+    fit(compiled(), epochs=3, initial_epoch=2, callbacks=[recorder])
+    assert recorder.seen[:2] == ["attached at 12", 13]
+
+
+def test_steps_per_execution_advance_together():
+    recorder = Recorder()
+    fit(compiled(steps_per_execution=4), epochs=2, callbacks=[recorder])
+    assert recorder.seen == ["attached at 0", 4, 6, 10, 12]
+
+
+def test_data_of_unknown_length_need_the_step_to_resume():
+    model = compiled()
+    with pytest.raises(KerasCompressError, match="initial_step"):
+        model.fit(batches(), epochs=2, initial_epoch=1, verbose=0, callbacks=[Recorder()])
+    recorder = Recorder(initial_step=40)
+    model.fit(batches(), epochs=2, initial_epoch=1, verbose=0, callbacks=[recorder])
+    assert recorder.seen[:2] == ["attached at 40", 41]
+
+
+def test_a_second_fit_with_the_same_callback_keeps_the_masks():
+    model, callback = compiled(), PruningCallback(OneShot(0.5))
+    fit(model, epochs=1, callbacks=[callback])
+    kernel = model.get_layer("hidden").kernel
+    zeros = kernel.numpy() == 0
+    fit(model, epochs=1, callbacks=[callback])
+    assert 0.49 < zeros.mean() < 0.51 and (zeros == (kernel.numpy() == 0)).all()
