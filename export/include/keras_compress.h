@@ -103,6 +103,16 @@ KC_API int32_t kc_pack_report(const uint8_t* data, size_t size, int32_t codec, k
                               kc_summary* summary, kc_extent* extents, size_t capacity,
                               kc_error* error);
 
+/* Packing in steps, for several threads: open says how many sections there are, 0 to *sections - 1;
+ * each may be worked on by one thread, in any order, while `data` stays as it is. Close does what was
+ * left, hands out the same bytes as kc_pack_report, and frees the job, after an error, too. */
+typedef struct kc_job kc_job;
+KC_API int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** job,
+                            uint32_t* sections, kc_error* error);
+KC_API void kc_pack_section(kc_job* job, uint32_t section);
+KC_API int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent* extents,
+                             size_t capacity, kc_error* error);
+
 /* Size of the original, as the (checked) header declares it. */
 KC_API int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out,
                                 kc_error* error);
@@ -140,6 +150,17 @@ typedef struct kc_tensor {
 /* Lists the constant buffers of a `.tflite`. Returns KC_ERROR_MALFORMED if it isn't one. */
 KC_API int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
                           size_t* count);
+
+typedef struct kc_statistics {
+  uint64_t count;    /* elements */
+  uint64_t zeros;    /* of them zero; of floats, minus zero counts, too */
+  uint64_t distinct; /* values */
+  double entropy;    /* order 0, in bits an element */
+} kc_statistics;
+
+/* Counts over elements of `width` bytes: 1, 2, 4 or 8. */
+KC_API int32_t kc_count_values(const uint8_t* data, size_t size, int32_t width, int32_t is_float,
+                               kc_statistics* out);
 
 KC_API void kc_free(kc_bytes* bytes);
 

@@ -2,11 +2,25 @@
 #include "flatbuffer.h"
 #include "keras_compress.h"
 #include "pack.h"
+#include "statistics.h"
 #include "unpack.h"
+
+struct kc_job {
+  kc::PackJob work;
+};
+
+// Placement only: the library has no C++ runtime to allocate with.
+inline void* operator new(size_t, void* place) noexcept { return place; }
 
 namespace {
 
 using kc::fail;
+
+void drop(kc_job* job) {
+  if (job == nullptr) return;
+  job->~kc_job();
+  free(job);
+}
 
 void clear(kc_error* error) {
   if (error != nullptr) memset(error, 0, sizeof *error);
@@ -63,29 +77,66 @@ int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out, 
 int32_t kc_pack_report(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
                        kc_summary* summary, kc_extent* extents, size_t capacity,
                        kc_error* error) {
+  kc_job* job = nullptr;
+  uint32_t sections = 0;
   clear(error);
-  if ((data == nullptr && size != 0) || out == nullptr || summary == nullptr || codec < KC_CODEC_AUTO ||
-      codec > KC_CODEC_SMALL) {
+  if (out == nullptr || summary == nullptr) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  int32_t status = kc_pack_open(data, size, codec, &job, &sections, error);
+  if (status == KC_OK) status = kc_pack_close(job, out, summary, extents, capacity, error);
+  return status;
+}
+
+int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** job,
+                     uint32_t* sections, kc_error* error) {
+  clear(error);
+  if ((data == nullptr && size != 0) || job == nullptr || sections == nullptr ||
+      codec < KC_CODEC_AUTO || codec > KC_CODEC_SMALL) {
+    return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  }
+  void* memory = malloc(sizeof(kc_job));
+  if (memory == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
+  *job = new (memory) kc_job();
+  if (!(*job)->work.open(data, size, codec)) {
+    drop(*job);
+    *job = nullptr;
+    return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
+  }
+  *sections = (*job)->work.sections();
+  return KC_OK;
+}
+
+void kc_pack_section(kc_job* job, uint32_t section) {
+  if (job != nullptr) job->work.work(section);
+}
+
+int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent* extents,
+                      size_t capacity, kc_error* error) {
+  clear(error);
+  if (job == nullptr || out == nullptr || summary == nullptr) {
+    drop(job);
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   }
   kc::Bytes packed;
-  kc::Packing packing;
-  int32_t status = kc::pack(data, size, codec, &packed, &packing, error);
-  if (status != KC_OK) return status;
-  memset(summary, 0, sizeof *summary);
-  summary->format_version = kc::kFormatVersion;
-  summary->original_size = size;
-  summary->packed_size = packed.size();
-  if (packing.stored) {
-    summary->sections = 1;
-    summary->skeleton_size = summary->skeleton_packed = size;
-  } else {
-    describe_all(packing.plan, packing.skeleton_size, packing.skeleton_packed, packing.sections,
-                 summary, extents, capacity);
+  const kc::Packing& packing = job->work.packing;
+  int32_t status = job->work.finish(&packed, error);
+  if (status == KC_OK) {
+    const uint64_t size = job->work.size();
+    memset(summary, 0, sizeof *summary);
+    summary->format_version = kc::kFormatVersion;
+    summary->original_size = size;
+    summary->packed_size = packed.size();
+    if (packing.stored) {
+      summary->sections = 1;
+      summary->skeleton_size = summary->skeleton_packed = size;
+    } else {
+      describe_all(packing.plan, packing.skeleton_size, packing.skeleton_packed, packing.sections,
+                   summary, extents, capacity);
+    }
+    out->size = packed.size();
+    out->data = packed.release();
   }
-  out->size = packed.size();
-  out->data = packed.release();
-  return KC_OK;
+  drop(job);
+  return status;
 }
 
 int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out, kc_error* error) {
@@ -158,6 +209,15 @@ int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t
   *count = walker.tensors().size();
   for (size_t i = 0; i < *count && i < capacity; ++i) tensors[i] = walker.tensors()[i];
   return KC_OK;
+}
+
+int32_t kc_count_values(const uint8_t* data, size_t size, int32_t width, int32_t is_float,
+                        kc_statistics* out) {
+  if ((data == nullptr && size != 0) || out == nullptr ||
+      (width != 1 && width != 2 && width != 4 && width != 8)) {
+    return KC_ERROR_ARGUMENT;
+  }
+  return kc::count_values(data, size, width, is_float != 0, out) ? KC_OK : KC_ERROR_MEMORY;
 }
 
 void kc_free(kc_bytes* bytes) {

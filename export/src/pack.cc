@@ -188,66 +188,80 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, int32_t codec, Byt
   return !coded.failed() && !out->failed();
 }
 
-bool pack_modelled(const uint8_t* data, size_t size, int32_t codec, Container* container,
-                   List<Bytes*>* owned, Packing* packing) {
-  ModelWalker walker;
-  Plan& plan = packing->plan;
-  Bytes skeleton;
-  bool walked = walker.walk(data, size);
-  List<kc_tensor> none;
-  if (!make_plan(data, size, codec, walked ? walker.tensors() : none, &plan, &skeleton)) return false;
-  if (walked) {
-    keep_rules(walker.rules(), &plan, skeleton.data(), skeleton.size());
-    apply_rules(plan, skeleton.data());
+}  // namespace
+
+PackJob::~PackJob() {
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    parts_[i].payload->~Bytes();
+    free(parts_[i].payload);
   }
-  for (uint32_t s = 0; s <= plan.sections; ++s) {
-    Bytes* payload = static_cast<Bytes*>(malloc(sizeof(Bytes)));
-    if (payload == nullptr) return false;
-    memset(static_cast<void*>(payload), 0, sizeof(Bytes));  // what its constructor does
-    if (!owned->push(payload)) {
-      payload->~Bytes();
-      free(payload);
+}
+
+bool PackJob::open(const uint8_t* data, size_t size, int32_t codec) {
+  data_ = data;
+  size_ = size;
+  codec_ = codec;
+  ModelWalker walker;
+  const bool walked = walker.walk(data, size);
+  List<kc_tensor> none;
+  if (size == 0 || !make_plan(data, size, codec, walked ? walker.tensors() : none, &packing.plan,
+                              &skeleton_)) {
+    return true;  // left without sections, it is stored
+  }
+  if (walked) {
+    keep_rules(walker.rules(), &packing.plan, skeleton_.data(), skeleton_.size());
+    apply_rules(packing.plan, skeleton_.data());
+  }
+  for (uint32_t s = 0; s <= packing.plan.sections; ++s) {
+    Part part;
+    part.payload = static_cast<Bytes*>(malloc(sizeof(Bytes)));
+    if (part.payload == nullptr) return false;
+    memset(static_cast<void*>(part.payload), 0, sizeof(Bytes));  // what its constructor does
+    if (!parts_.push(part)) {
+      free(part.payload);
       return false;
     }
-    bool done = s == 0 ? encode_skeleton(plan, skeleton, codec, payload)
-                       : encode_section(&plan, s, data, payload);
-    if (!done) return false;
-    Span span;
-    span.data = payload->data();
-    span.size = payload->size();
-    if (!container->sections.push(span)) return false;
   }
-  packing->skeleton_size = skeleton.size();
-  packing->skeleton_packed = container->sections[0].size;
-  packing->sections = static_cast<uint32_t>(container->sections.size());
   return true;
 }
 
-}  // namespace
+void PackJob::work(uint32_t section) {
+  if (section >= parts_.size() || parts_[section].begun) return;
+  Part& part = parts_[section];
+  part.begun = true;
+  part.done = section == 0 ? encode_skeleton(packing.plan, skeleton_, codec_, part.payload)
+                           : encode_section(&packing.plan, section, data_, part.payload);
+}
 
-int32_t pack(const uint8_t* data, size_t size, int32_t codec, Bytes* out, Packing* packing,
-             kc_error* error) {
+int32_t PackJob::finish(Bytes* out, kc_error* error) {
   Container container;
-  List<Bytes*> owned;
   container.form = kFormModelled;
-  container.original_size = size;
-  container.original_crc = crc32c(0, data, size);
-  bool modelled = size != 0 && pack_modelled(data, size, codec, &container, &owned, packing);
-  if (modelled) write_container(container, out);
-  for (size_t i = 0; i < owned.size(); ++i) {
-    owned[i]->~Bytes();
-    free(owned[i]);
+  container.original_size = size_;
+  container.original_crc = crc32c(0, data_, size_);
+  bool modelled = parts_.size() != 0;
+  for (uint32_t s = 0; s < parts_.size() && modelled; ++s) {
+    work(s);
+    Span span;
+    span.data = parts_[s].payload->data();
+    span.size = parts_[s].payload->size();
+    modelled = parts_[s].done && container.sections.push(span);
   }
-  bool plausible = size / kMostExpansion <= out->size();
-  if (!modelled || out->failed() || out->size() > size + 32 || !plausible) {
+  if (modelled) {
+    packing.skeleton_size = skeleton_.size();
+    packing.skeleton_packed = container.sections[0].size;
+    packing.sections = static_cast<uint32_t>(container.sections.size());
+    write_container(container, out);
+  }
+  const bool plausible = size_ / kMostExpansion <= out->size();
+  if (!modelled || out->failed() || out->size() > size_ + 32 || !plausible) {
     out->clear();
-    packing->stored = true;
+    packing.stored = true;
     Container stored;
-    stored.original_size = size;
+    stored.original_size = size_;
     stored.original_crc = container.original_crc;
     Span whole;
-    whole.data = data;
-    whole.size = size;
+    whole.data = data_;
+    whole.size = size_;
     if (!stored.sections.push(whole)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
     write_container(stored, out);
   }

@@ -16,8 +16,36 @@ struct Packing {
   uint32_t sections = 0;
 };
 
-int32_t pack(const uint8_t* data, size_t size, int32_t codec, Bytes* out, Packing* packing,
-             kc_error* error);
+// Packing in steps: between `open` and `finish` several threads may `work`, each on sections of its
+// own; `finish` does what was left. The data must stay until then.
+class PackJob {
+ public:
+  PackJob() = default;
+  PackJob(const PackJob&) = delete;
+  PackJob& operator=(const PackJob&) = delete;
+  ~PackJob();
+
+  bool open(const uint8_t* data, size_t size, int32_t codec);  // false: no memory
+  size_t size() const { return size_; }
+  uint32_t sections() const { return static_cast<uint32_t>(parts_.size()); }
+  void work(uint32_t section);
+  int32_t finish(Bytes* out, kc_error* error);
+
+  Packing packing;
+
+ private:
+  struct Part {
+    Bytes* payload = nullptr;
+    bool begun = false;
+    bool done = false;
+  };
+
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+  int32_t codec_ = 0;
+  Bytes skeleton_;
+  List<Part> parts_;
+};
 
 }  // namespace kc
 

@@ -152,15 +152,10 @@ def _open_packed(data: bytes) -> tuple[bytes, int, native.Summary, list[native.E
 
 
 def _pack(data: bytes, codec: str) -> tuple[int, native.Summary, list[native.Extent]]:
-    library, result = native.library(), native.Bytes()
-    summary, error, extents = native.Summary(), native.NativeError(), _extents()
-    status = library.kc_pack_report(
-        data, len(data), native.codec_number(codec), ctypes.byref(result),
-        ctypes.byref(summary), extents, len(extents), ctypes.byref(error),
-    )  # fmt: skip
-    native.check(status, error)
+    extents = _extents()
+    result, summary = native.pack_sections(data, native.codec_number(codec), extents)
     size = result.size
-    library.kc_free(ctypes.byref(result))
+    native.library().kc_free(ctypes.byref(result))
     return size, summary, extents[: summary.extents]
 
 
@@ -220,26 +215,15 @@ def _report_one(model: bytes, tensor: native.Tensor, extent: native.Extent | Non
 
 def _statistics(data: bytes, dtype: int) -> tuple[int, int, int, float]:
     """Elements, zeros, distinct values and order-0 entropy in bits."""
-    import numpy as np
-
     width = _WIDTHS.get(dtype, 1)
     if len(data) % width:
         width = 1
-    values = np.frombuffer(data, dtype=f"<u{width}")
-    if dtype in _FLOATS:
-        zero = np.count_nonzero((values << 1) == 0)  # minus zero is a zero, too
-    else:
-        zero = values.size - np.count_nonzero(values)
-    if width == 1:
-        counts = np.bincount(values, minlength=256)
-        counts = counts[counts > 0]
-    else:
-        ordered = np.sort(values)
-        edges = np.flatnonzero(ordered[1:] != ordered[:-1])
-        counts = np.diff(np.concatenate(([-1], edges, [ordered.size - 1])))
-    shares = counts / values.size
-    entropy = float(-(shares * np.log2(shares)).sum())
-    return values.size, int(zero), len(counts), max(entropy, 0.0)
+    found = native.Statistics()
+    status = native.library().kc_count_values(
+        data, len(data), width, int(dtype in _FLOATS), ctypes.byref(found)
+    )
+    native.check(status, native.NativeError())
+    return found.count, found.zeros, found.distinct, found.entropy
 
 
 def _compare(data: bytes) -> tuple[dict[str, int], tuple[str, ...]]:

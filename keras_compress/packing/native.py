@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,17 @@ class Tensor(ctypes.Structure):
     )
 
 
+class Statistics(ctypes.Structure):
+    """`kc_statistics`: counts over the elements of a buffer."""
+
+    _fields_ = (
+        ("count", ctypes.c_uint64),
+        ("zeros", ctypes.c_uint64),
+        ("distinct", ctypes.c_uint64),
+        ("entropy", ctypes.c_double),
+    )
+
+
 def _file_name() -> str:
     if sys.platform == "win32":
         return "keras_compress.dll"
@@ -136,17 +148,35 @@ def _declare(loaded: ctypes.CDLL) -> None:
     signatures: dict[str, list[Any]] = {
         "kc_pack": [address, size, ctypes.c_int32, out, error],
         "kc_pack_report": [address, size, ctypes.c_int32, out, *reports],
+        "kc_pack_open": [
+            address,
+            size,
+            ctypes.c_int32,
+            ctypes.POINTER(address),
+            ctypes.POINTER(ctypes.c_uint32),
+            error,
+        ],
+        "kc_pack_close": [address, out, *reports],
         "kc_unpack": [address, size, ctypes.c_uint64, out, error],
         "kc_unpack_into": [address, size, address, size, ctypes.POINTER(size), error],
         "kc_unpacked_size": [address, size, ctypes.POINTER(ctypes.c_uint64), error],
         "kc_verify": [address, size, ctypes.c_uint64, error],
         "kc_inspect": [address, size, ctypes.c_uint64, out, *reports],
+        "kc_count_values": [
+            address,
+            size,
+            ctypes.c_int32,
+            ctypes.c_int32,
+            ctypes.POINTER(Statistics),
+        ],
         "kc_tensors": [address, size, ctypes.POINTER(Tensor), size, ctypes.POINTER(size)],
     }
     for name, arguments in signatures.items():
         function = getattr(loaded, name)
         function.argtypes = arguments
         function.restype = ctypes.c_int32
+    loaded.kc_pack_section.argtypes = [address, ctypes.c_uint32]
+    loaded.kc_pack_section.restype = None
     loaded.kc_free.argtypes = [out]
     loaded.kc_free.restype = None
     loaded.kc_format_version.restype = ctypes.c_uint32
@@ -169,6 +199,47 @@ def codec_number(codec: str) -> int:
     if codec not in CODECS:
         raise KerasCompressError(f"`codec` must be one of {sorted(CODECS)}. Received: {codec=}.")
     return CODECS[codec]
+
+
+# Below this a second thread takes longer to start than it saves.
+_LARGE = 200_000
+
+
+def pack_sections(data: bytes, codec: int, extents: Any = None) -> tuple[Bytes, Summary]:
+    """Pack `data`, with a thread for each of up to four cores; `extents` receives the report."""
+    loaded = library()
+    job, sections = ctypes.c_void_p(), ctypes.c_uint32()
+    result, summary, error = Bytes(), Summary(), NativeError()
+    check(
+        loaded.kc_pack_open(
+            data, len(data), codec, ctypes.byref(job), ctypes.byref(sections), ctypes.byref(error)
+        ),
+        error,
+    )
+    threads = []
+    if len(data) >= _LARGE and sections.value > 1:
+        waiting = list(range(sections.value))  # popped from the end; the graph's section is first
+        lock = threading.Lock()
+
+        def work() -> None:
+            while True:
+                with lock:
+                    if not waiting:
+                        return
+                    section = waiting.pop()
+                loaded.kc_pack_section(job, section)
+
+        for _ in range(min(sections.value, os.cpu_count() or 1, 4)):
+            threads.append(threading.Thread(target=work))
+            threads[-1].start()
+    for thread in threads:
+        thread.join()
+    status = loaded.kc_pack_close(
+        job, ctypes.byref(result), ctypes.byref(summary), extents,
+        0 if extents is None else len(extents), ctypes.byref(error),
+    )  # fmt: skip
+    check(status, error)
+    return result, summary
 
 
 def method_name(number: int) -> str:

@@ -61,11 +61,7 @@ def pack(data: bytes, *, codec: str = "auto") -> bytes:
         KerasCompressError: If `codec` is unknown.
     """
     source = _bytes_like(data, "data")
-    result, error = native.Bytes(), native.NativeError()
-    status = native.library().kc_pack(
-        source, len(source), native.codec_number(codec), ctypes.byref(result), ctypes.byref(error)
-    )
-    native.check(status, error)
+    result, _ = native.pack_sections(source, native.codec_number(codec))
     return native.take(result)
 
 

@@ -57,6 +57,7 @@ def test_structures_match_the_header():
         ("kc_extent", native.Extent),
         ("kc_summary", native.Summary),
         ("kc_tensor", native.Tensor),
+        ("kc_statistics", native.Statistics),
     ):
         body = header.split(f"typedef struct {name} {{")[1].split("}")[0]
         fields = [

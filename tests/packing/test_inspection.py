@@ -1,0 +1,48 @@
+"""Reports of tensors: counts against NumPy's, and threads that change nothing."""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import pytest
+
+from keras_compress import packing
+from keras_compress.packing import native
+from tests.packing.tflite_models import build_model, clustered, every_kind
+
+
+@pytest.mark.parametrize("name", sorted(every_kind()))
+def test_counts_agree_with_numpy(name):
+    values = every_kind()[name]
+    seen = packing.inspect(build_model({"w": values}), codec="fast").tensors[0]
+    raw = values.view(f"u{values.itemsize}").reshape(-1)
+    shares = np.unique(raw, return_counts=True)[1] / raw.size
+    assert seen.count == values.size
+    assert seen.zeros == np.count_nonzero(values == 0)
+    assert seen.distinct == len(shares)
+    assert seen.entropy == pytest.approx(-(shares * np.log2(shares)).sum(), abs=1e-4)
+
+
+def test_minus_zero_is_a_zero():
+    values = np.array([0.0, -0.0, 1.0, -0.0] * 20, np.float32)
+    seen = packing.inspect(build_model({"w": values})).tensors[0]
+    assert (seen.zeros, seen.distinct) == (60, 3)
+
+
+def test_threads_give_the_same_bytes():
+    rng = np.random.default_rng(6)
+    model = build_model({
+        "a": clustered((300, 400), 20, 0.5),
+        "b": rng.normal(size=(64, 3, 3, 64)).astype(np.float32),
+        "c": rng.integers(-99, 99, (300, 400)).astype(np.int8),
+    })  # fmt: skip
+    result, error = native.Bytes(), native.NativeError()
+    for codec in ("auto", "fast"):
+        status = native.library().kc_pack(
+            model, len(model), native.codec_number(codec), ctypes.byref(result), ctypes.byref(error)
+        )
+        assert status == 0
+        alone = native.take(result)
+        assert [packing.pack(model, codec=codec) for _ in range(3)] == [alone] * 3
+        assert packing.inspect(model, codec=codec).packed_size == len(alone)
