@@ -4,6 +4,7 @@ namespace kc {
 namespace {
 
 constexpr size_t kMostEntries = 256;
+constexpr size_t kMostChannels = 8192;  // the search takes up to a tenth of a millisecond for each
 
 uint64_t bits_of(double x) {
   uint64_t bits;
@@ -75,8 +76,8 @@ double to_double(uint32_t bits, int element) {
     double x = from_bits(sign | static_cast<uint64_t>(1024 - bias - kept) << 52);
     return x * static_cast<double>(mantissa);
   }
-  return from_bits(sign | (static_cast<uint64_t>(exponent) + 1023 - static_cast<uint64_t>(bias)) << 52 |
-                   mantissa << (52 - kept));
+  const uint64_t wide = static_cast<uint64_t>(exponent) + 1023 - static_cast<uint64_t>(bias);
+  return from_bits(sign | wide << 52 | mantissa << (52 - kept));
 }
 
 uint64_t zigzag(int64_t value) {
@@ -204,14 +205,19 @@ double find_scale(const ChannelValues& values, size_t c, const Fit& fit, double 
     // A few values spread over the channel tell most wrong scales.
     if (n > 8) {
       size_t probes = 0;
-      for (size_t k = 0; k < 4; ++k) probes += fit.matches(values.value(c, k * (n - 1) / 3), scale) ? 1 : 0;
+      for (size_t k = 0; k < 4; ++k) {
+        probes += fit.matches(values.value(c, k * (n - 1) / 3), scale) ? 1 : 0;
+      }
       if (probes < 3) return;
     }
     for (size_t k = 0; k < n; ++k) hits += fit.matches(values.value(c, k), scale) ? 1 : 0;
     if (hits > best) best = hits, best_scale = scale;
   };
   if (likely != 0) try_scale(likely);
-  const double anchors[2] = {values.largest(c), n > 1 ? values.value(c, values.largest(c) == values.value(c, 0) ? 1 : n - 2) : 0};
+  // Should the largest value be one that the others don't know, its neighbour may do.
+  const double largest = values.largest(c);
+  const size_t beside = largest == values.value(c, 0) ? 1 : n - 2;
+  const double anchors[2] = {largest, n > 1 ? values.value(c, beside) : 0};
   for (double anchor : anchors) {
     if (anchor == 0) continue;
     for (size_t j = 0; j < fit.entries; ++j) {
@@ -309,7 +315,7 @@ bool find_channel_books(const uint8_t* data, const ChannelOrder& order, int elem
   const size_t channels = order.channels();
   ChannelValues values;
   Fit fit;
-  if (channels < 2 || !values.collect(data, order, element)) return false;
+  if (channels < 2 || channels > kMostChannels || !values.collect(data, order, element)) return false;
   fit.tolerance = element == 4 ? 1.0 / (1 << 21) : (element == 2 ? 1.0 / (1 << 10) : 0);
   fit.slack = element == 1 ? 0.75 : 0;
   bool good = find_shared(values, channels, &fit) && refine(values, channels, &fit);

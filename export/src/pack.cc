@@ -18,13 +18,14 @@ constexpr uint64_t kSectionBytes = 4u << 20;
 uint64_t model_time(const kc_tensor& tensor) {
   constexpr int32_t kFloat32 = 0, kFloat16 = 1;
   if (tensor.type == kFloat32) return tensor.size * 100;
-  return tensor.type == kFloat16 ? tensor.size * 200 : tensor.size * 500;
+  return tensor.type == kFloat16 ? tensor.size * 200 : tensor.size * 350;
 }
 
 constexpr uint64_t kAutoBudget = 4000000000u;
 constexpr size_t kAutoSkeleton = 2u << 20;
 
-void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<uint32_t>& crcs, Plan* plan, Extent* e, bool* use) {
+void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<uint32_t>& crcs,
+                     Plan* plan, Extent* e, bool* use) {
   *use = true;
   uint32_t crc = crcs[crcs.size() - 1];
   for (size_t k = plan->extents.size(); tensor.size >= 64 && k-- > 0;) {
