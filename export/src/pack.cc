@@ -10,9 +10,9 @@
 namespace kc {
 namespace {
 
-// Extents of one model share a section, and with it statistics, up to about this many bytes; more
-// sections can be decoded by as many threads.
-constexpr uint64_t kSectionBytes = 4u << 20;
+// Extents of one model share a section, and with it statistics, up to about this many elements;
+// sections are worked on by as many threads.
+constexpr uint64_t kSectionElements = 1000000;
 
 // Nanoseconds the slow models take for a tensor, on a desktop of 2020.
 uint64_t model_time(const kc_tensor& tensor) {
@@ -63,7 +63,7 @@ uint64_t largest_modelled(const List<kc_tensor>& tensors) {
 bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_tensor>& tensors,
                Plan* plan, Bytes* skeleton) {
   List<uint32_t> crcs;
-  uint64_t open_bytes[kMethodCount] = {};
+  uint64_t open_elements[kMethodCount] = {};
   uint32_t open[kMethodCount] = {};
   size_t end = 0;
   const uint64_t most_modelled = largest_modelled(tensors);
@@ -89,12 +89,12 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
     e.size_known = skeleton->size() < 4 ||
                    load32(skeleton->data() + skeleton->size() - 4) != tensor.size;
     if (e.method != kMethodFill && e.method != kMethodCopy) {
-      if (open[e.method] == 0 || open_bytes[e.method] + e.size > kSectionBytes) {
+      if (open[e.method] == 0 || open_elements[e.method] + e.count() > kSectionElements) {
         e.new_section = true;
         open[e.method] = ++plan->sections;
-        open_bytes[e.method] = 0;
+        open_elements[e.method] = 0;
       }
-      open_bytes[e.method] += e.size;
+      open_elements[e.method] += e.count();
       e.section = open[e.method];
     }
     if (!plan->extents.push(e)) return false;

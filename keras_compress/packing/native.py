@@ -218,7 +218,8 @@ def pack_sections(data: bytes, codec: int, extents: Any = None) -> tuple[Bytes, 
     )
     threads = []
     if len(data) >= _LARGE and sections.value > 1:
-        waiting = list(range(sections.value))  # popped from the end; the graph's section is first
+        # The graph first: its section takes longest, and nothing else is as indivisible.
+        waiting = list(reversed(range(sections.value)))
         lock = threading.Lock()
 
         def work() -> None:
