@@ -3,7 +3,7 @@
     python benchmarks/pack_models.py FILES_OR_FOLDERS... [--json OUT] [--quick]
 
 Every packed file is unpacked and compared with its original. Sizes are bytes written. Speeds are
-restored bytes over the best of the runs' wall time, one thread.
+restored bytes over wall time: packing with threads, unpacking with one, the best of the runs.
 """
 
 from __future__ import annotations
