@@ -54,17 +54,12 @@ class CodebookProjection(Projection):
     def set_codebook(self, codebook: Codebook) -> None:
         """Put `codebook` in force and the weight onto it."""
         assignment, counts, free, first = self.state
-        flat = codebook.assignment.ravel()
-        members = np.bincount(flat, minlength=self.n_clusters)
         first_member = np.zeros(self.n_clusters, dtype=np.int32)
-        present, where = np.unique(flat, return_index=True)
+        present, where = np.unique(codebook.assignment, return_index=True)
         first_member[present] = where
-        is_free = np.ones(self.n_clusters, dtype=np.float32)
-        if codebook.has_zero:
-            is_free[0] = 0.0
         assignment.assign(codebook.assignment)
-        counts.assign(np.maximum(members, 1).astype(np.float32))
-        free.assign(is_free)
+        counts.assign(codebook.counts())
+        free.assign(codebook.free())
         first.assign(first_member)
         self.variable.assign(codebook.values())
 

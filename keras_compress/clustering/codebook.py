@@ -36,6 +36,18 @@ class Codebook:
         """Return the weight made of centroids, float32."""
         return self.centroids[self.assignment]
 
+    def counts(self) -> np.ndarray:
+        """Return the members of each cluster, at least 1 so that they divide; float32."""
+        members = np.bincount(self.assignment.ravel(), minlength=self.centroids.size)
+        return np.maximum(members, 1).astype(np.float32)
+
+    def free(self) -> np.ndarray:
+        """Return 1 for each centroid that is trained and 0 for the fixed zero; float32."""
+        free = np.ones(self.centroids.size, dtype=np.float32)
+        if self.has_zero:
+            free[0] = 0.0
+        return free
+
 
 def make_codebook(
     weight: np.ndarray,

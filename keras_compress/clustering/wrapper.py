@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
@@ -78,14 +77,10 @@ class Clustered(SubstitutedLayer):
     def set_codebooks(self, codebooks: Sequence[Codebook]) -> None:
         """Start from `codebooks`, one for each of `substituted_weights()`."""
         for place, codebook in enumerate(codebooks):
-            counts = np.bincount(codebook.assignment.ravel(), minlength=self.n_clusters)
-            free = np.ones(self.n_clusters, dtype=np.float32)
-            if codebook.has_zero:
-                free[0] = 0.0
             self.centroids[place].assign(codebook.centroids)
             self.assignments[place].assign(codebook.assignment)
-            self.counts[place].assign(np.maximum(counts, 1).astype(np.float32))
-            self.free[place].assign(free)
+            self.counts[place].assign(codebook.counts())
+            self.free[place].assign(codebook.free())
         self.initialized = True
         self._freeze_kernels()
 

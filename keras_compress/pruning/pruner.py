@@ -107,8 +107,7 @@ class Pruner:
 
     def is_due(self, step: int) -> bool:
         """Whether `update(step)` would make the masks anew."""
-        schedule: Any = self.config.schedule
-        due = last_due_step(schedule, step, self.config.frequency)
+        due = self._due(step)
         return due is not None and due != self._last_due
 
     def update(self, step: int) -> bool:
@@ -120,10 +119,10 @@ class Pruner:
         Raises:
             KerasCompressError: If weights are NaN or infinite, or the schedule leaves [0, 1).
         """
-        if not self.is_due(step):
+        due = self._due(step)
+        if due is None or due == self._last_due:
             return False
         schedule: Any = self.config.schedule
-        due = last_due_step(schedule, step, self.config.frequency) or 0
         sparsity = check_sparsity("schedule(step)", schedule(due))
         values = [self._kept_values(weight) for weight in self.weights]
         if self.config.scope == "global":
@@ -141,6 +140,10 @@ class Pruner:
         kept = sum(int(np.count_nonzero(values_of(weight.mask))) for weight in self.weights)
         size = sum(int(np.prod(weight.ref.shape)) for weight in self.weights)
         return 1.0 - kept / size
+
+    def _due(self, step: int) -> int | None:
+        schedule: Any = self.config.schedule
+        return last_due_step(schedule, step, self.config.frequency)
 
     def _kept_values(self, weight: MaskedWeight) -> np.ndarray:
         values = values_of(weight.ref.variable)
