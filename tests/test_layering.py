@@ -13,13 +13,14 @@ import pytest
 import keras_compress
 
 ROOT = Path(keras_compress.__file__).parent
-TRAINING = {"pruning", "clustering", "architectures", "recipes", "engine"}
+TRAINING = {"pruning", "clustering", "distillation", "architectures", "recipes", "engine"}
 # What each subpackage may import of the others.
 ALLOWED = {
     "engine": set(),
     "architectures": set(),
     "pruning": {"engine"},
     "clustering": {"engine"},
+    "distillation": {"engine"},
     "packing": set(),
     "report": set(),
     "bench": {"packing"},
@@ -28,6 +29,7 @@ ALLOWED = {
         "architectures",
         "bench",
         "clustering",
+        "distillation",
         "engine",
         "exporter",
         "packing",

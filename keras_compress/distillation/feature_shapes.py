@@ -1,0 +1,55 @@
+"""What the losses on feature maps share: naming layers, and bringing maps to one size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_compress.errors import KerasCompressError
+
+
+def require_layer_names(loss: str, teacher_layer_name: Any, student_layer_name: Any) -> None:
+    """Raise unless both names are given."""
+    for argument, value in (
+        ("teacher_layer_name", teacher_layer_name),
+        ("student_layer_name", student_layer_name),
+    ):
+        if not isinstance(value, str) or not value:
+            raise KerasCompressError(
+                f"`{loss}` compares the outputs of two layers and needs the name of each. "
+                f"Received: {argument}={value!r}."
+            )
+
+
+def require_fitting_ranks(
+    names: tuple[str, str], teacher_shape: Any, student_shape: Any, *, rank: int | None = None
+) -> None:
+    """Raise unless both shapes have one rank (`rank` itself, where it is given)."""
+    ranks = len(teacher_shape), len(student_shape)
+    if ranks[0] == ranks[1] and rank in (None, ranks[0]):
+        return
+    wanted = "shapes of one rank" if rank is None else f"shapes of rank {rank} (channels last)"
+    raise KerasCompressError(
+        f"The two layers of a hint need {wanted}. Received: teacher layer {names[0]!r} with "
+        f"{tuple(teacher_shape)} and student layer {names[1]!r} with {tuple(student_shape)}. "
+        "Choose layers of the same kind."
+    )
+
+
+def resized_like(features: Any, other: Any) -> Any:
+    """Return maps `(batch, height, width, channels)` at the height and width of `other`.
+
+    Larger maps are averaged over areas where the sizes divide and interpolated elsewhere.
+    """
+    if len(features.shape) != 4 or tuple(features.shape[1:3]) == tuple(other.shape[1:3]):
+        return features
+    height, width = int(other.shape[1]), int(other.shape[2])
+    if features.shape[1] % height == 0 and features.shape[2] % width == 0:
+        strides = (features.shape[1] // height, features.shape[2] // width)
+        return keras.ops.average_pool(
+            features, strides, strides, "valid", data_format="channels_last"
+        )
+    return keras.ops.image.resize(
+        features, (height, width), interpolation="bilinear", data_format="channels_last"
+    )

@@ -1,0 +1,56 @@
+"""Weights of losses over time, and losses that are right on several replicas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_compress.errors import KerasCompressError
+
+
+class FunctionLoss(keras.losses.Loss):
+    """A loss function as a `Loss`, which knows sample weights and replicas."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(name=getattr(function, "__name__", None))
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+
+def as_loss(loss: Any) -> keras.losses.Loss:
+    """Return a Keras loss for a name, a function or a loss."""
+    loss = keras.losses.get(loss)
+    return loss if isinstance(loss, keras.losses.Loss) else FunctionLoss(loss)
+
+
+def replicas() -> int:
+    """Return on how many replicas the step runs.
+
+    Their gradients are summed, so each divides its loss by this; Keras' own losses do so
+    themselves.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def check_student_loss_weight(weight: Any) -> None:
+    """Raise unless `weight` is a schedule or a number from 0 to 1."""
+    if callable(weight):
+        return
+    number = isinstance(weight, int | float) and not isinstance(weight, bool)
+    if not number or not 0.0 <= weight <= 1.0:
+        raise KerasCompressError(
+            "`student_loss_weight` must be a number from 0 to 1 or a schedule of the step. "
+            f"Received: student_loss_weight={weight!r}."
+        )
+
+
+def weight_at(weight: Any, step: Any) -> Any:
+    """Return the weight at `step`, a float tensor: a number itself, or a schedule's value."""
+    return keras.ops.cast(weight(step), "float32") if callable(weight) else float(weight)
