@@ -42,9 +42,13 @@ class PruningCallback(StepCallback):
 
     def attach(self, model: Any, step: int) -> bool:
         optimizer = None if pruned_layers(model) else attach_optimizer(model)
-        self.pruner = Pruner(model, self.config, optimizer=optimizer)
+        self.pruner = self.make_pruner(model, optimizer)
         self.pruner.update(step)
         return self.pruner.changed_graph
+
+    def make_pruner(self, model: Any, optimizer: Any) -> Pruner:
+        """Return the engine; a callback with another criterion overrides it."""
+        return Pruner(model, self.config, optimizer=optimizer)
 
     def on_step(self, step: int) -> None:
         # Reading `self.model` hands the JAX trainer's state back to the variables: only when due.

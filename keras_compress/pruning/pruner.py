@@ -125,15 +125,18 @@ class Pruner:
         schedule: Any = self.config.schedule
         sparsity = check_sparsity("schedule(step)", schedule(due))
         values = [self._kept_values(weight) for weight in self.weights]
-        if self.config.scope == "global":
-            masks = global_magnitude_masks(values, sparsity)
-        else:
-            masks = [magnitude_mask(value, sparsity) for value in values]
+        masks = self.masks_for(values, sparsity)
         for weight, value, mask in zip(self.weights, values, masks, strict=True):
             weight.mask.assign(mask)
             weight.ref.variable.assign(np.where(mask, value, np.zeros_like(value)))
         self._last_due = due
         return True
+
+    def masks_for(self, values: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
+        """Return what to keep of `values`, those of `self.weights`; a criterion overrides it."""
+        if self.config.scope == "global":
+            return global_magnitude_masks(values, sparsity)
+        return [magnitude_mask(value, sparsity) for value in values]
 
     def sparsity(self) -> float:
         """Return the share of pruned values among the weights worked on, from 0 to 1."""
