@@ -5,8 +5,9 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 4) return 0;
-  constexpr size_t kSize = 960;
+  constexpr size_t kSize = 120;  // whole elements of every width
   uint8_t restored[kSize];
+  static const uint8_t kBefore[64] = {1, 2, 3, 4, 5, 6, 7, 8};
   kc::Plan plan;
   plan.sections = 1;
   kc::Extent e;
@@ -15,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   e.method = data[0] % 10;
   if (e.method == 9) {
     kc::Bytes history;
-    history.append(restored, data[1]);
+    history.append(kBefore, sizeof kBefore);
     kc::lz_decode(data + 2, size - 2, kSize, &history);
     return 0;
   }
