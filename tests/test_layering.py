@@ -13,11 +13,12 @@ import pytest
 import keras_compress
 
 ROOT = Path(keras_compress.__file__).parent
-TRAINING = {"pruning", "clustering", "distillation", "architectures", "recipes", "engine"}
+TRAINING = {"binary", "pruning", "clustering", "distillation", "architectures", "recipes", "engine"}
 # What each subpackage may import of the others.
 ALLOWED = {
     "engine": set(),
-    "architectures": set(),
+    "architectures": {"binary"},
+    "binary": {"engine"},
     "pruning": {"engine"},
     "clustering": {"engine"},
     "distillation": {"engine"},
@@ -28,6 +29,7 @@ ALLOWED = {
     "recipes": {
         "architectures",
         "bench",
+        "binary",
         "clustering",
         "distillation",
         "engine",

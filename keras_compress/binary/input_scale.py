@@ -1,0 +1,66 @@
+"""XNOR-Net's K: how large the inputs were under each position of the kernel.
+
+`I * W` is near `(sign(I) conv sign(W)) K alpha`, where A is the mean of `abs(I)` over the channels
+and K is A under a box filter of the kernel's size (arXiv 1603.05279, section 3.2, equation 11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+__all__ = ["dense_input_scale", "input_scale_map"]
+
+
+def input_scale_map(
+    x: Any,
+    channel_groups: int,
+    kernel_size: Sequence[int],
+    strides: Sequence[int],
+    padding: str,
+    dilation_rate: Sequence[int],
+    data_format: str,
+) -> Any:
+    """Return K, with one channel for each group of input channels that share a filter.
+
+    Args:
+        x: Real inputs, `(batch, height, width, channels)` or channels first, padded already
+            where the padding is not of zeros.
+        channel_groups: `groups` of the convolution; the number of channels if depthwise.
+        kernel_size: Height and width of the kernel.
+        strides: Steps down and across.
+        padding: `"same"` or `"valid"`.
+        dilation_rate: Spacing of the kernel's taps.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        `(batch, new height, new width, channel_groups)`, or channels first, in `x`'s dtype.
+    """
+    axis = len(x.shape) - 1 if data_format == "channels_last" else 1
+    magnitude = ops.abs(x)
+    channels = int(x.shape[axis])
+    if channel_groups == 1:
+        magnitude = ops.mean(magnitude, axis=axis, keepdims=True)
+    elif channel_groups != channels:
+        shape = [-1 if i == 0 else size for i, size in enumerate(ops.shape(x))]
+        shape[axis : axis + 1] = [channel_groups, channels // channel_groups]
+        magnitude = ops.mean(ops.reshape(magnitude, shape), axis=axis + 1)
+    height, width = kernel_size
+    if (height, width) == (1, 1) and tuple(strides) == (1, 1):
+        return magnitude
+    box = ops.full((height, width, channel_groups, 1), 1 / (height * width), dtype=x.dtype)
+    return ops.depthwise_conv(
+        magnitude,
+        box,
+        strides=tuple(strides),
+        padding=padding,
+        data_format=data_format,
+        dilation_rate=tuple(dilation_rate),
+    )
+
+
+def dense_input_scale(x: Any) -> Any:
+    """Return K of a dense layer: the mean of `abs(x)` over the features, shape `(..., 1)`."""
+    return ops.mean(ops.abs(x), axis=-1, keepdims=True)
