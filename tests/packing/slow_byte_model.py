@@ -1,0 +1,186 @@
+"""Section 6.1 of the format: the model of bytes."""
+
+from __future__ import annotations
+
+from tests.packing.slow_coding import ArithmeticDecoder
+from tests.packing.slow_mixing import (
+    Counters,
+    Mixer,
+    Refiner,
+    fresh,
+    input_of,
+    learn,
+    probability,
+    squash,
+    stretch,
+    trunc,
+)
+
+_ALL = 0xFFFFFFFF
+
+
+def mix(a: int, b: int) -> int:
+    h = a * 0x9E3779B1 & _ALL ^ ((b + 0x7F4A7C15 & _ALL) * 0x85EBCA6B & _ALL)
+    return (h ^ h >> 15) * 0xC2B2AE35 & _ALL
+
+
+class ByteModel:
+    def __init__(self, total: int, stride: int) -> None:
+        bits = 12
+        while bits < 16 and 1 << bits < 8 * total:
+            bits += 1
+        self.mask, self.match_mask = (1 << bits) - 1, (1 << (bits + 1 if bits < 16 else 18)) - 1
+        self.stride, self.history, self.text = stride, bytearray(), 0
+        self.groups: dict[int, tuple[int, list[list[int]]]] = {}
+        self.places: dict[int, int] = {}
+        self.match_at = self.match_length = 0
+        self.order0, self.trust = Counters(), Counters()
+        self.mixers = [Mixer(9830) for _ in range(3)]
+        self.refiners = [Refiner(), Refiner()]
+
+    def prime(self, dictionary: bytes) -> None:
+        for position, byte in enumerate(dictionary):
+            if position < len(dictionary) - 6000:
+                if position >= 5:
+                    self.places[self._place()] = position
+                self.history.append(byte)
+                continue
+            self._begin(position)
+            prefix = 1
+            for i in range(7, -1, -1):
+                bit = byte >> i & 1
+                for counter in self._counters(prefix, i):
+                    learn(counter, bit, 250)
+                learn(self.order0[self.phase, prefix], bit, 1000)
+                prefix = 2 * prefix + bit
+            self._end(byte)
+
+    def decode(self, coder: ArithmeticDecoder, position: int) -> int:
+        self._begin(position)
+        prefix = 1
+        for i in range(7, -1, -1):
+            prefix = 2 * prefix + self._bit(coder, prefix, i)
+        self._end(prefix & 255)
+        return prefix & 255
+
+    def _at(self, back: int) -> int:
+        return self.history[-back] if back <= len(self.history) else 0
+
+    def _word(self, back: int) -> int:
+        return sum(self._at(back + 4 - k) << 8 * k for k in range(4))
+
+    def _place(self) -> int:
+        return mix(self._word(0), self._at(5)) >> 5 & self.match_mask
+
+    def _begin(self, position: int) -> None:
+        at, j, stride = self._at, position % 4, self.stride
+        self.phase, self.j = min(position % stride, 7), j
+        tag, c = self.phase << 8, self._word(0)
+        self.before = before = at(1)
+        inside = c >> 8 * (4 - j) if j else 0
+        w1, w2 = self._word(j), self._word(j + 4)
+        guess = 2 * w1 - w2 & _ALL
+        g = guess >> 8 * j & 255
+        if guess & (1 << 8 * j) - 1 == inside:
+            g += 256
+        pairs = [
+            (before, tag),
+            (c >> 16, 0),
+            (c >> 8, 0),
+            (c, at(5) + 256 * at(6)),
+            (at(stride), tag + 1),
+            (at(stride) + 256 * at(2 * stride), tag + 2),
+            (mix(w1, inside), j),
+            (mix(mix(w1, w2), inside), j),
+            (g, tag + 3),
+            (at(8) + (at(16) << 8) + (before << 16), position % 8),
+            (self.text, before),
+            (at(3) + (at(2) << 8) + (j << 16), 5),
+        ]
+        self.hashes = [mix(mix(a, b), k + 1) for k, (a, b) in enumerate(pairs)]
+        self._take_groups(0)
+        self._find_match()
+
+    def _take_groups(self, q: int) -> None:
+        self.taken = []
+        for value in self.hashes:
+            h = mix(value, q * 0x2545F491 & _ALL)
+            check, first = h | 1, h >> 7 & self.mask
+            second = first ^ 1
+            a, b = self.groups.get(first), self.groups.get(second)
+            if a and a[0] == check:
+                place = first
+            elif b and b[0] == check:
+                place = second
+            else:
+                fewer = a and (b[1][1][1] if b else 0) < a[1][1][1]
+                place = second if fewer else first
+                if (old := self.groups.get(place)) is None:
+                    self.groups[place] = (check, [fresh() for _ in range(16)])
+                else:  # who took the place a moment ago shares it
+                    for counter in old[1]:
+                        counter[:] = fresh()
+                    self.groups[place] = (check, old[1])
+            self.taken.append(self.groups[place][1])
+
+    def _counters(self, prefix: int, i: int) -> list[list[int]]:
+        if i == 3:
+            self._take_groups(prefix)
+        node = prefix if i >= 4 else prefix & (1 << 3 - i) - 1 | 1 << 3 - i
+        return [group[node] for group in self.taken]
+
+    def _find_match(self) -> None:
+        history, size = self.history, len(self.history)
+        if size >= 5:
+            place = self._place()
+            candidate = self.places.get(place, 0)
+            if self.match_length == 0 and candidate:
+                n = 0
+                while n < min(400, candidate) and history[candidate - 1 - n] == history[-1 - n]:
+                    n += 1
+                if n >= 5:
+                    self.match_length, self.match_at = n, candidate
+            self.places[place] = size
+        self.predicted = history[self.match_at] if self.match_length else None
+
+    def _end(self, byte: int) -> None:
+        if self.predicted is not None and self.predicted == byte:
+            self.match_at += 1
+            self.match_length = min(self.match_length + 1, 65535)
+        else:
+            self.match_length = 0
+        letter = (chr(byte).isascii() and chr(byte).isalpha()) or byte >= 128
+        self.text = mix(self.text, byte) if letter else 0
+        self.history.append(byte)
+
+    def _bit(self, coder: ArithmeticDecoder, prefix: int, i: int) -> int:
+        counters = self._counters(prefix, i)
+        zero = self.order0[self.phase, prefix]
+        inputs = [input_of(counter) for counter in counters] + [input_of(zero)]
+        length, trust, level = self.match_length, None, 0
+        if self.predicted is not None and (256 | self.predicted) >> i + 1 == prefix:
+            expected = self.predicted >> i & 1
+            trust = self.trust[length if length < 32 else 32 + length // 16 if length < 400 else 58]
+            s = stretch(trust[0] >> 6)
+            weak = trunc(s, 4) + (256 if length > 15 else 64)
+            inputs += [s, weak] if expected else [-s, -weak]
+            level = 1 if length < 8 else 2 if length < 24 else 3
+        else:
+            inputs += [0, 0]
+        inputs.append(256)
+        keys = [(4 * level + self.j, i), prefix, (self.before, i)]
+        a, b, c = (m.mix(inputs, key) for m, key in zip(self.mixers, keys, strict=True))
+        x = trunc(2 * a + b + c, 4)
+        r1 = self.refiners[0].refine(x, (self.phase, prefix))
+        r2 = self.refiners[1].refine(x, (self.before, i))
+        bit = coder.bit(probability(2 * squash(x) + r1 + r2 >> 2))
+        for mixer in self.mixers:
+            mixer.learn(inputs, bit, 72)
+        for refiner in self.refiners:
+            refiner.learn(bit)
+        for counter in counters:
+            learn(counter, bit, 250)
+        learn(zero, bit, 1000)
+        if trust is not None:
+            learn(trust, int(bit == expected), 250)
+        return bit
