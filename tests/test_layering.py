@@ -25,6 +25,7 @@ ALLOWED = {
     "packing": set(),
     "report": set(),
     "bench": {"packing"},
+    "android": {"bench", "report"},
     "exporter": {"packing", "bench", "report"},
     "recipes": {
         "architectures",
@@ -38,7 +39,7 @@ ALLOWED = {
         "pruning",
         "report",
     },
-    "cli": {"bench", "exporter", "packing", "recipes", "report"},
+    "cli": {"android", "bench", "exporter", "packing", "recipes", "report"},
 }
 
 

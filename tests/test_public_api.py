@@ -17,6 +17,7 @@ PUBLIC = {
         "distillation",
         "exporter",
         "inspect",
+        "open_packed",
         "pack",
         "packing",
         "pruning",
@@ -86,6 +87,10 @@ PUBLIC = {
         "resnet8",
         "small_cnn",
     ],
+    "keras_compress.android": [
+        "android_bench",
+        "merge_results",
+    ],
     "keras_compress.bench": [
         "BenchmarkResult",
         "ModelResult",
@@ -107,8 +112,11 @@ PUBLIC = {
     "keras_compress.packing": [
         "FileSizes",
         "Inspection",
+        "PackedFile",
+        "PackedTensor",
         "TensorReport",
         "inspect",
+        "open_packed",
         "pack",
         "pack_file",
         "unpack",

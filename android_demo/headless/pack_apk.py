@@ -2,9 +2,9 @@
 
     python pack_apk.py OUT.apk RESOURCES.apk NAME_IN_APK=FILE...
 
-Android 11 and later refuse a compressed resources.arsc; a library is mapped from the APK at 16 KiB,
-a model at 4 bytes. The padding is the extra field 0xd935, whose first two bytes tell apksigner which
-alignment to keep. Times are fixed: the same inputs give the same bytes.
+Android 11 and later refuse a compressed resources.arsc; a library is mapped from the APK at 16
+KiB, a model at 4 bytes. The padding is the extra field 0xd935, whose first two bytes tell apksigner
+which alignment to keep. Times are fixed: the same inputs give the same bytes.
 """
 
 import sys

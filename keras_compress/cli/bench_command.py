@@ -1,4 +1,4 @@
-"""`keras-compress bench`: times models on this machine, in turns."""
+"""`keras-compress bench`: times models in turns, on this machine or on an Android phone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ def register(subparsers: Any) -> None:
     """Add `bench` to the command's subparsers."""
     parser = subparsers.add_parser(
         "bench",
-        help="time .tflite and .kcz models on this machine",
+        help="time .tflite and .kcz models on this machine or an Android phone",
         description=(
             "Time models in turns, each in a process of its own: one inference (median, "
             "percentiles), first and later initialization, unpacking of a .kcz apart from it, "
-            "memory. TensorFlow is not needed."
+            "memory. TensorFlow is not needed. With --android the models are timed on a phone, "
+            "too, and one report shows both."
         ),
     )
     parser.add_argument("models", metavar="MODEL", nargs="+", help=".tflite or .kcz files")
@@ -63,9 +64,9 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--delegate",
-        choices=("xnnpack", "none"),
+        choices=("xnnpack", "none", "gpu", "binary"),
         default="xnnpack",
-        help="none: the runtime's own kernels (default: xnnpack)",
+        help="none: the runtime's own kernels; gpu and binary: on a phone (default: xnnpack)",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help=argparse.SUPPRESS)
     parser.add_argument(
@@ -75,6 +76,36 @@ def register(subparsers: Any) -> None:
         metavar="FILE",
         help="write the result as JSON to FILE; without FILE, or with -, print it instead of "
         "the tables",
+    )
+    phone = parser.add_argument_group("on a phone")
+    phone.add_argument(
+        "--android",
+        action="store_true",
+        help="time the models on the phone that adb sees, and on this machine",
+    )
+    phone.add_argument("--serial", metavar="S", help="which phone, as `adb devices` lists it")
+    phone.add_argument(
+        "--apk",
+        metavar="FILE",
+        help="install this app (default: the one of android_demo/, if the phone has none)",
+    )
+    phone.add_argument(
+        "--no-host", action="store_true", help="do not time the models on this machine, too"
+    )
+    phone.add_argument(
+        "--cool-down-secs",
+        "--cool_down_secs",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="rest before each turn, against heat (default: 0)",
+    )
+    phone.add_argument(
+        "--out",
+        metavar="DIR",
+        default="keras-compress-android",
+        help="folder for report.json and report.html; a report that is there gets the timings "
+        "(default: keras-compress-android)",
     )
     parser.set_defaults(run=_run)
 
@@ -90,19 +121,21 @@ def _run(args: argparse.Namespace) -> int:
             f"`--json` takes the file to write the result to. Received: {args.json}, which "
             "looks like a model. Name models before --json, or write `--json -`."
         )
+    settings = {
+        "baseline": args.baseline,
+        "threads": args.threads,
+        "warmup_runs": args.warmup_runs,
+        "num_runs": args.num_runs,
+        "min_secs": args.min_secs,
+        "max_secs": args.max_secs,
+        "delegate": args.delegate,
+        "seed": args.seed,
+    }
     with _Progress() as progress:
-        result = bench(
-            args.models,
-            baseline=args.baseline,
-            threads=args.threads,
-            warmup_runs=args.warmup_runs,
-            num_runs=args.num_runs,
-            min_secs=args.min_secs,
-            max_secs=args.max_secs,
-            delegate=args.delegate,
-            seed=args.seed,
-            progress=progress,
-        )
+        if args.android:
+            result = _bench_android(args, settings, progress)
+        else:
+            result = bench(args.models, **settings, progress=progress)
     if args.json == "-":
         print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         return 0
@@ -110,6 +143,42 @@ def _run(args: argparse.Namespace) -> int:
         result.write(args.json)
     _print_tables(result.to_dict())
     return 0
+
+
+def _bench_android(args: argparse.Namespace, settings: dict[str, Any], progress: Any) -> Any:
+    """Time on the phone and on this machine, and write the report of both."""
+    import json
+    from pathlib import Path
+
+    from keras_compress.android import android_bench, merge_results
+    from keras_compress.android.merging import report_with
+    from keras_compress.bench import bench
+    from keras_compress.report import render
+    from keras_compress.storage import write_files
+
+    phone = android_bench(
+        args.models,
+        serial=args.serial,
+        apk=args.apk,
+        cool_down_secs=args.cool_down_secs,
+        progress=progress,
+        **settings,
+    )
+    host = None
+    if not args.no_host:
+        # A host has no delegate of the phone's: its rows are those of its own best.
+        if settings["delegate"] in ("gpu", "binary"):
+            settings = {**settings, "delegate": "xnnpack"}
+        host = bench(args.models, **settings, progress=progress)
+    result = merge_results(phone, host)
+    folder = Path(args.out)
+    report = report_with(result, folder)
+    contents: dict[str, bytes | str] = {
+        "report.json": json.dumps(report, indent=1, allow_nan=False) + "\n",
+        "report.html": render(report),
+    }
+    write_files(folder, contents)
+    return result
 
 
 class _Progress:
@@ -211,6 +280,10 @@ def _remarks(result: dict[str, Any]) -> list[str]:
         if delegate["asked"] != "none":
             if delegate["used"] == "unknown":
                 remarks.append(f"the runtime does not tell whether {delegate['asked']} was used")
+            elif delegate["delegated_nodes"] is None:
+                remarks.append(
+                    f"{delegate['used']} was used; the runtime does not tell for how many nodes"
+                )
             elif delegate["delegated_nodes"] < delegate["nodes"]:
                 remarks.append(
                     f"{delegate['asked']} took {delegate['delegated_nodes']} of "
