@@ -204,6 +204,7 @@ def test_a_file_holds_the_student_and_training_goes_on_from_it(big, tmp_path):
     )
     with pytest.raises(KerasCompressError, match="set_teacher"):
         fit(loaded)
+    loaded = keras.models.load_model(path)
     loaded.set_teacher(big)
     for distiller in (unbroken, loaded):
         fit(distiller, epochs=1, callbacks=[pruning.PruningCallback(0.5, initial_step=12)])
