@@ -22,7 +22,9 @@ BWN is `input_quantizer=None`; XNOR-Net is the default; with K, `input_scale=Tru
 
 from __future__ import annotations
 
+from keras_compress.binary.activation import Quantize
 from keras_compress.binary.binary_layer import BinarizedKernel, is_binary_variable
+from keras_compress.binary.blocks import bacp_block
 from keras_compress.binary.constraints import WeightClip
 from keras_compress.binary.convolution import BinaryConv2D
 from keras_compress.binary.dense import BinaryDense
@@ -49,11 +51,13 @@ __all__ = [
     "DoReFa",
     "Heaviside",
     "MagnitudeAwareSign",
+    "Quantize",
     "Quantizer",
     "SteSign",
     "SteTern",
     "SwishSign",
     "WeightClip",
+    "bacp_block",
     "get_quantizer",
     "is_binary_variable",
     "quantizer_names",
