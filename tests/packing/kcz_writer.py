@@ -135,3 +135,52 @@ def _combine(first: int, second: int, length: int) -> int:
         matrix = [times(matrix, row) for row in matrix]
         bits >>= 1
     return first ^ second
+
+
+class ArithmeticEncoder:
+    """Section 6, *Coder*, with a decoder's face: `bit` takes the next of the bits to come."""
+
+    def __init__(self, bits: list[int]) -> None:
+        self.bits = bits[::-1]
+        self.low, self.high, self.out = 0, 2**32 - 1, bytearray()
+
+    def bit(self, p: int) -> int:
+        """Write the next bit, which is 1 with probability `p` / 65536, and return it."""
+        bit, middle = self.bits.pop(), self.low + ((self.high - self.low) * p >> 16)
+        if bit:
+            self.high = middle
+        else:
+            self.low = middle + 1
+        while self.low >> 24 == self.high >> 24:
+            self.out.append(self.low >> 24)
+            self.low = self.low << 8 & 0xFFFFFFFF
+            self.high = (self.high << 8 & 0xFFFFFFFF) | 255
+        return bit
+
+    def finish(self) -> bytes:
+        """Return all bytes; a reader sees zeros after them."""
+        return bytes(self.out) + (bytes([(self.low >> 24) + 1]) if self.low else b"")
+
+
+def huffman_lengths(lengths: list[int], *, symbols: int | None = None) -> bytes:
+    """Section 4: a code's lengths, right or wrong; `symbols` may lie about their number."""
+    bits = [length >> i & 1 for length in lengths for i in range(3, -1, -1)]
+    coder, counters = ArithmeticEncoder(bits), {}
+    before = 0
+    for _ in lengths:
+        prefix = 1
+        for _ in range(4):
+            p, n = counters.get((before, prefix), (1 << 21, 0))
+            bit = coder.bit(max(p >> 6, 1))
+            p += (((1 << 22) - 1 if bit else 0) - p) * (131072 // (2 * n + 3)) >> 16
+            counters[before, prefix] = (p, min(n + 1, 60))
+            prefix = 2 * prefix + bit
+        before = prefix & 15
+    body = coder.finish()
+    return varint(len(lengths) if symbols is None else symbols) + varint(len(body)) + body
+
+
+def streams(*parts: bytes, lengths: list[int] | None = None) -> bytes:
+    """Section 3: four lengths, which may lie, and four streams."""
+    sizes = lengths or [len(part) for part in parts]
+    return b"".join(map(varint, sizes)) + b"".join(parts)

@@ -9,7 +9,7 @@ import pytest
 
 from keras_compress import packing
 from tests.packing import slow_reader
-from tests.packing.kcz_writer import Plan, varint, write_kcz
+from tests.packing.kcz_writer import ArithmeticEncoder, Plan, varint, write_kcz
 from tests.packing.slow_byte_model import ByteModel
 from tests.packing.tflite_models import build_model, clustered, every_kind
 
@@ -70,35 +70,13 @@ def test_all_models_at_once():
     assert slow_reader.unpack(packed) == model
 
 
-class _Encoder:
-    """Stands where a decoder does: takes the bits to come, and writes them."""
-
-    def __init__(self, data: bytes) -> None:
-        self.bits = [byte >> i & 1 for byte in data for i in range(7, -1, -1)][::-1]
-        self.low, self.high, self.out = 0, 2**32 - 1, bytearray()
-
-    def bit(self, p: int) -> int:
-        bit, middle = self.bits.pop(), self.low + ((self.high - self.low) * p >> 16)
-        if bit:
-            self.high = middle
-        else:
-            self.low = middle + 1
-        while self.low >> 24 == self.high >> 24:
-            self.out.append(self.low >> 24)
-            self.low = self.low << 8 & 0xFFFFFFFF
-            self.high = (self.high << 8 & 0xFFFFFFFF) | 255
-        return bit
-
-    def finish(self) -> bytes:
-        return bytes(self.out) + bytes([(self.low >> 24) + 1])
-
-
 @pytest.mark.parametrize("stride", [1, 2, 8, 12])
 def test_the_second_model_of_bytes_writes_what_the_library_reads(stride):
     rng = np.random.default_rng(stride)
     rows = (np.arange(60) * 5 + rng.integers(0, 3, 60)).astype("<u4").tobytes()
     data = rows[:120] + b"conv_1/kernel conv_2/kernel " + rows + rows[60:]
-    coder, model = _Encoder(data), ByteModel(len(data), stride)
+    bits = [byte >> i & 1 for byte in data for i in range(7, -1, -1)]
+    coder, model = ArithmeticEncoder(bits), ByteModel(len(data), stride)
     for position in range(len(data)):
         model.decode(coder, position)
     coded = coder.finish()
