@@ -4,8 +4,16 @@ from keras_compress.clustering.callback import ClusteringCallback
 from keras_compress.clustering.clusterer import Clusterer
 from keras_compress.clustering.codebook import Codebook, initial_centroids, make_codebook
 from keras_compress.clustering.config import ClusteringConfig
+from keras_compress.clustering.entropy_constrained import entropy_constrained_codebook
+from keras_compress.clustering.importance import fisher_importance
 from keras_compress.clustering.kmeans import kmeans_1d
 from keras_compress.clustering.lifecycle import finalize, prepare, report
+from keras_compress.clustering.precision import align_channels, int8_survival, round_codebooks
+from keras_compress.clustering.reassignment import (
+    Reassigned,
+    ReassignmentCallback,
+    prepare_reassignment,
+)
 from keras_compress.clustering.wrapper import Clustered
 
 __all__ = [
@@ -14,10 +22,18 @@ __all__ = [
     "ClusteringCallback",
     "ClusteringConfig",
     "Codebook",
+    "Reassigned",
+    "ReassignmentCallback",
+    "align_channels",
+    "entropy_constrained_codebook",
     "finalize",
+    "fisher_importance",
     "initial_centroids",
+    "int8_survival",
     "kmeans_1d",
     "make_codebook",
     "prepare",
+    "prepare_reassignment",
     "report",
+    "round_codebooks",
 ]

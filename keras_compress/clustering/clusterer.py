@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_compress.clustering.codebook import Codebook, existing_codebook, make_codebook
 from keras_compress.clustering.config import ClusteringConfig
+from keras_compress.clustering.entropy_constrained import entropy_constrained_codebook
+from keras_compress.clustering.importance import importance_for
 from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
 from keras_compress.engine.report import values_of
@@ -182,16 +184,23 @@ def codebook_for(
     """Return the codebook that the weight `ref` with `values` starts from."""
     require_finite(ref, values)
     distinct = np.unique(values).size
-    if distinct == config.n_clusters or (resumed and distinct < config.n_clusters):
+    # An entropy-constrained codebook may have left some of its centroids without members.
+    fewer = distinct < config.n_clusters and (resumed or config.rate_weight > 0)
+    if distinct == config.n_clusters or fewer:
         return existing_codebook(values, config.n_clusters, config.preserve_sparsity)
-    return make_codebook(
+    importance = importance_for(ref.label, values, config.importance)
+    codebook = make_codebook(
         values,
         config.n_clusters,
         init=config.init,
         preserve_sparsity=config.preserve_sparsity,
         seed=config.seed,
         label=ref.label,
+        importance=importance,
     )
+    if not config.rate_weight:
+        return codebook
+    return entropy_constrained_codebook(values, codebook, config.rate_weight, importance)
 
 
 def clustered_layers(model: Any) -> list[Clustered]:

@@ -57,6 +57,7 @@ def make_codebook(
     preserve_sparsity: bool = True,
     seed: int = 0,
     label: str = "the weight",
+    importance: np.ndarray | None = None,
 ) -> Codebook:
     """Return the codebook of `weight`.
 
@@ -70,6 +71,8 @@ def make_codebook(
             Defaults to `True`.
         seed: Seed of `"random"`. Defaults to `0`.
         label: What errors call the weight.
+        importance: Weight of each value's squared error in `"kmeans"`, shaped like `weight`.
+            Defaults to `None` (all alike).
 
     Raises:
         KerasCompressError: If there are more clusters than distinct values.
@@ -83,7 +86,7 @@ def make_codebook(
         )
     has_zero = bool(preserve_sparsity and (distinct == 0).any())
     if not has_zero:
-        centroids = initial_centroids(weight, n_clusters, init, seed)
+        centroids = initial_centroids(weight, n_clusters, init, seed, importance)
         return Codebook(centroids, nearest(weight, centroids), False)
     if n_clusters < 2:
         raise KerasCompressError(
@@ -91,7 +94,8 @@ def make_codebook(
             f"Received: n_clusters={n_clusters} for {label}."
         )
     kept = weight != 0
-    centroids = initial_centroids(weight[kept], n_clusters - 1, init, seed)
+    its = None if importance is None else importance[kept]
+    centroids = initial_centroids(weight[kept], n_clusters - 1, init, seed, its)
     assignment = np.zeros(weight.shape, dtype=np.int32)
     assignment[kept] = nearest(weight[kept], centroids) + 1
     return Codebook(np.concatenate([[np.float32(0)], centroids]), assignment, True)
@@ -118,12 +122,19 @@ def existing_codebook(weight: np.ndarray, n_clusters: int, preserve_sparsity: bo
 
 
 def initial_centroids(
-    values: np.ndarray, n_clusters: int, init: Initialization, seed: int = 0
+    values: np.ndarray,
+    n_clusters: int,
+    init: Initialization,
+    seed: int = 0,
+    importance: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return `n_clusters` distinct starting centroids for `values`, float32, ascending."""
+    """Return `n_clusters` distinct starting centroids for `values`, float32, ascending.
+
+    `importance`, shaped like `values`, weighs their squared errors in `"kmeans"`.
+    """
     flat = np.sort(np.asarray(values, dtype=np.float64).ravel())
     if init == "kmeans":
-        centroids = kmeans_1d(flat, n_clusters)
+        centroids = kmeans_1d(values, n_clusters, importance)
     elif init == "linear":
         centroids = np.linspace(flat[0], flat[-1], n_clusters)
     elif init == "density":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
 
 from keras_compress.clustering.codebook import INITIALIZATIONS, Initialization
 from keras_compress.engine.weights import Selectors
@@ -33,6 +36,11 @@ class ClusteringConfig:
             as in Deep Compression (eq. 3); `"mean"`: their mean, gentler on large layers under
             optimizers that don't normalize the gradient. Defaults to `"sum"`.
         seed: Seed of the `"random"` initialisation. Defaults to `0`.
+        rate_weight: Price of a bit in the assignment: the squared error, in mean squares of the
+            kept weights, that one bit a weight is worth. 0.01 is a lot at 16 clusters. Defaults
+            to `0.0`, the nearest centroid (see `entropy_constrained`).
+        importance: How much the error of each value counts, by `path/name` of the weight, as
+            `fisher_importance` returns it. Defaults to `None` (all alike).
 
     Raises:
         KerasCompressError: If an argument is out of range.
@@ -44,6 +52,8 @@ class ClusteringConfig:
     preserve_sparsity: bool = True
     gradient_aggregation: Literal["sum", "mean"] = "sum"
     seed: int = 0
+    rate_weight: float = 0.0
+    importance: Mapping[str, np.ndarray] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         n = self.n_clusters
@@ -54,6 +64,11 @@ class ClusteringConfig:
         if self.init not in INITIALIZATIONS:
             raise KerasCompressError(
                 f"`init` must be one of {', '.join(INITIALIZATIONS)}. Received: init={self.init!r}."
+            )
+        if not 0.0 <= self.rate_weight < float("inf"):
+            raise KerasCompressError(
+                "`rate_weight` must be a finite number of at least 0. "
+                f"Received: rate_weight={self.rate_weight!r}."
             )
         if self.gradient_aggregation not in ("sum", "mean"):
             raise KerasCompressError(

@@ -99,7 +99,8 @@ class SurgeryConfig:
 
     def due_step(self, step: int) -> int | None:
         """Return the latest step, `step` or earlier, at which an operation is due, or `None`."""
-        return last_due_step(self.schedule or ConstantSparsity(0.0), step, self.frequency)
+        schedule: Any = self.schedule or ConstantSparsity(0.0)
+        return last_due_step(schedule, step, self.frequency)
 
     def operates_at(self, step: int) -> bool:
         """Whether the operation that is due at `step` is done; a function of the step alone."""

@@ -1,0 +1,231 @@
+"""Codebooks whose assignments go on moving during training, drawn by what they cost to write.
+
+Behind each shared value the weight itself is trained on, by the gradient of its value; now and
+then every weight is assigned anew, to the centroid that minimises distortion plus rate under the
+trained centroids and the statistics of the moment. Training so lowers the very entropy that the
+packer's coder then finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_compress.clustering.clusterer import clustered_layers, codebook_for
+from keras_compress.clustering.codebook import Codebook
+from keras_compress.clustering.config import ClusteringConfig
+from keras_compress.clustering.entropy_constrained import (
+    assign_entropy_constrained,
+    code_lengths,
+    codebook_entropy,
+)
+from keras_compress.clustering.importance import importance_for
+from keras_compress.clustering.wrapper import Clustered
+from keras_compress.engine.callback import StepCallback
+from keras_compress.engine.cloning import wrap_layers
+from keras_compress.engine.report import values_of
+from keras_compress.engine.weights import WeightRef, iter_weights, require_finite, select_weights
+from keras_compress.errors import KerasCompressError
+
+
+@keras.saving.register_keras_serializable(package="keras_compress")
+class Reassigned(Clustered):
+    """A `Clustered` layer that trains the weights behind the shared values too.
+
+    The kernel of the wrapped layer stays trainable and gets the gradient of the value it is
+    assigned to, as in training with quantized weights; `ReassignmentCallback` moves the
+    assignments. Weights that were zero when it was prepared stay zero.
+
+    Args: as for `Clustered`.
+    """
+
+    def __init__(self, layer: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(layer, *args, **kwargs)
+        #: Where a weight is pruned for good.
+        self.pruned: list[Any] = []
+
+    def add_state(self, variable: Any) -> None:
+        super().add_state(variable)
+        self.pruned.append(
+            self.add_weight(
+                name=f"{variable.name}_pruned",
+                shape=variable.shape,
+                dtype="bool",
+                initializer="zeros",
+                trainable=False,
+            )
+        )
+
+    def set_codebooks(self, codebooks: Sequence[Codebook]) -> None:
+        super().set_codebooks(codebooks)
+        places = zip(self.substituted_weights(), self.pruned, codebooks, strict=True)
+        for variable, pruned, codebook in places:
+            fixed = codebook.has_zero & (values_of(variable) == 0)
+            pruned.assign(fixed)
+
+    def substitutes(self) -> list[tuple[Any, Any]]:
+        pairs = []
+        for variable, shared in super().substitutes():
+            weight = keras.ops.convert_to_tensor(variable)
+            # No change in value; the gradient of the value, for the weight behind it.
+            pairs.append((variable, shared + (weight - keras.ops.stop_gradient(weight))))
+        return pairs
+
+    def _freeze_kernels(self) -> None:
+        """Leave them trainable: here they are trained behind their centroids."""
+
+    def reassign(self, place: int, rate_weight: float, importance: np.ndarray | None) -> int:
+        """Assign the weights of `place` anew; return how many changed their centroid."""
+        weight = values_of(self.substituted_weights()[place])
+        before = values_of(self.assignments[place])
+        free = values_of(self.free[place])
+        centroids = values_of(self.centroids[place]) * free
+        lengths = code_lengths(before, self.n_clusters)
+        after = assign_entropy_constrained(weight, centroids, lengths, rate_weight, importance)
+        if not free[0]:
+            after[values_of(self.pruned[place])] = 0
+        members = np.bincount(after.ravel(), minlength=self.n_clusters)
+        self.assignments[place].assign(after)
+        self.counts[place].assign(np.maximum(members, 1).astype(np.float32))
+        return int(np.count_nonzero(after != before))
+
+
+def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:
+    """Return a copy of `model` whose chosen layers are `Reassigned`, on codebooks of its weights.
+
+    Train it with `ReassignmentCallback(config)`; `clustering.finalize` gives stock layers back.
+
+    Example:
+
+    ```python
+    config = ClusteringConfig(16, rate_weight=0.003)
+    model = prepare_reassignment(trained, config)
+    model.fit(x, y, epochs=5, callbacks=[ReassignmentCallback(config, end_step=2000)])
+    small = clustering.finalize(model)
+    ```
+
+    Args:
+        model: A built, trained Sequential or functional model, nested or not.
+        config: The `ClusteringConfig`; its `rate_weight` is the price of a bit.
+
+    Raises:
+        KerasCompressError: As `clustering.prepare`.
+    """
+    selection = select_weights(model, config.layers)
+    if clustered_layers(model):
+        raise KerasCompressError(
+            f"A model can be prepared once. Received: {model.name!r}, which has `Clustered` "
+            "layers. Call `clustering.finalize(model)` first."
+        )
+    if not selection.chosen:
+        raise KerasCompressError(
+            "There must be at least one weight to cluster. "
+            f"Received: {model.name!r} with none among `layers={config.layers!r}`."
+        )
+    codebooks = {
+        id(ref.variable): codebook_for(ref, values_of(ref.variable), config, resumed=False)
+        for ref in selection.chosen
+    }
+    wrapped: list[tuple[Reassigned, list[Codebook]]] = []
+
+    def wrap(layer: Any, indices: list[int], refs: list[WeightRef]) -> Reassigned:
+        wrapper = Reassigned(layer, config.n_clusters, config.gradient_aggregation, indices)
+        wrapped.append((wrapper, [codebooks[id(ref.variable)] for ref in refs]))
+        return wrapper
+
+    def fill() -> None:
+        for wrapper, its_codebooks in wrapped:
+            wrapper.set_codebooks(its_codebooks)
+
+    return wrap_layers(model, selection.chosen, wrap, fill)
+
+
+class ReassignmentCallback(StepCallback):
+    """Moves the assignments of `Reassigned` layers during `fit`.
+
+    Logs at the end of each epoch `bits_per_weight`, the entropy of the assignments as a coder
+    of single symbols would write them, and `reassigned`, the share of weights that changed
+    their centroid the last time.
+
+    Args:
+        config: The `ClusteringConfig` the model was prepared with.
+        frequency: Steps from one assignment to the next. Defaults to `100`.
+        end_step: Last step at which weights are assigned anew; after it the centroids alone
+            decide. Defaults to `None` (no end).
+        initial_step: Training steps done before the first `fit`, for data sets of unknown
+            length only. Defaults to `None`.
+
+    Raises:
+        KerasCompressError: If the frequency is not an int of at least 1.
+    """
+
+    def __init__(
+        self,
+        config: ClusteringConfig,
+        frequency: int = 100,
+        end_step: int | None = None,
+        initial_step: int | None = None,
+    ) -> None:
+        super().__init__(initial_step)
+        if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
+            raise KerasCompressError(
+                f"`frequency` must be an int of at least 1. Received: frequency={frequency!r}."
+            )
+        self.config = config
+        self.frequency = frequency
+        self.end_step = end_step
+        self._last = 0
+        self._changed = 0.0
+        self._places: list[tuple[WeightRef, Reassigned, int, np.ndarray | None]] = []
+
+    def attach(self, model: Any, step: int) -> bool:
+        refs = {id(ref.variable): ref for ref in iter_weights(model)}
+        self._places = []
+        for layer in clustered_layers(model):
+            if not isinstance(layer, Reassigned):
+                continue
+            for place, variable in enumerate(layer.substituted_weights()):
+                ref = refs[id(variable)]
+                its = importance_for(ref.label, values_of(variable), self.config.importance)
+                self._places.append((ref, layer, place, its))
+        if not self._places:
+            raise KerasCompressError(
+                "Reassignment needs `Reassigned` layers. Received: "
+                f"{model.name!r} without any. Train the copy that "
+                "`clustering.prepare_reassignment(model, config)` returns."
+            )
+        self._last = step // self.frequency
+        return False
+
+    def on_step(self, step: int) -> None:
+        if self.end_step is not None and step > self.end_step:
+            return
+        # Reading `self.model` hands the JAX trainer's state back: only when something is due.
+        if step // self.frequency != self._last and self.model is not None:
+            self._last = step // self.frequency
+            self._reassign()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None and self._places and self.model is not None:
+            logs["bits_per_weight"] = self.bits_per_weight()
+            logs["reassigned"] = self._changed
+
+    def bits_per_weight(self) -> float:
+        """Return the entropy of the assignments, over all weights, in bits a weight."""
+        bits, size = 0.0, 0
+        for _, layer, place, _ in self._places:
+            assignment = values_of(layer.assignments[place])
+            bits += codebook_entropy(assignment, layer.n_clusters) * assignment.size
+            size += assignment.size
+        return bits / size
+
+    def _reassign(self) -> None:
+        changed, size = 0, 0
+        for ref, layer, place, importance in self._places:
+            require_finite(ref, values_of(ref.variable))
+            changed += layer.reassign(place, self.config.rate_weight, importance)
+            size += int(np.prod(ref.shape))
+        self._changed = changed / size
