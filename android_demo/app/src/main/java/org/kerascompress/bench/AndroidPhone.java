@@ -26,7 +26,6 @@ final class AndroidPhone implements PhoneState {
     private static final int LONGEST_LOG = 4000;
 
     private final Context context;
-    private String logSince;
 
     AndroidPhone(Context context) {
         this.context = context.getApplicationContext();
@@ -145,12 +144,8 @@ final class AndroidPhone implements PhoneState {
         } catch (IOException error) {
             return null;
         }
-        String all = log.toString();
-        String fresh = logSince != null && all.startsWith(logSince)
-                ? all.substring(logSince.length()) : all;
-        logSince = all;
         // Without a line of the runtime's nothing is told, which is not the same as no delegate.
-        return fresh.contains("tflite") ? fresh : null;
+        return log.indexOf("tflite") >= 0 ? log.toString() : null;
     }
 
     @Override

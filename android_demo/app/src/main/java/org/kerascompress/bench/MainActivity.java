@@ -125,8 +125,7 @@ public final class MainActivity extends Activity {
     }
 
     private void spinner(int id, String... items) {
-        ArrayAdapter<String> adapter =
-                new ArrayAdapter<>(this, android.R.layout.simple_spinner_item, items);
+        ArrayAdapter<String> adapter = new ArrayAdapter<>(this, R.layout.choice, items);
         adapter.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item);
         ((Spinner) findViewById(id)).setAdapter(adapter);
     }

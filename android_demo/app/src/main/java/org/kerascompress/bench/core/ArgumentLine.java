@@ -56,8 +56,9 @@ public final class ArgumentLine {
             words.add(word.toString());
         }
         // Scripts written for Google's app quote the whole line twice: split what is inside.
-        if (words.size() == 1 && words.get(0).startsWith("--") && words.get(0).indexOf(' ') > 0
-                && !words.get(0).equals(line.trim())) {
+        boolean quotedTwice = words.size() == 1 && words.get(0).startsWith("--")
+                && words.get(0).contains(" --") && line.trim().startsWith("\"");
+        if (quotedTwice) {
             return split(words.get(0));
         }
         return words;

@@ -10,29 +10,30 @@ final class Delegation {
     private static final Pattern REPLACED = Pattern.compile("Replacing (\\d+) out of (\\d+) node\\(s\\)"
             + " with delegate \\(([^)]*)\\) node, yielding (\\d+) partitions");
 
+    /** Said once in a process, when XNNPACK is first made. */
+    private static final String CREATED = "Created TensorFlow Lite XNNPACK delegate";
+
     private Delegation() {}
 
     /**
      * @param asked the delegate asked for
      * @param operators of the model
      * @param nodesAsRun of the prepared graph, delegates one each; -1 if not told
-     * @param log what the runtime logged meanwhile; null if it can't be read
+     * @param before all that the runtime had logged before it opened the model; null if not told
+     * @param log the same with what it has logged since
      */
-    static JSONObject describe(String asked, int operators, int nodesAsRun, String log)
+    static JSONObject describe(String asked, int operators, int nodesAsRun, String before, String log)
             throws JSONException {
+        String fresh = log == null ? ""
+                : before != null && log.startsWith(before) ? log.substring(before.length()) : log;
         Integer taken = null;
         Integer partitions = null;
         String used = "unknown";
-        if (log != null) {
-            Matcher found = REPLACED.matcher(log);
-            int sum = 0;
-            while (found.find()) {
-                int nodes = Integer.parseInt(found.group(1));
-                sum += nodes;
-                used = nodes > 0 ? name(found.group(3)) : used;
-                taken = sum;
-                // A later delegate counts the nodes of the earlier one among the whole graph's.
-            }
+        Matcher found = REPLACED.matcher(fresh);
+        while (found.find()) {
+            int nodes = Integer.parseInt(found.group(1));
+            used = nodes > 0 ? name(found.group(3)) : used;
+            taken = (taken == null ? 0 : taken) + nodes;
         }
         if (nodesAsRun >= 0) {
             if (taken != null) {
@@ -41,12 +42,13 @@ final class Delegation {
                 partitions = count >= 0 && count <= taken ? (Integer) count : null;
             } else if (nodesAsRun < operators) {
                 used = asked;
-            } else if (asked.equals("none")) {
+            } else if (asked.equals("none")
+                    || asked.equals("xnnpack") && log != null && !log.contains(CREATED)) {
                 used = "none";
                 taken = 0;
                 partitions = 0;
             }
-            // As many nodes as before and no log: one delegate node may stand for one node.
+            // Else one node of a delegate may stand for one of the model's: not told.
         }
         if (taken != null && taken == 0) {
             used = "none";

@@ -52,7 +52,7 @@ final class ModelUnderTest implements AutoCloseable {
     void load(ModelPlaces places, String place, Engine.Factory factory, PhoneState phone)
             throws BenchmarkException, JSONException {
         String asked = flags.delegate();
-        phone.runtimeLog();
+        String logBefore = phone.runtimeLog();
         System.gc();
         boolean peakIsOwn = ProcessMemory.resetPeak();
         Long before = ProcessMemory.residentKb();
@@ -80,7 +80,7 @@ final class ModelUnderTest implements AutoCloseable {
         Long overall = ProcessMemory.residentKb();
         Long peak = ProcessMemory.peakKb();
         delegate = Delegation.describe(asked, file.operators, engine.nodesAsRun(),
-                phone.runtimeLog());
+                logBefore, phone.runtimeLog());
         checkDelegate(asked);
         double[] inits = new double[LATER];
         for (int i = 0; i < LATER; i++) {

@@ -14,7 +14,7 @@ public interface PhoneState {
     /** Bytes that may be taken for models without being killed for it. */
     long freeMemory();
 
-    /** What the runtime has logged in this process since the last call; null if it can't be read. */
+    /** All that the runtime has logged in this process; null if it can't be read. */
     String runtimeLog();
 
     boolean inForeground();

@@ -42,6 +42,10 @@ public final class ResultFiles {
 
     /** Writes a file under another name, then gives it its own: a reader never finds half of one. */
     public static void write(File file, String text) throws BenchmarkException {
+        write(file, text, true);
+    }
+
+    private static void write(File file, String text, boolean sync) throws BenchmarkException {
         File part = new File(file.getParentFile(), "." + file.getName() + ".part");
         try {
             File parent = file.getParentFile();
@@ -50,7 +54,9 @@ public final class ResultFiles {
             }
             try (FileOutputStream out = new FileOutputStream(part)) {
                 out.write(text.getBytes(StandardCharsets.UTF_8));
-                out.getFD().sync();
+                if (sync) {
+                    out.getFD().sync();
+                }
             }
             if (!part.renameTo(file)) {
                 throw new IOException("it can't be renamed");
@@ -68,7 +74,7 @@ public final class ResultFiles {
             throws BenchmarkException {
         try {
             write(status(id), new JSONObject().put("run", id).put("state", state).put("line", line)
-                    .put("done", done).put("total", total).put("pid", pid).toString());
+                    .put("done", done).put("total", total).put("pid", pid).toString(), false);
         } catch (JSONException error) {
             throw new AssertionError(error);
         }

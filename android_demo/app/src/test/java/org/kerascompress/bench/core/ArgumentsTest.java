@@ -38,8 +38,10 @@ public class ArgumentsTest {
 
     @Test
     public void theLineMayBeQuotedTwice() throws Exception {
-        BenchmarkFlags flags = BenchmarkFlags.parse("\"--graph=a b.tflite --num_threads=2\"");
+        BenchmarkFlags flags = BenchmarkFlags.parse("\"--graph=b.tflite --num_threads=2\"");
         assertEquals(2, flags.numThreads);
+        assertEquals(Arrays.asList("a b.tflite"),
+                BenchmarkFlags.parse("\"--graph=a b.tflite\"").graphs);
     }
 
     @Test

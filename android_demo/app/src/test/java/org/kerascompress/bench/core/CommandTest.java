@@ -101,7 +101,12 @@ public class CommandTest {
             assertTrue(model.getJSONObject("accuracy").getDouble("top1") > 0.97);
             assertTrue(model.getJSONObject("accuracy").getDouble("largest_logit_difference") > 0);
         }
-        assertEquals("xnnpack", baseline.getJSONObject("delegate").getString("used"));
+        // The engine makes no XNNPACK on some hosts: then that is what must be said.
+        JSONObject delegate = baseline.getJSONObject("delegate");
+        assertEquals("xnnpack", delegate.getString("asked"));
+        int saved = delegate.getInt("nodes") - delegate.getInt("nodes_as_run");
+        assertEquals(saved > 0 ? "xnnpack" : "none", delegate.getString("used"));
+        assertEquals(saved == 0, baseline.has("warnings"));
         assertEquals(10, result.getJSONObject("settings").getJSONArray("order").length());
         assertEquals("2.16.1",
                 result.getJSONObject("environment").getJSONObject("runtime").getString("version"));
@@ -227,19 +232,19 @@ public class CommandTest {
         byte[] good = asset("digits_float32.tflite");
         Random random = new Random(2);
         int refused = 0;
+        ByteBuffer buffer = ByteBuffer.allocateDirect(good.length);
+        buffer.put(good);
         for (int i = 0; i < 4000; i++) {
-            byte[] bad = good.clone();
             // The tables lie at both ends; the middle is weights.
             int at = random.nextBoolean() ? random.nextInt(2000)
-                    : bad.length - 1 - random.nextInt(6000);
-            bad[at] = (byte) random.nextInt(256);
-            ByteBuffer buffer = ByteBuffer.allocateDirect(bad.length);
-            buffer.put(bad);
+                    : good.length - 1 - random.nextInt(6000);
+            buffer.put(at, (byte) random.nextInt(256));
             try {
                 new TfliteFile(buffer, "x", 1L << 30);
             } catch (BenchmarkException expected) {
                 refused++;
             }
+            buffer.put(at, good[at]);
         }
         // Nothing but BenchmarkException came, or this line would not be reached.
         assertTrue("refused " + refused, refused > 200);

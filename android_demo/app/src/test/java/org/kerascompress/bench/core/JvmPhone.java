@@ -19,17 +19,9 @@ import org.json.JSONObject;
  */
 public final class JvmPhone implements PhoneState, ModelPlaces.Bundled {
     private final File assets;
-    private long logSeen;
 
     public JvmPhone(File assets) {
         this.assets = assets;
-        File log = log();
-        logSeen = log == null ? 0 : log.length();
-    }
-
-    private static File log() {
-        String path = System.getenv("KC_ENGINE_LOG");
-        return path == null ? null : new File(path);
     }
 
     @Override
@@ -54,19 +46,7 @@ public final class JvmPhone implements PhoneState, ModelPlaces.Bundled {
 
     @Override
     public String runtimeLog() {
-        File log = log();
-        if (log == null || !log.isFile()) {
-            return null;
-        }
-        try (FileInputStream in = new FileInputStream(log)) {
-            in.getChannel().position(logSeen);
-            byte[] bytes = new byte[(int) (log.length() - logSeen)];
-            int size = Math.max(in.read(bytes), 0);
-            logSeen += size;
-            return size == 0 ? null : new String(bytes, 0, size, "UTF-8");
-        } catch (IOException error) {
-            return null;
-        }
+        return ProcessMemory.text(System.getenv("KC_ENGINE_LOG"));
     }
 
     @Override

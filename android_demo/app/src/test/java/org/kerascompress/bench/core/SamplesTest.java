@@ -43,13 +43,16 @@ public class SamplesTest {
     public void delegationIsReadFromTheLogOrThePlanOrNotToldAtAll() throws Exception {
         String log = "I tflite: Replacing 5 out of 9 node(s) with delegate (TfLiteXNNPackDelegate) "
                 + "node, yielding 3 partitions for the whole graph.";
-        JSONObject told = Delegation.describe("xnnpack", 9, 6, log);
+        JSONObject told = Delegation.describe("xnnpack", 9, 6, log, log + log);
         assertEquals("xnnpack", told.getString("used"));
         assertEquals(5, told.getInt("delegated_nodes"));
         assertEquals(2, told.getInt("partitions"));
-        assertEquals("gpu", Delegation.describe("gpu", 9, 1, null).getString("used"));
-        assertEquals("none", Delegation.describe("none", 9, 9, null).getString("used"));
-        assertEquals("unknown", Delegation.describe("xnnpack", 9, 9, null).getString("used"));
-        assertEquals("unknown", Delegation.describe("xnnpack", 9, -1, null).getString("used"));
+        assertEquals("gpu", Delegation.describe("gpu", 9, 1, null, null).getString("used"));
+        assertEquals("none", Delegation.describe("none", 9, 9, null, null).getString("used"));
+        assertEquals("unknown", Delegation.describe("xnnpack", 9, 9, null, null).getString("used"));
+        assertEquals("none", Delegation.describe("xnnpack", 9, 9, "", "tflite: x").getString("used"));
+        assertEquals("unknown", Delegation.describe("xnnpack", 9, 9, "",
+                "Created TensorFlow Lite XNNPACK delegate for CPU.").getString("used"));
+        assertEquals("unknown", Delegation.describe("xnnpack", 9, -1, null, null).getString("used"));
     }
 }
