@@ -102,20 +102,32 @@ for _n in _HUGE:
         _attack(f"{_what} of {_n}", _file, _MALFORMED + _FIRST)
 
 # Sections that would overlap: their lengths add up to the file's only by wrapping round.
-_attack("lengths that wrap", container([b"ab", b"c"], original_size=3, form=1,
-                                       lengths=[2**64 - 1, 4]), _HEADER)  # fmt: skip
-_attack("the same bytes twice", container([b"abcdef", b""], original_size=12, form=1,
-                                          lengths=[6, 10]), "the file ends early " + _FIRST)  # fmt: skip
+_attack(
+    "lengths that wrap",
+    container([b"ab", b"c"], original_size=3, form=1, lengths=[2**64 - 1, 4]),
+    _HEADER,
+)
+_attack(
+    "the same bytes twice",
+    container([b"abcdef", b""], original_size=12, form=1, lengths=[6, 10]),
+    "the file ends early " + _FIRST,
+)
 _attack("no section", container([], original_size=0, form=0), _MALFORMED + _HEADER)
 _attack("too many", container([b""] * 3000, original_size=0, form=1), _MALFORMED + _HEADER)
 _attack("two stored", container([b"ab", b"c"], original_size=3, form=0), _MALFORMED + _HEADER)
 _attack("stored too short", container([b"abc"], original_size=4, form=0), _MALFORMED + _HEADER)
 _attack("form 3", _first(3, 2, 98, _DATA), _MALFORMED + _SKELETON_SECTION)
 _attack("form of section 0", _first(0, 2, 97, _DATA), _MALFORMED + _SKELETON_SECTION)
-_attack("nothing in section 0", container([b""], original_size=100, form=1),
-        _MALFORMED + _SKELETON_SECTION)  # fmt: skip
-_attack("another original", container([_DATA], original_size=100, form=0, crc=1),
-        "checksum does not match (whole file)")  # fmt: skip
+_attack(
+    "nothing in section 0",
+    container([b""], original_size=100, form=1),
+    _MALFORMED + _SKELETON_SECTION,
+)
+_attack(
+    "another original",
+    container([_DATA], original_size=100, form=0, crc=1),
+    "checksum does not match (whole file)",
+)
 
 for _name, _lengths in {
     "over-subscribed": [1, 1, 1],
@@ -133,12 +145,21 @@ for _name, _lengths in {
         _attack(
             f"{_name}, {_method[0]:x}", _coded(_payload + _EMPTY, *_method), _MALFORMED + _FIRST
         )
-    _attack(f"{_name}, planes", _coded(b"\1" + huffman_lengths(_lengths) + _EMPTY, *_PLANES),
-            _MALFORMED + _FIRST)  # fmt: skip
-    _attack(f"{_name}, tokens", _first(2, 2, 98, huffman_lengths(_lengths) + _FAIR + bytes(50)),
-            _MALFORMED + _SKELETON_SECTION)  # fmt: skip
-    _attack(f"{_name}, distances", _first(2, 2, 98, _FAIR + huffman_lengths(_lengths) + bytes(50)),
-            _MALFORMED + _SKELETON_SECTION)  # fmt: skip
+    _attack(
+        f"{_name}, planes",
+        _coded(b"\1" + huffman_lengths(_lengths) + _EMPTY, *_PLANES),
+        _MALFORMED + _FIRST,
+    )
+    _attack(
+        f"{_name}, tokens",
+        _first(2, 2, 98, huffman_lengths(_lengths) + _FAIR + bytes(50)),
+        _MALFORMED + _SKELETON_SECTION,
+    )
+    _attack(
+        f"{_name}, distances",
+        _first(2, 2, 98, _FAIR + huffman_lengths(_lengths) + bytes(50)),
+        _MALFORMED + _SKELETON_SECTION,
+    )
 
 for _name, _file in {
     "a symbol outside the codebook": _coded(
@@ -154,7 +175,7 @@ for _name, _file in {
     "257 gap groups": _coded(varint(257) + _FAIR + _EMPTY, *_GAPS),
     "gaps without a value": _coded(
         varint(1) + huffman_lengths([1, 1]) + _EMPTY, 0x87, 1, 1, 0, 50, 2, 2, 2
-    ),  # fmt: skip
+    ),
     "a plane of kind 2": _coded(b"\2" + bytes(60), *_PLANES),
     "a plane cut short": _coded(b"\0" + bytes(20), *_PLANES),
     "a plane too many": _coded((b"\0" + bytes(25)) * 3, *_PLANES),
@@ -166,14 +187,22 @@ for _name, _file in {
     "noise for bytes": _coded(varint(4) + bytes(5), *_BYTES),
 }.items():
     _attack(_name, _file, _MALFORMED + _FIRST)
-_attack("raw data too short", _planned(Plan().raw(gap=10, size=50), _DATA[10:59]),
-        _MALFORMED + _FIRST)  # fmt: skip
-_attack("raw data too long", _planned(Plan().raw(gap=10, size=50), _DATA[10:61]),
-        _MALFORMED + _FIRST)  # fmt: skip
-_attack("right in everything but the values", _coded(varint(4) + bytes(4), *_BYTES),
-        "checksum does not match (whole file)")  # fmt: skip
-_attack("a fill past the original", write_kcz(Plan().record(0, 1 << 40, 1, 65), b"", [], b""),
-        _MALFORMED + _SKELETON_SECTION)  # fmt: skip
+_attack(
+    "raw data too short", _planned(Plan().raw(gap=10, size=50), _DATA[10:59]), _MALFORMED + _FIRST
+)
+_attack(
+    "raw data too long", _planned(Plan().raw(gap=10, size=50), _DATA[10:61]), _MALFORMED + _FIRST
+)
+_attack(
+    "right in everything but the values",
+    _planned(Plan().raw(gap=10, size=50), bytes(50)),
+    "checksum does not match (whole file)",
+)
+_attack(
+    "a fill past the original",
+    write_kcz(Plan().record(0, 1 << 40, 1, 65), b"", [], b""),
+    _MALFORMED + _SKELETON_SECTION,
+)
 _VERSIONS = [0, 2, 3, 127, 255]
 
 
@@ -246,8 +275,10 @@ def test_no_attack_takes_memory():
     attacks["stored bomb"] = container([b"\0" * 2048], original_size=big, form=0)
     environment = {**os.environ, "PYTHONPATH": str(Path(packing.__file__).parents[2])}
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURE], input=pickle.dumps(attacks),
-        capture_output=True, env=environment,
-    )  # fmt: skip
+        [sys.executable, "-c", _MEASURE],
+        input=pickle.dumps(attacks),
+        capture_output=True,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert int(done.stdout) < 24 << 10  # KiB: the models' tables, and what surrounds them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from keras_compress import packing
 from keras_compress.errors import PackedFileError
 from tests.packing.kcz_writer import Plan, container, crc32c, varint, write_kcz
 from tests.packing.tflite_models import build_model, clustered
+
+_GOLDEN = Path(__file__).with_name("golden")
 
 
 @pytest.fixture(scope="module", params=["fast", "small"])
@@ -30,6 +33,21 @@ def test_every_flipped_bit_is_found(packed):
             broken[at] ^= 1 << bit
             with pytest.raises(PackedFileError):
                 packing.unpack(bytes(broken))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in sorted(_GOLDEN.glob("*.kcz")) if p.stat().st_size < 7000],
+    ids=lambda p: p.stem,
+)
+def test_every_flipped_bit_of_golden_files_is_found(path):
+    broken = bytearray(path.read_bytes())
+    for at in range(len(broken)):
+        for bit in range(8):
+            broken[at] ^= 1 << bit
+            with pytest.raises(PackedFileError):
+                packing.unpack(bytes(broken))
+            broken[at] ^= 1 << bit
 
 
 def test_every_truncation_is_found(packed):
