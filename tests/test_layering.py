@@ -13,7 +13,16 @@ import pytest
 import keras_compress
 
 ROOT = Path(keras_compress.__file__).parent
-TRAINING = {"binary", "pruning", "clustering", "distillation", "architectures", "recipes", "engine"}
+TRAINING = {
+    "binary",
+    "pruning",
+    "clustering",
+    "distillation",
+    "architectures",
+    "rate",
+    "recipes",
+    "engine",
+}
 # What each subpackage may import of the others.
 ALLOWED = {
     "engine": set(),
@@ -21,6 +30,7 @@ ALLOWED = {
     "binary": {"engine"},
     "pruning": {"engine"},
     "clustering": {"engine"},
+    "rate": {"engine"},
     "distillation": {"engine"},
     "packing": set(),
     "report": set(),
@@ -37,6 +47,7 @@ ALLOWED = {
         "exporter",
         "packing",
         "pruning",
+        "rate",
         "report",
     },
     "cli": {"android", "bench", "exporter", "packing", "recipes", "report"},

@@ -144,6 +144,8 @@ PUBLIC = {
         "report",
     ],
     "keras_compress.recipes": [
+        "CompressionTarget",
+        "DeepCompression",
         "DemoResult",
         "DemoSettings",
         "ImageData",
@@ -151,6 +153,7 @@ PUBLIC = {
         "Phase",
         "Progress",
         "RichProgress",
+        "deep_compression",
         "load_digits",
         "load_npz",
         "run_demo",

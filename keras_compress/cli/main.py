@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from keras_compress import __version__
 from keras_compress.cli import (
     bench_command,
+    compress_command,
     demo_command,
     export_command,
     inspect_command,
@@ -27,6 +28,7 @@ _TRAINING_MODULES = {"keras", "sklearn", "tensorflow"}
 
 _COMMANDS = (
     demo_command,
+    compress_command,
     export_command,
     pack_command,
     unpack_command,

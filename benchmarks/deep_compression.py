@@ -1,0 +1,169 @@
+"""The records of Deep Compression: train them, pack them, check the packed files.
+
+    python benchmarks/deep_compression.py check
+    python benchmarks/deep_compression.py train lenet_300_100 --seed 0
+
+`check` unpacks every file under benchmarks/results/deep_compression, runs it on the whole test
+set with the TFLite runtime and prints bytes on disk and error. `train` makes one anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, os.fspath(Path(__file__).resolve().parent))
+
+import numpy as np
+
+RESULTS = Path(__file__).resolve().parent / "results" / "deep_compression"
+# name -> net, most bytes, largest error in %, what stands in print
+GOALS = {
+    "lenet_300_100": ("lenet_300_100", 4000, 1.64, "27 KB at 1.58 %; 8,560 B at 1.9 %"),
+    "lenet_5": ("lenet_5", 2400, 0.74, "44 KB at 0.74 %; 3,030 B at 0.69 %"),
+    "lenet_5_tiny": ("lenet_5", 1500, 0.96, "1,520 B at 0.96 %"),
+    "resnet8": ("resnet8", 20000, 13.0, "int8: 98,496 B at 13.03 %"),
+    "resnet8_small": ("resnet8", 12000, 15.0, "MLPerf Tiny's bar: 15 %"),
+}
+
+
+def recipes():
+    """Return the recipes, by the name of their record."""
+    from deep_compression_training import Recipe
+
+    lenet_300_100 = Recipe("lenet_300_100", 1.8e-5, epochs=60, float_epochs=30)
+    lenet_5 = Recipe("lenet_5", 2e-5, epochs=25, float_epochs=8, batch=100)
+    resnet8 = Recipe("resnet8", 1e-6, epochs=10, batch=125, step_size=0.5)
+    return {
+        "lenet_300_100": lenet_300_100,
+        "lenet_5": lenet_5,
+        "lenet_5_tiny": dataclasses.replace(lenet_5, rate_weight=5e-5),
+        "resnet8": resnet8,
+        "resnet8_small": dataclasses.replace(resnet8, rate_weight=3e-6),
+    }
+
+
+def packed(model) -> bytes:
+    """Return the packed file of a finalized net."""
+    import keras_compress
+    from keras_compress import exporter
+
+    exported = exporter.convert(model)
+    return keras_compress.pack(exported.tflite, codec="small")
+
+
+def test_error(data: bytes, net: str, folder: Path | None) -> float:
+    """Return the error in % of a packed file on the whole test set, by the TFLite runtime."""
+    from ai_edge_litert.interpreter import Interpreter
+    from deep_compression_data import cifar10, mnist
+
+    import keras_compress
+
+    if net == "resnet8":
+        _, (x, y) = cifar10(folder)
+        x = x.astype(np.float32)
+    else:
+        _, (x, y) = mnist(folder)
+        x = x[..., None].astype(np.float32) / 255
+    interpreter = Interpreter(model_content=keras_compress.unpack(data), num_threads=1)
+    interpreter.allocate_tensors()
+    entry = interpreter.get_input_details()[0]["index"]
+    result = interpreter.get_output_details()[0]["index"]
+    wrong = 0
+    for image, label in zip(x, y, strict=True):
+        interpreter.set_tensor(entry, image[None])
+        interpreter.invoke()
+        wrong += int(np.argmax(interpreter.get_tensor(result)[0]) != label)
+    return 100 * wrong / len(x)
+
+
+def train(args) -> None:
+    from deep_compression_training import rate_net
+
+    recipe = recipes()[args.name]
+    changes = dict(change.split("=", 1) for change in args.set)
+    if changes.pop("teacher", ""):
+        recipe = dataclasses.replace(recipe, settings={"teacher": True})
+    for key, value in changes.items():
+        kind = type(getattr(recipe, key))
+        value = value not in ("0", "False") if kind is bool else kind(value)
+        recipe = dataclasses.replace(recipe, **{key: value})
+    started = time.perf_counter()
+    name = f"{args.run or args.name}-seed{args.seed}"
+
+    def log(text):
+        print(f"{time.perf_counter() - started:7.0f} s {text}", flush=True)
+
+    model = rate_net(recipe, args.seed, args.cache, args.data, name, log)
+    model.save(args.cache / f"{name}.keras")
+    data = packed(model)
+    error = test_error(data, recipe.net, args.data)
+    (args.cache / f"{name}.kcz").write_bytes(data)
+    record = {
+        "recipe": dataclasses.asdict(recipe),
+        "seed": args.seed,
+        "bytes": len(data),
+        "error": error,
+        "seconds": round(time.perf_counter() - started),
+    }
+    (args.cache / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    log(f"{name}: {len(data)} bytes, {error:.2f} % error")
+
+
+def check(args) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Bytes of the packed file and error on the whole test set")
+    for column in ("name", "bytes", "error %", "goal", "reached", "in print"):
+        table.add_column(column)
+    results, failed = {}, False
+    for path in sorted(args.results.glob("*.kcz")):
+        name = next(n for n in sorted(GOALS, key=len, reverse=True) if path.stem.startswith(n))
+        net, most, largest, printed = GOALS[name]
+        data = path.read_bytes()
+        error = test_error(data, net, args.data)
+        reached = len(data) <= most and error <= largest + 1e-9
+        results[path.stem] = {"bytes": len(data), "error": error, "reached": reached}
+        table.add_row(
+            path.stem,
+            f"{len(data):,}",
+            f"{error:.2f}",
+            f"{most:,} at {largest}",
+            "yes" if reached else "no",
+            printed,
+        )
+    Console(width=110).print(table)
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
+    return int(failed)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("check", "train"):
+        command = commands.add_parser(name)
+        command.add_argument("--data", type=Path, default=None, help="folder of the data sets")
+    command.add_argument("name", choices=sorted(GOALS))
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--cache", type=Path, default=Path("deep_compression_cache"))
+    command.add_argument("--run", help="name of the run in the cache")
+    command.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
+    commands.choices["check"].add_argument("--results", type=Path, default=RESULTS)
+    commands.choices["check"].add_argument("--json", type=Path)
+    args = parser.parse_args()
+    if args.command == "check":
+        return check(args)
+    train(args)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

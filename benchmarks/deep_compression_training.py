@@ -1,0 +1,287 @@
+"""How the nets of the Deep Compression records are trained: batches, losses, two stages.
+
+First a float net (for ResNet8: the published weights, normalization folded), then the same net
+with `keras_compress.rate`, and nothing else: no pruning, no clustering, no surgery. Both stages
+can be stopped and started again; they go on at the last whole epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from deep_compression_data import cifar10, distorted_mnist, mnist
+
+from keras_compress import architectures, rate
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train a net for its record.
+
+    Args:
+        net: `lenet_300_100`, `lenet_5` or `resnet8`.
+        rate_weight: What a bit costs, in nats of the loss.
+        epochs: Epochs with rounded weights; one is as many images as the training set has.
+        float_epochs: Epochs of the float net before.
+        batch: Images of a batch.
+        learning_rate: Of Adam, both stages.
+        ramp: Share of the epochs over which the price of a bit grows.
+        hold: Share of the epochs at the whole learning rate; cosine decay follows.
+        step_size: First step size, in standard deviations of a weight.
+        step_digits: Binary digits of a step size.
+        tricks: Whether images are distorted.
+        settings: `teacher`: whether MNIST's teacher is listened to.
+    """
+
+    net: str
+    rate_weight: float
+    epochs: int
+    float_epochs: int = 0
+    batch: int = 200
+    learning_rate: float = 1e-3
+    ramp: float = 0.3
+    hold: float = 0.5
+    step_size: float = 1.0
+    step_digits: int = 4
+    tricks: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class Batches(keras.utils.PyDataset):
+    """Endless shuffled MNIST: an epoch takes the next batches of a permutation of its own."""
+
+    def __init__(self, images, labels, logits, batch, per_epoch, seed, first_epoch=0):
+        super().__init__()
+        self.images, self.labels, self.logits = images, labels, logits
+        self.batch, self.steps, self.seed = batch, per_epoch // batch, seed
+        self.epoch = first_epoch
+        self._permute()
+
+    def _permute(self):
+        # A round through all images, then a new permutation: the epoch says where we are.
+        per_round = max(len(self.images) // (self.steps * self.batch), 1)
+        generator = np.random.default_rng([self.seed, self.epoch // per_round])
+        order = generator.permutation(len(self.images))
+        start = (self.epoch % per_round) * self.steps * self.batch
+        self.order = order[start : start + self.steps * self.batch]
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        chosen = np.sort(self.order[index * self.batch : (index + 1) * self.batch])
+        x = self.images[chosen][..., None].astype(np.float32) / 255
+        y = self.labels[chosen].astype(np.float32)[:, None]
+        if self.logits is not None:
+            y = np.concatenate([y, self.logits[chosen].astype(np.float32)], axis=1)
+        return x, y
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self._permute()
+
+
+class Cifar(Batches):
+    """Shuffled CIFAR-10, raw pixels; shifted by up to 4 pixels and mirrored if `distorted`."""
+
+    distorted = True
+
+    def __getitem__(self, index):
+        chosen = self.order[index * self.batch : (index + 1) * self.batch]
+        images = self.images[chosen]
+        if self.distorted:
+            generator = np.random.default_rng([self.seed, self.epoch, index])
+            n = len(images)
+            framed = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
+            rows = generator.integers(0, 9, n)[:, None] + np.arange(32)
+            columns = generator.integers(0, 9, n)[:, None] + np.arange(32)
+            mirrored = generator.integers(0, 2, n).astype(bool)
+            columns[mirrored] = columns[mirrored, ::-1]
+            each = np.arange(n)[:, None, None]
+            images = framed[each, rows[:, :, None], columns[:, None, :]]
+        return images.astype(np.float32), self.labels[chosen].astype(np.float32)[:, None]
+
+
+@keras.saving.register_keras_serializable(package="keras_compress_benchmarks")
+class HoldThenCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant learning rate for `hold` steps, then half a cosine down to a hundredth."""
+
+    def __init__(self, learning_rate, hold, steps):
+        self.learning_rate, self.hold, self.steps = learning_rate, hold, steps
+
+    def __call__(self, step):
+        ops = keras.ops
+        step = ops.cast(step, "float32")
+        done = ops.clip((step - self.hold) / max(self.steps - self.hold, 1), 0.0, 1.0)
+        return self.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + ops.cos(np.pi * done)))
+
+    def get_config(self):
+        return {"learning_rate": self.learning_rate, "hold": self.hold, "steps": self.steps}
+
+
+@keras.saving.register_keras_serializable(package="keras_compress_benchmarks")
+def label_and_teacher(y_true, y_pred):
+    """Cross-entropy with the label, and at T = 2 with the teacher's logits where they're given."""
+    ops = keras.ops
+    label = ops.cast(y_true[:, 0], "int32")
+    hard = keras.losses.sparse_categorical_crossentropy(label, y_pred, from_logits=True)
+    if y_true.shape[-1] == 1:
+        return hard
+    temperature = 2.0
+    soft = keras.losses.categorical_crossentropy(
+        ops.softmax(y_true[:, 1:] / temperature), y_pred / temperature, from_logits=True
+    )
+    return 0.3 * hard + 0.7 * temperature**2 * soft
+
+
+@keras.saving.register_keras_serializable(package="keras_compress_benchmarks")
+def accuracy(y_true, y_pred):
+    """Share of right labels, whatever stands beside the label."""
+    right = keras.ops.argmax(y_pred, axis=-1) == keras.ops.cast(y_true[:, 0], "int32")
+    return keras.ops.cast(right, "float32")
+
+
+def new_net(net: str, data: Path | None = None) -> keras.Model:
+    """Return the float net to start from, ending in logits."""
+    if net != "resnet8":
+        return getattr(architectures, net)(classifier_activation=None)
+    from deep_compression_data import data_folder
+
+    model = architectures.resnet8(classifier_activation=None)
+    weights = (data or data_folder()) / "models" / "mlperf_tiny" / "pretrainedResnet.h5"
+    model.set_weights(keras.models.load_model(weights, compile=False).get_weights())
+    return fold_normalization(model)
+
+
+def fold_normalization(model: keras.Model) -> keras.Model:
+    """Return the ResNet8 `model` with its normalizations multiplied into its convolutions.
+
+    The graph is what the exporter makes of the net anyway, and the one MLPerf's int8 file has.
+    """
+    layers = keras.layers
+
+    def convolution(x, name, normalization=None):
+        config = {**model.get_layer(name).get_config(), "kernel_regularizer": None}
+        layer = layers.Conv2D.from_config(config)
+        x = layer(x)
+        kernel, bias = model.get_layer(name).get_weights()
+        if normalization:
+            original = model.get_layer(normalization)
+            gamma, beta, mean, variance = original.get_weights()
+            scale = gamma / np.sqrt(variance + original.epsilon)
+            kernel, bias = kernel * scale, (bias - mean) * scale + beta
+        layer.set_weights([kernel, bias])
+        return x
+
+    inputs = keras.Input((32, 32, 3), name="image")
+    x = layers.ReLU()(convolution(inputs, "stem", "stem_bn"))
+    for stack in ("stack1", "stack2", "stack3"):
+        y = layers.ReLU()(convolution(x, f"{stack}_conv1", f"{stack}_bn1"))
+        y = convolution(y, f"{stack}_conv2", f"{stack}_bn2")
+        if stack != "stack1":
+            x = convolution(x, f"{stack}_shortcut")
+        x = layers.ReLU()(layers.Add()([x, y]))
+    classifier = layers.Dense(10, name="classifier")
+    outputs = classifier(layers.GlobalAveragePooling2D()(x))
+    classifier.set_weights(model.get_layer("classifier").get_weights())
+    return keras.Model(inputs, outputs, name="resnet8")
+
+
+def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None, first_epoch: int = 0):
+    """Return the training batches of a recipe."""
+    if recipe.net == "resnet8":
+        (x, y), _ = cifar10(data)
+        result = Cifar(x, y, None, recipe.batch, len(x), seed, first_epoch)
+        result.distorted = recipe.tricks
+        return result
+    if not recipe.tricks:
+        (x, y), _ = mnist(data)
+        return Batches(x, y, None, recipe.batch, len(x), seed, first_epoch)
+    images, labels = distorted_mnist(cache, data)
+    logits_path = cache / "teacher_logits.npy"
+    logits = np.load(logits_path, mmap_mode="r") if recipe.settings.get("teacher") else None
+    return Batches(images, labels, logits, recipe.batch, 60000, seed, first_epoch)
+
+
+def test_set(net: str, data: Path | None):
+    """Return the whole test set, images as the net takes them."""
+    if net == "resnet8":
+        _, (x, y) = cifar10(data)
+        return x.astype(np.float32), y.astype(np.float32)[:, None]
+    _, (x, y) = mnist(data)
+    return x[..., None].astype(np.float32) / 255, y.astype(np.float32)[:, None]
+
+
+def fit(model, recipe, epochs, seed, folder, cache, data, callbacks=(), log=print):
+    """Train `model`, a compiled copy of it, for `epochs`; go on where a stopped run was."""
+    keras.utils.set_random_seed(seed)
+    training = batches(recipe, seed, cache, data)
+    steps = len(training) * epochs
+    schedule = HoldThenCosine(recipe.learning_rate, steps * recipe.hold, steps)
+    model.compile(
+        keras.optimizers.Adam(schedule),
+        label_and_teacher,
+        metrics=[accuracy],
+        # XLA's convolutions are slower than the library's on a CPU.
+        jit_compile=recipe.net == "lenet_300_100",
+    )
+    x_test, y_test = test_set(recipe.net, data)
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if training.epoch != epoch:
+                training.epoch = epoch
+                training._permute()
+
+        def on_epoch_end(self, epoch, logs=None):
+            text = {k: round(float(v), 4) for k, v in (logs or {}).items()}
+            if epoch % 5 == 4 or epoch + 1 == epochs or recipe.net == "resnet8":
+                error = 1 - model.evaluate(x_test, y_test, batch_size=500, verbose=0)[1]
+                text["test_error"] = round(100 * float(error), 2)
+            log(f"epoch {epoch + 1}/{epochs} {text}")
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model.fit(
+        training,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[*callbacks, Watch(), keras.callbacks.BackupAndRestore(folder / "backup")],
+    )
+    return model
+
+
+def float_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, log=print):
+    """Return the float net of a recipe, from the cache if it's there."""
+    keras.utils.set_random_seed(seed)
+    model = new_net(recipe.net, data)
+    if not recipe.float_epochs:
+        return model
+    kind = "tricks" if recipe.tricks else "plain"
+    if recipe.settings.get("teacher"):
+        kind = "taught"
+    name = f"{recipe.net}-{kind}-{recipe.float_epochs}-seed{seed}"
+    path = cache / f"{name}.weights.h5"
+    if not path.exists():
+        fit(model, recipe, recipe.float_epochs, seed, cache / name, cache, data, log=log)
+        model.save_weights(path)
+    model.load_weights(path)
+    return model
+
+
+def rate_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, name: str, log=print):
+    """Return the finalized rate-aware net of a recipe."""
+    steps = 60000 // recipe.batch if recipe.net != "resnet8" else 50000 // recipe.batch
+    config = rate.RateConfig(
+        recipe.rate_weight,
+        ramp_steps=int(steps * recipe.epochs * recipe.ramp),
+        initial_step_size=recipe.step_size,
+        step_digits=recipe.step_digits,
+    )
+    model = rate.prepare(float_net(recipe, seed, cache, data, log), config)
+    callbacks = [rate.RateCallback(config)]
+    fit(model, recipe, recipe.epochs, seed, cache / name, cache, data, callbacks, log)
+    return rate.finalize(model)

@@ -1,0 +1,178 @@
+"""Rate-aware training: rounded weights, the cost of their bits, and what is left after it."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from keras_compress import rate
+from keras_compress.errors import KerasCompressError
+
+
+def make_model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, activation="relu", name="hidden"),
+            keras.layers.Dense(3, name="logits"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    return model
+
+
+def make_data(n=96):
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 3, n)
+    x = generator.normal(0, 0.3, (n, 8, 8, 1)).astype("float32")
+    for i, label in enumerate(y):
+        x[i, 2 * label : 2 * label + 3] += 1.0
+    return x, y
+
+
+def train(model, config, epochs, **kwargs):
+    x, y = make_data()
+    callbacks = [rate.RateCallback(config)]
+    return model.fit(
+        x, y, batch_size=16, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks, **kwargs
+    )
+
+
+def code_length(values):
+    return float(keras.ops.convert_to_numpy(rate.code_length(np.asarray(values, "float32"))))
+
+
+def test_bits_come_close_to_the_entropy_of_independent_weights():
+    generator = np.random.default_rng(0)
+    nonzero = generator.random((300, 200)) < 0.1
+    magnitude = generator.geometric(0.6, nonzero.shape)
+    values = nonzero * magnitude * generator.choice([-1, 1], nonzero.shape)
+    share = nonzero.mean()
+    stop = 0.6
+    ideal = -share * np.log2(share) - (1 - share) * np.log2(1 - share)
+    ideal += share * (1 - np.log2(stop) - (1 - stop) / stop * np.log2(1 - stop))
+    assert code_length(values) == pytest.approx(ideal * values.size, rel=0.02)
+
+
+def test_bits_are_fewer_where_the_nonzero_weights_share_rows():
+    scattered = np.zeros((64, 64))
+    scattered.flat[np.random.default_rng(0).choice(64 * 64, 256, replace=False)] = 1
+    together = np.zeros((64, 64))
+    together[:4] = 1
+    assert code_length(together) < 0.4 * code_length(scattered)
+
+
+def test_slope_between_zero_and_one_is_what_the_step_saves():
+    values = np.zeros((50, 40), "float32")
+    values[::5, ::4] = 1.0
+    half = values.copy()
+    half[0, 0] = 0.75
+    # The statistics see the rounded weights, which are the same.
+    lower = code_length(values) - code_length(half)
+    quarter = half.copy()
+    quarter[0, 0] = 0.625
+    assert lower > 0
+    assert code_length(half) - code_length(quarter) == pytest.approx(lower / 2, rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(7,), (1,), (5, 1), (1, 6), (3, 3, 1, 4), (3, 3, 5, 1)])
+def test_bits_are_finite_for_every_shape(shape):
+    for fill in (0.0, 1.0, -7.0):
+        assert 0 <= code_length(np.full(shape, fill)) < 40 * np.prod(shape)
+
+
+def test_prepared_model_computes_with_the_rounded_weights_and_finalize_bakes_them_in():
+    model = make_model()
+    x, _ = make_data()
+    before = model.get_weights()
+    prepared = rate.prepare(model, rate.RateConfig(initial_step_size=0.7))
+    plain = rate.finalize(prepared)
+    np.testing.assert_array_equal(prepared.predict(x, verbose=0), plain.predict(x, verbose=0))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    kernel = plain.get_layer("hidden").kernel.numpy()
+    assert np.unique(kernel).size < 12
+    assert not np.signbit(kernel[kernel == 0]).any()
+    step = np.min(np.abs(kernel[kernel != 0]))
+    np.testing.assert_array_equal(kernel, np.round(kernel / step) * step)
+    assert np.frexp(step)[0] * 2**4 % 1 == 0  # four binary digits
+    assert {type(layer).__name__ for layer in plain.layers} == {"Conv2D", "Flatten", "Dense"}
+
+
+def test_a_higher_price_leaves_fewer_bits_and_a_free_one_leaves_the_accuracy():
+    sizes = {}
+    for price in (0.0, 3e-4, 3e-3):
+        config = rate.RateConfig(price, ramp_steps=12)
+        model = rate.prepare(make_model(), config)
+        history = train(model, config, 12).history
+        sizes[price] = history["rate_bytes"][-1]
+    assert sizes[3e-3] < 0.5 * sizes[3e-4] < 0.5 * sizes[0.0]
+    assert rate.report(rate.finalize(model)).sparsity > 0.5
+
+
+def test_training_resumes_exactly_from_a_file(tmp_path):
+    config = rate.RateConfig(1e-3, ramp_steps=20)
+    whole = rate.prepare(make_model(), config)
+    train(whole, config, 4)
+    first = rate.prepare(make_model(), config)
+    train(first, config, 2)
+    first.save(tmp_path / "half.keras")
+    second = keras.models.load_model(tmp_path / "half.keras")
+    train(second, config, 4, initial_epoch=2)
+    for a, b in zip(whole.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_gradients_reach_weights_and_step_sizes():
+    model = rate.prepare(make_model(), rate.RateConfig())
+    x, y = make_data(16)
+    before = [v.numpy().copy() for v in model.trainable_variables]
+    model.train_on_batch(x, y)
+    names = [
+        variable.path
+        for old, variable in zip(before, model.trainable_variables, strict=True)
+        if np.array_equal(old, variable.numpy())
+    ]
+    assert not [n for n in names if "kernel" in n]
+
+
+def test_price_is_a_pure_function_of_the_step():
+    config = rate.RateConfig(2.0, begin_step=10, ramp_steps=4)
+    assert [config.strength(s) for s in (0, 9, 10, 11, 14, 99)] == [0, 0, 0, 0.5, 2.0, 2.0]
+    assert rate.RateConfig(2.0).strength(0) == 2.0
+
+
+def test_wrong_settings_and_models_are_refused():
+    for settings in (
+        {"rate_weight": -1.0},
+        {"rate_weight": float("nan")},
+        {"ramp_steps": -1},
+        {"initial_step_size": 0.0},
+        {"step_digits": 25},
+    ):
+        with pytest.raises(KerasCompressError, match=next(iter(settings))):
+            rate.RateConfig(**settings)
+    model = make_model()
+    with pytest.raises(KerasCompressError, match="prepare"):
+        train(model, rate.RateConfig(), 1)
+    prepared = rate.prepare(model)
+    with pytest.raises(KerasCompressError, match="once"):
+        rate.prepare(prepared)
+    model.get_layer("hidden").kernel.assign(np.full((144, 16), np.nan))
+    with pytest.raises(KerasCompressError, match="finite"):
+        rate.prepare(model)
+
+
+def test_biases_are_left_alone_if_asked():
+    model = make_model()
+    model.get_layer("hidden").bias.assign(np.linspace(-1, 1, 16))
+    plain = rate.finalize(rate.prepare(model, rate.RateConfig(biases=False)))
+    np.testing.assert_array_equal(plain.get_layer("hidden").bias, np.linspace(-1, 1, 16, dtype="f"))
+    rows = {(r.layer, r.weight): r.action for r in rate.report(plain, biases=False)}
+    assert rows["hidden", "bias"] == "left alone" and rows["hidden", "kernel"] == "rounded"
