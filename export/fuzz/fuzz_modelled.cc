@@ -1,7 +1,7 @@
 // Any bytes as plan, skeleton and data sections in their plain forms: what stands behind the
 // frame, the checksums and the entropy coder of the skeleton.
 #include "keras_compress.h"
-#include "unpack.h"
+#include "packed_file.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 8) return 0;
@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   first.varint(skeleton_size);
   first.append(data, plan_size + skeleton_size);
   data += plan_size + skeleton_size, size -= plan_size + skeleton_size;
-  kc::Container container;
+  kc::PackedFile file;
+  kc::Container& container = file.container;
   container.form = kc::kFormModelled;
   container.original_size = original;
   kc::Span span;
@@ -31,9 +32,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   kc::Bytes out;
   uint8_t* restored = out.extend(original + 1);
-  kc::Plan plan;
-  size_t outside = 0;
   kc_error error;
-  kc::restore(container, restored, &plan, &outside, &error);
+  kc::Target target;
+  target.memory = restored;
+  target.size = original;
+  if (file.begin(&error) == KC_OK) file.put_all(target, &error);
   return 0;
 }

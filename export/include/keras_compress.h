@@ -4,6 +4,8 @@
  *   - No C++ type and no exception crosses it. All functions are thread safe: there is no global
  *     mutable state, and nothing is shared between two calls.
  *   - Input and output of one call must not overlap.
+ *   - Functions of a caller's (`kc_source`, `kc_sink`) are called in the thread that called, and
+ *     must not let an exception out.
  *   - Memory handed out (`kc_bytes`) is given back with `kc_free`.
  *   - `kc_abi_version` grows by one when an existing function changes; new functions may be
  *     added without.
@@ -37,7 +39,8 @@ typedef enum kc_status {
   KC_ERROR_TRUNCATED = 6,   /* the file ends early */
   KC_ERROR_TRAILING = 7,    /* bytes after the last section */
   KC_ERROR_CHECKSUM = 8,    /* bytes were changed */
-  KC_ERROR_MALFORMED = 9    /* a field holds a value that no writer writes */
+  KC_ERROR_MALFORMED = 9,   /* a field holds a value that no writer writes */
+  KC_ERROR_CALLER = 10      /* a function of the caller's did not return 0 */
 } kc_status;
 
 /* Where an error was found. */
@@ -134,6 +137,41 @@ KC_API int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size,
 /* Checks everything and hands nothing out. */
 KC_API int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_error* error);
 
+/* A packed file that is read in pieces: `data`, or, where that is null, `read`, which fills `to`
+ * with `size` bytes from `offset` on, which lie within the file's `size`, and returns 0. */
+typedef struct kc_source {
+  const uint8_t* data;
+  uint64_t size;
+  int32_t (*read)(void* context, uint64_t offset, uint8_t* to, size_t size);
+  void* context;
+} kc_source;
+
+/* Takes restored bytes, in any order; each byte of the original comes once. Returns 0 to go on. */
+typedef struct kc_sink {
+  int32_t (*write)(void* context, uint64_t offset, const uint8_t* data, size_t size);
+  void* context;
+} kc_sink;
+
+/* An opened packed file. Opening reads the header, the plan and the graph; the sections of data stay
+ * where they are until they are asked for. Several threads may restore sections of one file at once,
+ * each section in one thread, if the source's and the sink's functions allow it. */
+typedef struct kc_file kc_file;
+KC_API int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file,
+                            kc_summary* summary, kc_error* error);
+KC_API void kc_file_close(kc_file* file);
+/* Its constant buffers (a large one in several parts); at most `capacity` are written. */
+KC_API void kc_file_extents(const kc_file* file, kc_extent* extents, size_t capacity);
+/* Restores what section `section` holds, from 0 to the summary's `sections` - 1: into `memory`, which
+ * has room for the whole original, if it isn't null, else to `sink`, else nowhere, as a check. */
+KC_API int32_t kc_file_section(kc_file* file, uint32_t section, uint8_t* memory,
+                               const kc_sink* sink, kc_error* error);
+/* After all sections: holds the whole against its checksum. */
+KC_API int32_t kc_file_finish(kc_file* file, kc_error* error);
+/* Restores `size` bytes from `offset` on, decoding only the sections that hold some of them. Their
+ * checksums are checked; that of the whole can't be. */
+KC_API int32_t kc_file_read(kc_file* file, uint64_t offset, size_t size, uint8_t* out,
+                            kc_error* error);
+
 /* One constant buffer of a `.tflite`, as the walker finds it. */
 typedef struct kc_tensor {
   uint64_t offset;     /* of the data in the file */
@@ -150,6 +188,9 @@ typedef struct kc_tensor {
 /* Lists the constant buffers of a `.tflite`. Returns KC_ERROR_MALFORMED if it isn't one. */
 KC_API int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
                           size_t* count);
+/* The same of an opened packed file, from its graph alone: no section of data is decoded. */
+KC_API int32_t kc_file_tensors(kc_file* file, kc_tensor* tensors, size_t capacity, size_t* count,
+                               kc_error* error);
 
 typedef struct kc_statistics {
   uint64_t count;    /* elements */

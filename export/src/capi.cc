@@ -1,12 +1,15 @@
-#include "checksum.h"
 #include "flatbuffer.h"
 #include "keras_compress.h"
 #include "pack.h"
+#include "packed_file.h"
 #include "statistics.h"
-#include "unpack.h"
 
 struct kc_job {
   kc::PackJob work;
+};
+
+struct kc_file {
+  kc::PackedFile packed;
 };
 
 // Placement only: the library has no C++ runtime to allocate with.
@@ -16,26 +19,36 @@ namespace {
 
 using kc::fail;
 
-void drop(kc_job* job) {
-  if (job == nullptr) return;
-  job->~kc_job();
-  free(job);
+template <typename T>
+T* make() {
+  void* memory = malloc(sizeof(T));
+  return memory == nullptr ? nullptr : new (memory) T();
+}
+
+template <typename T>
+void drop(T* object) {
+  if (object == nullptr) return;
+  object->~T();
+  free(object);
 }
 
 void clear(kc_error* error) {
   if (error != nullptr) memset(error, 0, sizeof *error);
 }
 
-int32_t open_container(const uint8_t* packed, size_t size, kc::Container* container,
-                       kc_error* error) {
+int32_t open_bytes(const uint8_t* packed, size_t size, uint64_t max_size, kc::PackedFile* file,
+                   kc_error* error) {
   clear(error);
   if (packed == nullptr && size != 0) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
-  return kc::read_container(packed, size, container, error);
+  static const uint8_t kNothing = 0;
+  return file->open(kc::Source(size == 0 ? &kNothing : packed, size), max_size, error);
 }
 
-int32_t over_limit(const kc::Container& container, kc_error* error) {
-  if (error != nullptr) error->value = container.original_size;
-  return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
+kc::Target whole(const kc::PackedFile& file, uint8_t* memory) {
+  kc::Target target;
+  target.memory = memory;
+  target.size = file.container.original_size;
+  return target;
 }
 
 void describe(const kc::Extent& e, kc_extent* out) {
@@ -51,15 +64,26 @@ void describe(const kc::Extent& e, kc_extent* out) {
   out->bits = e.coded_bits;
 }
 
-void describe_all(const kc::Plan& plan, size_t skeleton_size, size_t skeleton_packed,
-                  uint32_t sections, kc_summary* summary, kc_extent* extents, size_t capacity) {
-  summary->sections = sections;
-  summary->skeleton_size = skeleton_size;
-  summary->skeleton_packed = skeleton_packed;
-  summary->extents = static_cast<uint32_t>(plan.extents.size());
+void describe_extents(const kc::Plan& plan, kc_extent* extents, size_t capacity) {
   for (size_t i = 0; extents != nullptr && i < plan.extents.size() && i < capacity; ++i) {
     describe(plan.extents[i], &extents[i]);
   }
+}
+
+void summarize(const kc::Plan& plan, uint64_t original_size, uint64_t packed_size,
+               kc_summary* summary) {
+  memset(summary, 0, sizeof *summary);
+  summary->format_version = kc::kFormatVersion;
+  summary->original_size = original_size;
+  summary->packed_size = packed_size;
+  summary->extents = static_cast<uint32_t>(plan.extents.size());
+}
+
+void summarize(const kc::PackedFile& file, uint64_t packed_size, kc_summary* summary) {
+  summarize(file.plan, file.container.original_size, packed_size, summary);
+  summary->sections = static_cast<uint32_t>(file.container.sections.size());
+  summary->skeleton_size = file.skeleton_size();
+  summary->skeleton_packed = file.container.sections[0].size;
 }
 
 }  // namespace
@@ -93,9 +117,8 @@ int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** j
       codec < KC_CODEC_AUTO || codec > KC_CODEC_SMALL) {
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   }
-  void* memory = malloc(sizeof(kc_job));
-  if (memory == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
-  *job = new (memory) kc_job();
+  *job = make<kc_job>();
+  if (*job == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
   if (!(*job)->work.open(data, size, codec)) {
     drop(*job);
     *job = nullptr;
@@ -120,18 +143,12 @@ int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent
   const kc::Packing& packing = job->work.packing;
   int32_t status = job->work.finish(&packed, error);
   if (status == KC_OK) {
-    const uint64_t size = job->work.size();
-    memset(summary, 0, sizeof *summary);
-    summary->format_version = kc::kFormatVersion;
-    summary->original_size = size;
-    summary->packed_size = packed.size();
-    if (packing.stored) {
-      summary->sections = 1;
-      summary->skeleton_size = summary->skeleton_packed = size;
-    } else {
-      describe_all(packing.plan, packing.skeleton_size, packing.skeleton_packed, packing.sections,
-                   summary, extents, capacity);
-    }
+    summarize(packing.plan, job->work.size(), packed.size(), summary);
+    summary->sections = packing.stored ? 1 : packing.sections;
+    summary->skeleton_size = packing.stored ? summary->original_size : packing.skeleton_size;
+    summary->skeleton_packed = packing.stored ? summary->original_size : packing.skeleton_packed;
+    if (packing.stored) summary->extents = 0;
+    describe_extents(packing.plan, extents, summary->extents < capacity ? summary->extents : capacity);
     out->size = packed.size();
     out->data = packed.release();
   }
@@ -140,8 +157,14 @@ int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent
 }
 
 int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out, kc_error* error) {
+  clear(error);
+  if ((packed == nullptr && size != 0) || out == nullptr) {
+    return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  }
   kc::Container container;
-  int32_t status = open_container(packed, size, &container, error);
+  static const uint8_t kNothing = 0;
+  int32_t status =
+      kc::read_frame(kc::Source(size == 0 ? &kNothing : packed, size), &container, error);
   if (status == KC_OK) *out = container.original_size;
   return status;
 }
@@ -154,52 +177,118 @@ int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_byte
 
 int32_t kc_unpack_into(const uint8_t* packed, size_t size, uint8_t* out, size_t capacity,
                        size_t* written, kc_error* error) {
-  kc::Container container;
-  int32_t status = open_container(packed, size, &container, error);
-  if (status != KC_OK) return status;
-  if (container.original_size > capacity) return over_limit(container, error);
-  kc::Plan plan;
-  size_t skeleton_size = 0;
-  status = kc::restore(container, out, &plan, &skeleton_size, error);
-  if (status == KC_OK) *written = static_cast<size_t>(container.original_size);
+  kc::PackedFile file;
+  uint64_t original = 0;
+  int32_t status = kc_unpacked_size(packed, size, &original, error);
+  if (status == KC_OK && original > capacity) {
+    if (error != nullptr) error->value = original;
+    return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
+  }
+  if (status == KC_OK) status = open_bytes(packed, size, 0, &file, error);
+  if (status == KC_OK) status = file.put_all(whole(file, out), error);
+  if (status == KC_OK) *written = static_cast<size_t>(file.container.original_size);
   return status;
 }
 
 int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_error* error) {
-  kc_bytes restored = {nullptr, 0};
-  int32_t status = kc_unpack(packed, size, max_size, &restored, error);
-  kc_free(&restored);
-  return status;
+  kc::PackedFile file;
+  int32_t status = open_bytes(packed, size, max_size, &file, error);
+  return status == KC_OK ? file.put_all(kc::Target(), error) : status;
 }
 
 int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
                    kc_summary* summary, kc_extent* extents, size_t capacity, kc_error* error) {
-  kc::Container container;
-  int32_t status = open_container(packed, size, &container, error);
+  kc::PackedFile file;
+  int32_t status = open_bytes(packed, size, max_size, &file, error);
   if (status != KC_OK) return status;
-  if ((max_size != 0 && container.original_size > max_size) ||
-      container.original_size > SIZE_MAX / 4) {
-    return over_limit(container, error);
-  }
-  size_t original = static_cast<size_t>(container.original_size);
+  const size_t original = static_cast<size_t>(file.container.original_size);
   uint8_t* data = static_cast<uint8_t*>(malloc(original + 1));
   if (data == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_WHOLE);
-  kc::Plan plan;
-  size_t skeleton_size = original;
-  status = kc::restore(container, data, &plan, &skeleton_size, error);
+  status = file.put_all(whole(file, data), error);
   if (status != KC_OK) {
     free(data);
     return status;
   }
-  memset(summary, 0, sizeof *summary);
-  summary->format_version = kc::kFormatVersion;
-  summary->original_size = original;
-  summary->packed_size = size;
-  describe_all(plan, skeleton_size, container.sections[0].size,
-               static_cast<uint32_t>(container.sections.size()), summary, extents, capacity);
+  summarize(file, size, summary);
+  describe_extents(file.plan, extents, capacity);
   out->data = data;
   out->size = original;
   return KC_OK;
+}
+
+int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file,
+                     kc_summary* summary, kc_error* error) {
+  clear(error);
+  if (source == nullptr || file == nullptr || summary == nullptr ||
+      !kc::Source(*source).usable()) {
+    return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  }
+  *file = make<kc_file>();
+  if (*file == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
+  int32_t status = (*file)->packed.open(kc::Source(*source), max_size, error);
+  if (status == KC_OK) {
+    summarize((*file)->packed, source->size, summary);
+  } else {
+    drop(*file);
+    *file = nullptr;
+  }
+  return status;
+}
+
+void kc_file_close(kc_file* file) { drop(file); }
+
+void kc_file_extents(const kc_file* file, kc_extent* extents, size_t capacity) {
+  describe_extents(file->packed.plan, extents, capacity);
+}
+
+int32_t kc_file_section(kc_file* file, uint32_t section, uint8_t* memory, const kc_sink* sink,
+                        kc_error* error) {
+  clear(error);
+  if (file == nullptr) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  kc::Target target = whole(file->packed, memory);
+  if (memory == nullptr) target.sink = sink;
+  return section == 0 ? file->packed.put_outside(target, error)
+                      : file->packed.put_section(section, target, error);
+}
+
+int32_t kc_file_finish(kc_file* file, kc_error* error) {
+  clear(error);
+  if (file == nullptr) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  return file->packed.finish(error);
+}
+
+int32_t kc_file_read(kc_file* file, uint64_t offset, size_t size, uint8_t* out, kc_error* error) {
+  clear(error);
+  if (file == nullptr || out == nullptr) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  const uint64_t whole_size = file->packed.container.original_size;
+  if (offset > whole_size || size > whole_size - offset) {
+    return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  }
+  kc::Target target;
+  target.memory = out;
+  target.first = offset;
+  target.size = size;
+  return size == 0 ? KC_OK : file->packed.put_range(target, error);
+}
+
+int32_t kc_file_tensors(kc_file* file, kc_tensor* tensors, size_t capacity, size_t* count,
+                        kc_error* error) {
+  clear(error);
+  if (file == nullptr || count == nullptr) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  kc::PackedFile& packed = file->packed;
+  const size_t size = static_cast<size_t>(packed.container.original_size);
+  // Only the pages that hold some of the graph are touched: what no one writes takes no memory.
+  uint8_t* graph = static_cast<uint8_t*>(calloc(size + 1, 1));
+  if (graph == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_WHOLE);
+  if (packed.stored()) {
+    const int32_t read = packed.put_outside(whole(packed, graph), error);
+    if (read != KC_OK) return free(graph), read;
+  } else {
+    packed.put_graph(graph);
+  }
+  const int32_t status = kc_tensors(graph, size, tensors, capacity, count);
+  free(graph);
+  return status == KC_OK ? KC_OK : fail(error, KC_ERROR_MALFORMED, KC_PLACE_NONE);
 }
 
 int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
@@ -239,6 +328,7 @@ const char* kc_status_message(int32_t status) {
     case KC_ERROR_TRAILING: return "bytes follow the last section";
     case KC_ERROR_CHECKSUM: return "the checksum does not match";
     case KC_ERROR_MALFORMED: return "a field holds a value that no writer writes";
+    case KC_ERROR_CALLER: return "reading or writing failed";
     default: return "unknown error";
   }
 }

@@ -6,6 +6,7 @@ namespace kc {
 namespace {
 
 constexpr uint64_t kMostSectionsHere = 1u << 11;
+constexpr size_t kLongestHeader = 64 + 10 * kMostSectionsHere;
 
 }  // namespace
 
@@ -34,11 +35,17 @@ void write_container(const Container& c, Bytes* out) {
   }
 }
 
-int32_t read_container(const uint8_t* data, size_t size, Container* c, kc_error* error) {
-  Reader in(data, size);
+int32_t read_frame(const Source& source, Container* c, kc_error* error) {
+  const uint64_t size = source.size();
+  const size_t begun = size < kLongestHeader ? static_cast<size_t>(size) : kLongestHeader;
+  Bytes own;
+  const uint8_t* data = nullptr;
+  kc_status read = source.take(0, begun, &own, &data);
+  if (read != KC_OK) return fail(error, read, KC_PLACE_HEADER);
+  Reader in(data, begun);
   const uint8_t* magic = in.take(sizeof kMagic);
   if (magic == nullptr) {
-    bool begins = size != 0 && memcmp(data, kMagic, size) == 0;
+    bool begins = size != 0 && memcmp(data, kMagic, begun) == 0;
     return fail(error, begins ? KC_ERROR_TRUNCATED : KC_ERROR_NOT_PACKED, KC_PLACE_HEADER);
   }
   if (memcmp(magic, kMagic, sizeof kMagic) != 0) {
@@ -82,18 +89,23 @@ int32_t read_container(const uint8_t* data, size_t size, Container* c, kc_error*
     if (error != nullptr) error->value = c->original_size;
     return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
   }
+  uint64_t at = in.position();
   for (size_t i = 0; i < c->sections.size(); ++i) {
     Span& span = c->sections[i];
     kc_place place = i == 0 ? KC_PLACE_SKELETON : KC_PLACE_DATA;
-    span.data = in.take(span.size);
-    uint32_t stated = in.u32();
     uint32_t number = static_cast<uint32_t>(i);
-    if (in.bad()) return fail(error, KC_ERROR_TRUNCATED, place, number);
-    if (stated != crc32c(0, span.data, span.size)) {
+    if (size - at < span.size || size - at - span.size < 4) {
+      return fail(error, KC_ERROR_TRUNCATED, place, number);
+    }
+    span.offset = at;
+    at += span.size + 4;
+    if (source.memory() == nullptr) continue;
+    span.data = source.memory() + span.offset;
+    if (load32(span.data + span.size) != crc32c(0, span.data, span.size)) {
       return fail(error, KC_ERROR_CHECKSUM, place, number);
     }
   }
-  if (in.left() != 0) return fail(error, KC_ERROR_TRAILING, KC_PLACE_WHOLE);
+  if (at != size) return fail(error, KC_ERROR_TRAILING, KC_PLACE_WHOLE);
   if (c->form == kFormStored &&
       (count != 1 || c->sections[0].size != c->original_size)) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);

@@ -4,6 +4,7 @@
 
 #include "bytes.h"
 #include "keras_compress.h"
+#include "source.h"
 
 namespace kc {
 
@@ -18,8 +19,9 @@ enum Form : uint8_t {
 };
 
 struct Span {
-  const uint8_t* data = nullptr;
+  const uint8_t* data = nullptr;  // null: not in memory
   size_t size = 0;
+  uint64_t offset = 0;  // in the file
 };
 
 struct Container {
@@ -29,8 +31,9 @@ struct Container {
   List<Span> sections;
 };
 
-// Checks header, lengths and all section checksums before anything is allocated for the data.
-int32_t read_container(const uint8_t* data, size_t size, Container* container, kc_error* error);
+// Checks header and lengths, and of a source in memory the checksums of all sections, before
+// anything is allocated for the data. From elsewhere sections come with `data` null.
+int32_t read_frame(const Source& source, Container* container, kc_error* error);
 
 void write_container(const Container& container, Bytes* out);
 

@@ -340,19 +340,18 @@ bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* 
 Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data) {
   if (e.method == kMethodPlanes) return decode_planes(plan, e, in, data);
   if (e.method == kMethodGaps && e.channels == 0) return decode_gaps(plan, e, in, data);
-  size_t count = static_cast<size_t>(e.count());
-  Array<uint8_t> symbols(count);
-  if (!symbols.ok()) return Decoded::kMemory;
+  const size_t count = static_cast<size_t>(e.count());
+  uint8_t* symbols = data + (e.size - count);  // they stand at the end, and grow from the front
   Extent plain;  // the same symbols, as bytes
   plain.size = count;
   plain.identity = true;
   plain.centre = e.centre;
   plain.lowest = e.lowest;
   plain.highest = e.highest;
-  Decoded result = e.method == kMethodGaps ? decode_gaps(plan, plain, in, symbols.data())
-                                           : decode_symbols(in, symbols.data(), count);
+  Decoded result = e.method == kMethodGaps ? decode_gaps(plan, plain, in, symbols)
+                                           : decode_symbols(in, symbols, count);
   if (result != Decoded::kDone) return result;
-  return restore_symbols(plan, e, symbols.data(), count, data) ? Decoded::kDone : Decoded::kMalformed;
+  return restore_symbols(plan, e, symbols, count, data) ? Decoded::kDone : Decoded::kMalformed;
 }
 
 }  // namespace kc

@@ -38,12 +38,24 @@ class FloatModel {
  public:
   static constexpr int kMostModelled = 10;
 
-  bool init() {
-    return exponents_.init() && by_exponent_.reset(32 * kTree) && by_rank_.reset(32 * kTree) &&
+  // The exponents of what will be run take at most `bits` bits.
+  bool init(int bits) {
+    return exponents_.init(bits) && by_exponent_.reset(32 * kTree) && by_rank_.reset(32 * kTree) &&
            alone_.reset(kTree) && sign_near_.reset(27) && sign_left_.reset(81) &&
            fill(&by_exponent_) && fill(&by_rank_) && fill(&alone_) && fill(&sign_near_) &&
            fill(&sign_left_) && zero_signs_.reset(3) && fill(&zero_signs_) && mixer_.reset(16, kFirstWeight) &&
            sign_mixer_.reset(1, kFirstWeight);
+  }
+
+  // Of the exponents' depths.
+  static SymbolLayout depth_layout(const FloatLayout& l) {
+    SymbolLayout layout;
+    layout.count = l.count;
+    layout.row = l.row;
+    layout.last = l.last;
+    layout.highest = l.highest - l.lowest + (l.sparse ? 1 : 0);
+    layout.centre_flag = l.sparse;
+    return layout;
   }
 
   // `bits` is the BitWriter or BitReader for the noise; `data` is read or written.
@@ -65,12 +77,7 @@ class FloatModel {
         depths[i] = static_cast<uint8_t>(l.sparse && (value & ~sign_bit) == 0 ? 0 : depth + first);
       }
     }
-    SymbolLayout layout;
-    layout.count = l.count;
-    layout.row = l.row;
-    layout.last = l.last;
-    layout.highest = l.highest - l.lowest + first;
-    layout.centre_flag = l.sparse;
+    const SymbolLayout layout = depth_layout(l);
     if (!exponents_.run(coder, depths.data(), layout)) return false;
 
     size_t in_row = 0;

@@ -11,7 +11,7 @@ namespace kc {
 namespace {
 
 // Extents of one model share a section, and with it statistics, up to about this many elements;
-// sections are worked on by as many threads.
+// larger tensors are divided. Sections are worked on by as many threads, and restored one by one.
 constexpr uint64_t kSectionElements = 1000000;
 
 // Nanoseconds the slow models take for a tensor, on a desktop of 2020.
@@ -59,19 +59,95 @@ uint64_t largest_modelled(const List<kc_tensor>& tensors) {
   return limit;
 }
 
+bool needs_section(const Extent& e) { return e.method != kMethodFill && e.method != kMethodCopy; }
+
+// In how many elements at a time a tensor may be divided, so that rows stay whole where they can.
+uint64_t part_elements(const Extent& e) {
+  const uint64_t unit = e.row != 0 && e.row <= kSectionElements ? e.row
+                        : e.last != 0 && e.last <= kSectionElements ? e.last : 1;
+  const uint64_t parts = (e.count() + kSectionElements - 1) / kSectionElements;
+  return ((e.count() + parts - 1) / parts + unit - 1) / unit * unit;
+}
+
+// Puts several extents in the place of each that is larger than a section. One that others are
+// copies of stays whole, and so does one with codebooks by channel.
+bool divide(Plan* plan) {
+  const size_t count = plan->extents.size();
+  Array<uint8_t> copied(count + 1);
+  Array<uint32_t> moved(count + 1);
+  if (!copied.ok() || !moved.ok()) return false;
+  uint64_t parts = count;
+  for (size_t i = 0; i < count; ++i) {
+    const Extent& e = plan->extents[i];
+    if (e.method == kMethodCopy) copied[i - static_cast<size_t>(e.back)] = 1;
+    parts += e.count() / kSectionElements * 2;
+  }
+  if (parts > kMostExtents) return true;
+  List<Extent> divided;
+  for (size_t i = 0; i < count; ++i) {
+    const Extent& whole = plan->extents[i];
+    Extent e = whole;
+    moved[i] = static_cast<uint32_t>(divided.size());
+    if (e.method == kMethodCopy) {
+      e.back = divided.size() - moved[i - static_cast<size_t>(e.back)];
+    }
+    const bool keep = whole.count() <= kSectionElements || whole.channels != 0 || copied[i] != 0 ||
+                      !needs_section(whole);
+    const uint64_t most = keep ? whole.size : part_elements(whole) * whole.element;
+    for (uint64_t at = 0; at < whole.size; at += most) {
+      e.size = whole.size - at < most ? whole.size - at : most;
+      if (!keep) {
+        e.size_known = true;
+        if (e.row > e.count()) e.row = e.count();
+        if (e.last > e.row) e.last = 0;
+      }
+      e.offset = e.place = whole.offset + at;
+      e.gap = at == 0 ? whole.gap : 0;
+      if (!divided.push(e)) return false;
+    }
+  }
+  plan->extents.clear();
+  for (size_t i = 0; i < divided.size(); ++i) {
+    if (!plan->extents.push(divided[i])) return false;
+  }
+  return true;
+}
+
+// Extents of one method share sections of about equal sizes.
+bool open_sections(Plan* plan) {
+  uint64_t total[kMethodCount] = {}, opened[kMethodCount] = {};
+  uint32_t open[kMethodCount] = {};
+  for (size_t i = 0; i < plan->extents.size(); ++i) {
+    total[plan->extents[i].method] += plan->extents[i].count();
+  }
+  for (size_t i = 0; i < plan->extents.size(); ++i) {
+    Extent& e = plan->extents[i];
+    if (!needs_section(e)) continue;
+    const uint64_t sections = (total[e.method] + kSectionElements - 1) / kSectionElements;
+    const uint64_t share = (total[e.method] + sections - 1) / sections;
+    const bool full = opened[e.method] + e.count() / 2 > share && plan->sections < kMostSections;
+    if (open[e.method] == 0 || full) {
+      if (plan->sections == kMostSections) return false;
+      e.new_section = true;
+      open[e.method] = ++plan->sections;
+      opened[e.method] = 0;
+    }
+    opened[e.method] += e.count();
+    e.section = open[e.method];
+  }
+  return true;
+}
+
 // The extents in file order, with their gaps, and the skeleton that is left.
 bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_tensor>& tensors,
                Plan* plan, Bytes* skeleton) {
   List<uint32_t> crcs;
-  uint64_t open_elements[kMethodCount] = {};
-  uint32_t open[kMethodCount] = {};
   size_t end = 0;
   const uint64_t most_modelled = largest_modelled(tensors);
   for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMostExtents; ++i) {
     const kc_tensor& tensor = tensors[i];
-    if (plan->sections >= kMostSections) break;
     Extent e;
-    e.offset = tensor.offset;
+    e.offset = e.place = tensor.offset;
     e.size = tensor.size;
     bool use = false;
     if (!crcs.push(crc32c(0, data + tensor.offset, static_cast<size_t>(tensor.size)))) return false;
@@ -88,19 +164,10 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
     end = static_cast<size_t>(tensor.offset + tensor.size);
     e.size_known = skeleton->size() < 4 ||
                    load32(skeleton->data() + skeleton->size() - 4) != tensor.size;
-    if (e.method != kMethodFill && e.method != kMethodCopy) {
-      if (open[e.method] == 0 || open_elements[e.method] + e.count() > kSectionElements) {
-        e.new_section = true;
-        open[e.method] = ++plan->sections;
-        open_elements[e.method] = 0;
-      }
-      open_elements[e.method] += e.count();
-      e.section = open[e.method];
-    }
     if (!plan->extents.push(e)) return false;
   }
   skeleton->append(data + end, size - end);
-  return !skeleton->failed() && !plan->codebooks.failed();
+  return !skeleton->failed() && !plan->codebooks.failed() && divide(plan) && open_sections(plan);
 }
 
 // Where byte `offset` of the file lies in the skeleton; false if the `count` bytes from there are

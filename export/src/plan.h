@@ -58,6 +58,8 @@ struct Extent {
   bool signed_zeros = false;  // sparse: some of the zeros are negative
   // not in the file: bits taken in the section, as coding or decoding finds them
   uint64_t coded_bits = 0;
+  uint64_t place = 0;  // where in the decoder's memory it is restored to
+  uint32_t crc = 0;    // of the restored bytes
 
   uint64_t count() const { return size / element; }
   size_t channel(size_t i) const {

@@ -68,24 +68,39 @@ uint64_t section_bytes(const Plan& plan, uint32_t number) {
   return total;
 }
 
-// The models run both ways: `data` is the place of the extent in the original.
+// Bits of the largest symbol or exponent of the section.
+int section_bits(const Plan& plan, uint32_t number) {
+  int most = 0;
+  each_extent(plan, number, [&](const Extent& e) {
+    const int bits = SymbolModel::magnitude_bits(
+        e.method == kMethodFloats ? FloatModel::depth_layout(float_layout(e)) : symbol_layout(e));
+    most = bits > most ? bits : most;
+    return true;
+  });
+  return most;
+}
+
+// The models run both ways: `memory` is the original, or where extents are restored.
 template <typename Coder, typename Noise>
 Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
-                   uint8_t* original) {
+                   uint8_t* memory) {
   const Extent* first = first_extent(plan, number);
   Decoded result = Decoded::kDone;
   auto stop = [&](Decoded why) { return result = why, false; };
   if (first->method == kMethodSymbols) {
     SymbolModel model;
-    if (!model.init()) return Decoded::kMemory;
+    if (!model.init(section_bits(plan, number))) return Decoded::kMemory;
     each_extent(plan, number, [&](Extent& e) {
       const uint64_t before = 8ull * coder->bytes() + noise->bits();
-      uint8_t* data = original + e.offset;
-      Array<uint8_t> symbols(static_cast<size_t>(e.count()));
-      if (!symbols.ok()) return stop(Decoded::kMemory);
-      if (!Coder::kDecodes) symbols_of(plan, e, data, symbols.data());
-      if (!model.run(coder, symbols.data(), symbol_layout(e))) return stop(Decoded::kMemory);
-      if (Coder::kDecodes && !restore_symbols(plan, e, symbols.data(), symbols.size(), data)) {
+      uint8_t* data = memory + (Coder::kDecodes ? e.place : e.offset);
+      const size_t count = static_cast<size_t>(e.count());
+      Array<uint8_t> found(Coder::kDecodes ? 0 : count);
+      if (!found.ok()) return stop(Decoded::kMemory);
+      // Decoded symbols stand at the end of the place that their elements will fill.
+      uint8_t* symbols = Coder::kDecodes ? data + (e.size - count) : found.data();
+      if (!Coder::kDecodes) symbols_of(plan, e, data, symbols);
+      if (!model.run(coder, symbols, symbol_layout(e))) return stop(Decoded::kMemory);
+      if (Coder::kDecodes && !restore_symbols(plan, e, symbols, count, data)) {
         return stop(Decoded::kMalformed);
       }
       e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
@@ -93,11 +108,11 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
     });
   } else if (first->method == kMethodFloats) {
     FloatModel model;
-    if (!model.init()) return Decoded::kMemory;
+    if (!model.init(section_bits(plan, number))) return Decoded::kMemory;
     each_extent(plan, number, [&](Extent& e) {
       const uint64_t before = 8ull * coder->bytes() + noise->bits();
       if (!float_layout_fits(e)) return stop(Decoded::kMalformed);
-      if (!model.run(coder, noise, original + e.offset, float_layout(e))) {
+      if (!model.run(coder, noise, memory + (Coder::kDecodes ? e.place : e.offset), float_layout(e))) {
         return stop(Decoded::kMemory);
       }
       e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
@@ -111,7 +126,7 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
     }
     each_extent(plan, number, [&](Extent& e) {
       const uint64_t before = 8ull * coder->bytes() + noise->bits();
-      uint8_t* data = original + e.offset;
+      uint8_t* data = memory + (Coder::kDecodes ? e.place : e.offset);
       for (size_t i = 0; i < e.size; ++i) {
         int byte = model.code_byte(coder, Coder::kDecodes ? 0 : data[i], history, i);
         if (Coder::kDecodes) data[i] = static_cast<uint8_t>(byte);
@@ -245,7 +260,7 @@ uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* orig
 }
 
 Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
-                       uint8_t* original) {
+                       uint8_t* memory) {
   const Extent* first = first_extent(*plan, number);
   Reader in(payload, size);
   if (!is_modelled(first->method)) {
@@ -253,11 +268,11 @@ Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size
     each_extent(*plan, number, [&](Extent& e) {
       size_t before = in.position();
       if (e.method != kMethodRaw) {
-        result = decode_fast(*plan, e, &in, original + e.offset);
+        result = decode_fast(*plan, e, &in, memory + e.place);
       } else {
         const uint8_t* bytes = in.take(static_cast<size_t>(e.size));
         if (bytes == nullptr) return result = Decoded::kMalformed, false;
-        memcpy(original + e.offset, bytes, static_cast<size_t>(e.size));
+        memcpy(memory + e.place, bytes, static_cast<size_t>(e.size));
       }
       e.coded_bits = 8ull * (in.position() - before);
       return result == Decoded::kDone;
@@ -270,7 +285,7 @@ Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size
   ArithmeticDecoder coder(in.here(), static_cast<size_t>(coded));
   in.take(static_cast<size_t>(coded));
   BitReader noise(in.here(), in.left());
-  Decoded result = run_models(*plan, number, &coder, &noise, original);
+  Decoded result = run_models(*plan, number, &coder, &noise, memory);
   if (result == Decoded::kDone && (coder.overrun() > 4 || !noise.exact())) {
     return Decoded::kMalformed;
   }

@@ -14,10 +14,9 @@ uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* orig
 
 enum class Decoded { kDone, kMalformed, kMemory };
 
-// Restores the extents of data section `number` into `original`, whose size the plan was checked
-// against.
+// Restores the extents of data section `number` to their places (Extent::place) in `memory`.
 Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
-                       uint8_t* original);
+                       uint8_t* memory);
 
 }  // namespace kc
 

@@ -23,13 +23,27 @@ struct SymbolLayout {
 
 class SymbolModel {
  public:
-  // A class keeps statistics of its own within the shared tables (0 weights, 1 exponents).
-  bool init() {
-    if (!local_.reset(kSigned) || !row_.reset(kSigned) || !scale_.reset(64 * kNodes) ||
-        !both_.reset(24 * 24 * kNodes) ||
-        !left_.reset(64 * kSigned) || !up_.reset(64 * kSigned) || !lag_.reset(32 * 32 * kSigned) ||
-        !column_.reset(kColumns * kColumnNodes) || !node_mixer_.reset(kSigned, kFirstWeight) ||
-        !scale_mixer_.reset(64 * 12, kFirstWeight) || !low_mixer_.reset(kSigned, kFirstLowWeight) || !refiner_.reset(64 * 12)) {
+  // Bits of the largest magnitude of `layout`.
+  static int magnitude_bits(const SymbolLayout& layout) {
+    int reach = layout.highest - layout.centre;
+    if (layout.centre - layout.lowest > reach) reach = layout.centre - layout.lowest;
+    if (layout.centre_flag) --reach;
+    int bits = 0;
+    while (bits < 8 && (reach >> bits) != 0) ++bits;
+    return bits;
+  }
+
+  // Tables for magnitudes of at most `bits` bits: the fewer, the sooner they are set up, and the more
+  // of them stay in the cache.
+  bool init(int bits) {
+    nodes_ = (static_cast<size_t>(1) << bits) + 2;
+    if (nodes_ < kUpperNodes) nodes_ = kUpperNodes;
+    const size_t all = 2 * nodes_;
+    if (!local_.reset(all) || !row_.reset(all) || !scale_.reset(64 * nodes_) ||
+        !both_.reset(24 * 24 * nodes_) || !left_.reset(64 * kUpper) || !up_.reset(64 * all) ||
+        !lag_.reset(32 * 32 * kUpper) || !column_.reset(kColumns * kColumnNodes) ||
+        !node_mixer_.reset(kUpper, kFirstWeight) || !scale_mixer_.reset(64 * 12, kFirstWeight) ||
+        !low_mixer_.reset(all, kFirstLowWeight) || !refiner_.reset(64 * 12)) {
       return false;
     }
     fill(&scale_), fill(&both_);
@@ -43,7 +57,7 @@ class SymbolModel {
     if (!column_average_.reset(layout.last + 1) || !column_.ok()) return false;
     for (size_t i = 0; i < layout.last; ++i) column_average_[i] = 0;
     // The tensor's own order 0 starts from what the tensors before looked like.
-    for (size_t i = 0; i < kSigned; ++i) local_[i] = weaken(local_[i], 6);
+    for (size_t i = 0; i < 2 * nodes_; ++i) local_[i] = weaken(local_[i], 6);
     fill(&column_);
     size_t column = 0, in_row = 0;
     for (size_t i = 0; i < layout.count; ++i) {
@@ -66,8 +80,10 @@ class SymbolModel {
   }
 
  private:
-  static constexpr size_t kNodes = 258;
-  static constexpr size_t kSigned = 2 * kNodes;
+  // Nodes of a magnitude's tree: centre flag, sign, and from 2 on its bits. Of the upper bits, which
+  // see all contexts, there are few.
+  static constexpr size_t kUpperNodes = 5;
+  static constexpr size_t kUpper = 2 * kUpperNodes;
   static constexpr int kInputs = 16;
   static constexpr int32_t kFirstWeight = 65536 * 8 / 100;
   static constexpr int32_t kFirstLowWeight = 65536 * 16 / 100;
@@ -100,11 +116,7 @@ class SymbolModel {
   }
 
   void begin(const SymbolLayout& layout) {
-    int reach = layout.highest - layout.centre;
-    if (layout.centre - layout.lowest > reach) reach = layout.centre - layout.lowest;
-    if (layout.centre_flag) --reach;
-    bits_ = 0;
-    while (bits_ < 8 && (reach >> bits_) != 0) ++bits_;
+    bits_ = magnitude_bits(layout);
     row_average_ = 0;
     row_step_ = 1;
     column_step_ = 1;
@@ -112,7 +124,7 @@ class SymbolModel {
 
   void start_row(const SymbolLayout& layout) {
     if (layout.row >= 48) {
-      for (size_t i = 0; i < kSigned; ++i) row_[i] = weaken(local_[i], 12);
+      for (size_t i = 0; i < 2 * nodes_; ++i) row_[i] = weaken(local_[i], 12);
       row_step_ = 2;
     }
     whole_rows_ = layout.row >= 48;
@@ -142,12 +154,12 @@ class SymbolModel {
     set_widths(scale >> 5, row_average >> 2);
     base_[0] = local_.data();
     base_[1] = whole_rows_ ? row_.data() : local_.data();
-    base_[2] = scale_.data() + static_cast<size_t>(s) * kNodes;
+    base_[2] = scale_.data() + static_cast<size_t>(s) * nodes_;
     base_[3] = both_.data() + static_cast<size_t>(coarse(row_average >> 7, 23) * 24 +
-                                                  coarse(column_average >> 7, 23)) * kNodes;
-    base_[4] = left_.data() + (signed_class(left) * 2 + (left2 < 0 ? 1 : 0)) * kSigned;
-    base_[5] = up_.data() + (signed_class(up) * 2 + (up2 < 0 ? 1 : 0)) * kSigned;
-    base_[6] = lag_.data() + (signed_class(lag) * 32 + signed_class(left)) * kSigned;
+                                                  coarse(column_average >> 7, 23)) * nodes_;
+    base_[4] = left_.data() + (signed_class(left) * 2 + (left2 < 0 ? 1 : 0)) * kUpper;
+    base_[5] = up_.data() + (signed_class(up) * 2 + (up2 < 0 ? 1 : 0)) * 2 * nodes_;
+    base_[6] = lag_.data() + (signed_class(lag) * 32 + signed_class(left)) * kUpper;
     column_base_ = column_.data() + (in_row % kColumns) * kColumnNodes;
   }
 
@@ -208,13 +220,15 @@ class SymbolModel {
   template <typename Coder>
   int code_bit(Coder* coder, int bit, size_t node, size_t sign, int kind, uint32_t from,
                uint32_t half) {
-    size_t signed_node = node + sign * kNodes;
+    const size_t signed_node = node + sign * nodes_, upper = node + sign * kUpperNodes;
     uint32_t* counters[8];
     int16_t inputs[kInputs];
     counters[0] = base_[0] + signed_node;
     counters[1] = base_[1] + signed_node;
     for (int i = 2; i < 4; ++i) counters[i] = base_[i] + node;
-    for (int i = 4; i < 7; ++i) counters[i] = base_[i] + signed_node;
+    counters[4] = base_[4] + upper;
+    counters[5] = base_[5] + signed_node;
+    counters[6] = base_[6] + upper;
     counters[7] = column_base_ + (node < kColumnNodes ? node : kColumnNodes - 1);
     for (int i = 0; i < 8; ++i) inputs[i] = static_cast<int16_t>(counter_input(*counters[i]));
     if (node >= kColumnNodes - 1) inputs[7] = 0;
@@ -226,7 +240,7 @@ class SymbolModel {
       inputs[9] = inputs[10] = inputs[11] = 0;
     }
     size_t by_scale = scale_class_ * 12 + static_cast<size_t>(kind);
-    int a = node_mixer_.dot(inputs, signed_node);
+    int a = node_mixer_.dot(inputs, upper);
     int b = scale_mixer_.dot(inputs, by_scale);
     int x = (a + b) / 2;
     uint32_t p = squash(x);
@@ -248,7 +262,7 @@ class SymbolModel {
   // One bit of a magnitude whose upper bits are known: there is little left to learn from far away.
   template <typename Coder>
   int code_low_bit(Coder* coder, int bit, size_t node, size_t sign, uint32_t from, uint32_t half) {
-    const size_t signed_node = node + sign * kNodes;
+    const size_t signed_node = node + sign * nodes_;
     uint32_t* counters[5] = {base_[0] + signed_node, base_[1] + signed_node, base_[2] + node,
                              base_[3] + node, base_[5] + signed_node};
     int16_t inputs[8];
@@ -287,6 +301,7 @@ class SymbolModel {
   Refiner refiner_;
   uint32_t* base_[7];
   uint32_t* column_base_ = nullptr;
+  size_t nodes_ = 0;
   size_t scale_class_ = 0;
   uint32_t bits_seen_ = 0;
   int rate_ = 0;

@@ -1,6 +1,5 @@
 #include "unpack.h"
 
-#include "checksum.h"
 #include "lz.h"
 #include "sections.h"
 #include "skeleton.h"
@@ -48,8 +47,9 @@ Decoded decode_with_model(Reader* in, size_t plan_size, size_t skeleton_size, ui
   return coder.overrun() > 4 ? Decoded::kMalformed : Decoded::kDone;
 }
 
-Decoded decode_skeleton(const Container& container, Plan* plan, Bytes* skeleton) {
-  Reader in(container.sections[0].data, container.sections[0].size);
+Decoded decode_skeleton(const Container& container, const Span& first, Plan* plan,
+                        Bytes* skeleton) {
+  Reader in(first.data, first.size);
   uint8_t form = in.byte();
   uint64_t plan_size = in.varint(), skeleton_size = in.varint();
   if (in.bad() || skeleton_size > container.original_size || plan_size > kMostModelledBytes ||
@@ -82,8 +82,9 @@ Decoded decode_skeleton(const Container& container, Plan* plan, Bytes* skeleton)
 
 }  // namespace
 
-int32_t read_skeleton(const Container& container, Plan* plan, Bytes* skeleton, kc_error* error) {
-  Decoded result = decode_skeleton(container, plan, skeleton);
+int32_t read_skeleton(const Container& container, const Span& first, Plan* plan, Bytes* skeleton,
+                      kc_error* error) {
+  Decoded result = decode_skeleton(container, first, plan, skeleton);
   if (result == Decoded::kMemory || skeleton->failed()) {
     return fail(error, KC_ERROR_MEMORY, KC_PLACE_SKELETON);
   }
@@ -95,47 +96,6 @@ int32_t read_skeleton(const Container& container, Plan* plan, Bytes* skeleton, k
   if (!place_extents(plan, skeleton->data(), skeleton->size(), container.original_size) ||
       !sizes_fit(*plan)) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_SKELETON);
-  }
-  return KC_OK;
-}
-
-int32_t restore(const Container& container, uint8_t* out, Plan* read, size_t* skeleton_size,
-                kc_error* error) {
-  size_t size = static_cast<size_t>(container.original_size);
-  if (container.form == kFormStored) {
-    if (size != 0) memcpy(out, container.sections[0].data, size);
-  } else {
-    Plan& plan = *read;
-    Bytes skeleton;
-    int32_t status = read_skeleton(container, &plan, &skeleton, error);
-    if (status != KC_OK) return status;
-    *skeleton_size = skeleton.size();
-    size_t used = 0;
-    uint8_t* at = out;
-    for (size_t i = 0; i < plan.extents.size(); ++i) {
-      const Extent& e = plan.extents[i];
-      if (e.gap != 0) memcpy(at, skeleton.data() + used, static_cast<size_t>(e.gap));
-      used += static_cast<size_t>(e.gap);
-      at += e.gap + e.size;
-      if (e.method == kMethodFill) memset(out + e.offset, e.fill, static_cast<size_t>(e.size));
-    }
-    if (skeleton.size() != used) memcpy(at, skeleton.data() + used, skeleton.size() - used);
-    for (uint32_t s = 1; s < container.sections.size(); ++s) {
-      const Span& payload = container.sections[s];
-      Decoded result = decode_section(&plan, s, payload.data, payload.size, out);
-      if (result != Decoded::kDone) {
-        return fail(error, result == Decoded::kMemory ? KC_ERROR_MEMORY : KC_ERROR_MALFORMED,
-                    KC_PLACE_DATA, s);
-      }
-    }
-    for (size_t i = 0; i < plan.extents.size(); ++i) {
-      const Extent& e = plan.extents[i];
-      if (e.method != kMethodCopy) continue;
-      memcpy(out + e.offset, out + plan.extents[i - e.back].offset, static_cast<size_t>(e.size));
-    }
-  }
-  if (crc32c(0, out, size) != container.original_crc) {
-    return fail(error, KC_ERROR_CHECKSUM, KC_PLACE_WHOLE);
   }
   return KC_OK;
 }

@@ -1,4 +1,4 @@
-// From a packed file back to the original, bounded and checked at every step.
+// Section 0 of a modelled file: plan and skeleton, bounded and checked at every step.
 #ifndef KC_UNPACK_H_
 #define KC_UNPACK_H_
 
@@ -7,13 +7,9 @@
 
 namespace kc {
 
-// Decodes plan and skeleton of a container in modelled form.
-int32_t read_skeleton(const Container& container, Plan* plan, Bytes* skeleton, kc_error* error);
-
-// Restores `container.original_size` bytes into `out`. `plan` is left as it was read, and
-// `skeleton_size` says how many bytes stood outside its extents; neither is set in stored form.
-int32_t restore(const Container& container, uint8_t* out, Plan* plan, size_t* skeleton_size,
-                kc_error* error);
+// Decodes plan and skeleton, which the payload `first` of section 0 holds, and checks them.
+int32_t read_skeleton(const Container& container, const Span& first, Plan* plan, Bytes* skeleton,
+                      kc_error* error);
 
 }  // namespace kc
 

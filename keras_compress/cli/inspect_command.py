@@ -40,7 +40,7 @@ def _run(args: argparse.Namespace) -> int:
 def _print_table(seen: Any) -> None:
     # Plain columns: a table library would take longer to import than the file to pack.
     header = ("tensor", "type", "shape", "zeros", "distinct", "entropy", "coder", "bits/weight",
-              "bits/kept", "bytes")  # fmt: skip
+              "over entropy", "bits/kept", "bytes")  # fmt: skip
     rows = [header]
     for tensor in seen.tensors:
         rows.append((
@@ -52,6 +52,7 @@ def _print_table(seen: Any) -> None:
             f"{tensor.entropy:.3f}",
             tensor.coder,
             _number(tensor.bits_per_weight),
+            "-" if tensor.over_entropy is None else f"{tensor.over_entropy:+.3f}",
             _number(tensor.bits_per_kept_weight),
             _number(tensor.packed_bytes, 0),
         ))  # fmt: skip

@@ -12,12 +12,16 @@ from keras_compress.packing.pack import (
     unpack_into,
     verify,
 )
+from keras_compress.packing.packed_file import PackedFile, PackedTensor, open_packed
 
 __all__ = [
     "FileSizes",
     "Inspection",
+    "PackedFile",
+    "PackedTensor",
     "TensorReport",
     "inspect",
+    "open_packed",
     "pack",
     "pack_file",
     "unpack",

@@ -14,12 +14,6 @@ from keras_compress.packing.pack import MAGIC
 
 __all__ = ["Inspection", "TensorReport", "inspect"]
 
-_TYPES = {
-    -1: "unused", 0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string",
-    6: "bool", 7: "int16", 8: "complex64", 9: "int8", 10: "float64", 11: "complex128",
-    12: "uint64", 13: "resource", 14: "variant", 15: "uint32", 16: "uint16", 17: "int4",
-    18: "bfloat16", 19: "int2", 20: "uint4", 21: "float8_e4m3fn", 22: "float8_e5m2",
-}  # fmt: skip
 _WIDTHS = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 7: 2, 9: 1, 10: 8, 12: 8, 15: 4, 16: 2, 18: 2}
 _FLOATS = {0, 1, 10, 18}
 
@@ -42,6 +36,8 @@ class TensorReport:
             graph and plan. `None` for a buffer that stayed with the graph.
         bits_per_weight: `8 * packed_bytes / count`.
         bits_per_kept_weight: `8 * packed_bytes / (count - zeros)`.
+        over_entropy: `bits_per_weight - entropy`, in bits: negative where contexts told the coder
+            more than counts of values can.
         tensors: How many tensors share the buffer.
     """
 
@@ -57,6 +53,7 @@ class TensorReport:
     packed_bytes: float | None
     bits_per_weight: float | None
     bits_per_kept_weight: float | None
+    over_entropy: float | None
     tensors: int
 
 
@@ -185,30 +182,38 @@ def _report(
     extents: list[native.Extent],
     tensors: list[native.Tensor],
 ) -> tuple[TensorReport, ...]:
-    by_offset = {extent.offset: extent for extent in extents}
-    return tuple(_report_one(model, tensor, by_offset.get(tensor.offset)) for tensor in tensors)
+    reports, at = [], 0
+    for tensor in tensors:
+        while at < len(extents) and extents[at].offset < tensor.offset:
+            at += 1
+        first = at  # a large tensor is divided into several extents
+        while at < len(extents) and extents[at].offset < tensor.offset + tensor.size:
+            at += 1
+        reports.append(_report_one(model, tensor, extents[first:at]))
+    return tuple(reports)
 
 
-def _report_one(model: bytes, tensor: native.Tensor, extent: native.Extent | None) -> TensorReport:
+def _report_one(model: bytes, tensor: native.Tensor, parts: list[native.Extent]) -> TensorReport:
     name = model[tensor.name_offset : tensor.name_offset + tensor.name_size]
     count, zeros, distinct, entropy = _statistics(
         model[tensor.offset : tensor.offset + tensor.size], tensor.type
     )
-    packed = extent.bits / 8 if extent is not None else None
+    packed = sum(part.bits for part in parts) / 8 if parts else None
     kept = count - zeros
     return TensorReport(
         name=name.decode("utf-8", "replace"),
-        dtype=_TYPES.get(tensor.type, f"type {tensor.type}"),
+        dtype=native.type_name(tensor.type),
         shape=tuple(tensor.shape[: tensor.rank]),
         size=tensor.size,
         count=count,
         zeros=zeros,
         distinct=distinct,
         entropy=round(entropy, 4),
-        coder=native.method_name(extent.method) if extent is not None else "skeleton",
+        coder=native.method_name(parts[0].method) if parts else "skeleton",
         packed_bytes=packed,
         bits_per_weight=None if packed is None else round(8 * packed / count, 4),
         bits_per_kept_weight=None if packed is None or not kept else round(8 * packed / kept, 4),
+        over_entropy=None if packed is None else round(8 * packed / count - entropy, 4),
         tensors=tensor.users,
     )
 

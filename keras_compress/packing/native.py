@@ -21,9 +21,24 @@ MOST_EXTENTS = 1 << 16
 
 CODECS = {"auto": 0, "fast": 1, "small": 2}
 
-_ERROR_LIMIT = 3
+ERROR_LIMIT = 3
+ERROR_MALFORMED = 9
 _ERROR_VERSION = 5
 _MEMORY = 2
+
+# Names of TFLite's TensorType.
+_TYPES = {
+    -1: "unused", 0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 5: "string",
+    6: "bool", 7: "int16", 8: "complex64", 9: "int8", 10: "float64", 11: "complex128",
+    12: "uint64", 13: "resource", 14: "variant", 15: "uint32", 16: "uint16", 17: "int4",
+    18: "bfloat16", 19: "int2", 20: "uint4", 21: "float8_e4m3fn", 22: "float8_e5m2",
+}  # fmt: skip
+# Those that NumPy knows by the same name, with the bytes of an element.
+TYPES_OF_NUMPY = {
+    "float32": 4, "float16": 2, "int32": 4, "uint8": 1, "int64": 8, "bool": 1, "int16": 2,
+    "complex64": 8, "int8": 1, "float64": 8, "complex128": 16, "uint64": 8, "uint32": 4,
+    "uint16": 2,
+}  # fmt: skip
 
 
 class Bytes(ctypes.Structure):
@@ -42,6 +57,29 @@ class NativeError(ctypes.Structure):
         ("version", ctypes.c_uint32),
         ("value", ctypes.c_uint64),
     )
+
+
+READ = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t
+)
+WRITE = READ
+
+
+class Source(ctypes.Structure):
+    """`kc_source`: a packed file in memory, or one that `read` reads pieces of."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        ("size", ctypes.c_uint64),
+        ("read", READ),
+        ("context", ctypes.c_void_p),
+    )
+
+
+class Sink(ctypes.Structure):
+    """`kc_sink`: takes restored bytes."""
+
+    _fields_ = (("write", WRITE), ("context", ctypes.c_void_p))
 
 
 class Extent(ctypes.Structure):
@@ -169,6 +207,17 @@ def _declare(loaded: ctypes.CDLL) -> None:
             ctypes.c_int32,
             ctypes.POINTER(Statistics),
         ],
+        "kc_file_open": [
+            ctypes.POINTER(Source),
+            ctypes.c_uint64,
+            ctypes.POINTER(address),
+            ctypes.POINTER(Summary),
+            error,
+        ],
+        "kc_file_section": [address, ctypes.c_uint32, address, ctypes.POINTER(Sink), error],
+        "kc_file_finish": [address, error],
+        "kc_file_read": [address, ctypes.c_uint64, size, address, error],
+        "kc_file_tensors": [address, ctypes.POINTER(Tensor), size, ctypes.POINTER(size), error],
         "kc_tensors": [address, size, ctypes.POINTER(Tensor), size, ctypes.POINTER(size)],
     }
     for name, arguments in signatures.items():
@@ -177,6 +226,10 @@ def _declare(loaded: ctypes.CDLL) -> None:
         function.restype = ctypes.c_int32
     loaded.kc_pack_section.argtypes = [address, ctypes.c_uint32]
     loaded.kc_pack_section.restype = None
+    loaded.kc_file_close.argtypes = [address]
+    loaded.kc_file_close.restype = None
+    loaded.kc_file_extents.argtypes = [address, ctypes.POINTER(Extent), size]
+    loaded.kc_file_extents.restype = None
     loaded.kc_free.argtypes = [out]
     loaded.kc_free.restype = None
     loaded.kc_format_version.restype = ctypes.c_uint32
@@ -243,6 +296,11 @@ def pack_sections(data: bytes, codec: int, extents: Any = None) -> tuple[Bytes, 
     return result, summary
 
 
+def type_name(number: int) -> str:
+    """Return the name of TFLite's tensor type `number`."""
+    return _TYPES.get(number, f"type {number}")
+
+
 def method_name(number: int) -> str:
     """Return the name of coding method `number`."""
     return str(library().kc_method_name(number).decode())
@@ -264,7 +322,7 @@ def check(status: int, error: NativeError, *, limit: int | None = None) -> None:
             f"This package reads packed files up to version {loaded.kc_format_version()}. "
             f"Received: version {error.version}. Update keras-compress."
         )
-    if status == _ERROR_LIMIT:
+    if status == ERROR_LIMIT:
         allowed = "what its size can hold" if limit is None else f"at most {limit} bytes"
         raise PackedFileError(
             f"A packed file may unpack to {allowed} here. Received: a declared size of "
@@ -274,6 +332,19 @@ def check(status: int, error: NativeError, *, limit: int | None = None) -> None:
     raise PackedFileError(
         f"The packed file is damaged or not one: {what}{where}. Fetch or pack it again."
     )
+
+
+def fresh_bytes(size: int) -> tuple[bytes, int]:
+    """Return `bytes` whose contents are yet to be written, and where they stand.
+
+    Nobody else may have seen the object before it is filled.
+    """
+    make = ctypes.pythonapi.PyBytes_FromStringAndSize
+    make.restype, make.argtypes = ctypes.py_object, [ctypes.c_char_p, ctypes.c_ssize_t]
+    where = ctypes.pythonapi.PyBytes_AsString
+    where.restype, where.argtypes = ctypes.c_void_p, [ctypes.py_object]
+    result: bytes = make(None, size)
+    return result, where(result)
 
 
 def take(result: Bytes) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 from keras_compress import storage
 from keras_compress.errors import KerasCompressError, ModelFileError, PackedFileError
 from keras_compress.packing import native
+from keras_compress.packing.packed_file import FilePieces, PackedFile, open_packed
 
 __all__ = ["FileSizes", "pack", "pack_file", "unpack", "unpack_file", "unpack_into", "verify"]
 
@@ -65,36 +66,34 @@ def pack(data: bytes, *, codec: str = "auto") -> bytes:
     return native.take(result)
 
 
-def unpack(data: bytes, *, max_size: int | None = None) -> bytes:
+def unpack(data: bytes, *, max_size: int | None = None, threads: int = 1) -> bytes:
     """Restore what `pack` was given.
 
     Args:
         data: The bytes of a packed file.
         max_size: Largest size in bytes to restore; checked before memory is allocated.
             Defaults to `None`, which allows what the file's own size makes plausible.
+        threads: How many threads decode at once; a file has a section for about each million
+            elements of its model, and a thread works on one of them. Defaults to 1.
 
     Raises:
         PackedFileError: If the file is damaged (the message names the section), was written by a
             newer version, or declares more than `max_size` bytes.
     """
-    source = _bytes_like(data, "data")
-    result, error = native.Bytes(), native.NativeError()
-    if max_size == 0:
-        unpacked_size(source, max_size=0)
-    status = native.library().kc_unpack(
-        source, len(source), max_size or 0, ctypes.byref(result), ctypes.byref(error)
-    )
-    native.check(status, error, limit=max_size)
-    return native.take(result)
+    with open_packed(_bytes_like(data, "data"), max_size=max_size) as packed:
+        result, address = native.fresh_bytes(packed.original_size)
+        packed.restore(memory=address, threads=_checked_threads(threads))
+    return result
 
 
-def unpack_into(data: bytes, buffer: Any) -> int:
+def unpack_into(data: bytes, buffer: Any, *, threads: int = 1) -> int:
     """Restore into `buffer`, a writable buffer such as a `bytearray` or a NumPy array of bytes.
 
     Args:
         data: The bytes of a packed file.
         buffer: Where to write. It may be longer than needed; after an error its contents are
             unspecified.
+        threads: As in `unpack`. Defaults to 1.
 
     Returns:
         The number of bytes written.
@@ -102,48 +101,36 @@ def unpack_into(data: bytes, buffer: Any) -> int:
     Raises:
         PackedFileError: If the file is damaged or does not fit `buffer`.
     """
-    source = _bytes_like(data, "data")
     view = memoryview(buffer).cast("B")
     if view.readonly:
         raise KerasCompressError("`buffer` must be writable. Received: a read-only buffer.")
     target = (ctypes.c_uint8 * len(view)).from_buffer(view)
-    written, error = ctypes.c_size_t(), native.NativeError()
-    status = native.library().kc_unpack_into(
-        source, len(source), ctypes.addressof(target), len(view),
-        ctypes.byref(written), ctypes.byref(error),
-    )  # fmt: skip
-    native.check(status, error, limit=len(view))
-    return written.value
+    with open_packed(_bytes_like(data, "data"), max_size=len(view)) as packed:
+        packed.restore(memory=ctypes.addressof(target), threads=_checked_threads(threads))
+        return packed.original_size
 
 
-def unpacked_size(data: bytes, *, max_size: int | None = None) -> int:
-    """Return the size of the original, from the checked header.
+def verify(
+    data_or_path: bytes | str | os.PathLike[str],
+    *,
+    max_size: int | None = None,
+    threads: int = 1,
+) -> None:
+    """Check a packed file as `unpack` would, section by section, keeping and writing nothing.
 
-    Raises:
-        PackedFileError: If the file is damaged, or `max_size` is given and smaller.
-    """
-    source = _bytes_like(data, "data")
-    size, error = ctypes.c_uint64(), native.NativeError()
-    status = native.library().kc_unpacked_size(
-        source, len(source), ctypes.byref(size), ctypes.byref(error)
-    )
-    native.check(status, error)
-    if max_size is not None and size.value > max_size:
-        error.value = size.value
-        native.check(3, error, limit=max_size)
-    return size.value
-
-
-def verify(data: bytes, *, max_size: int | None = None) -> None:
-    """Check a packed file as `unpack` would, handing nothing out.
+    Args:
+        data_or_path: The bytes of a packed file, or its path.
+        max_size: As in `unpack`. Defaults to `None`.
+        threads: As in `unpack`. Defaults to 1.
 
     Raises:
         PackedFileError: If `unpack` would raise it.
+        KerasCompressError: If the file can't be read.
     """
-    source = _bytes_like(data, "data")
-    error = native.NativeError()
-    status = native.library().kc_verify(source, len(source), max_size or 0, ctypes.byref(error))
-    native.check(status, error, limit=max_size)
+    if isinstance(data_or_path, bytearray | memoryview):
+        data_or_path = bytes(data_or_path)
+    with open_packed(data_or_path, max_size=max_size) as packed:
+        packed.restore(threads=_checked_threads(threads))
 
 
 def pack_file(
@@ -183,17 +170,27 @@ def unpack_file(
     target: str | os.PathLike[str],
     *,
     max_size: int | None = None,
+    threads: int = 1,
 ) -> FileSizes:
-    """Unpack the file `source` into `target`.
+    """Unpack the file `source` into `target`, section by section.
+
+    Neither of the two is ever in memory as a whole: what is needed at once is one section, some
+    four million bytes for each thread, and the graph.
+
+    Args:
+        source: A packed file.
+        target: Where to write; replaced only once everything was found to be right.
+        max_size: As in `unpack`. Defaults to `None`.
+        threads: As in `unpack`. Defaults to 1.
 
     Raises:
         PackedFileError: If `source` is damaged; nothing is written then.
         KerasCompressError: If a file can't be read or written.
     """
-    packed = storage.read_file(source)
-    data = unpack(packed, max_size=max_size)
-    storage.write_atomic(target, data)
-    return _sizes(source, target, len(data), len(packed))
+    with FilePieces(source) as pieces, PackedFile(pieces.source(), pieces, max_size) as packed:
+        with storage.open_atomic(target) as file:
+            packed.restore(sink=pieces.sink(file), threads=_checked_threads(threads))
+        return _sizes(source, target, packed.original_size, packed.packed_size)
 
 
 def require_model(data: bytes, name: str) -> None:
@@ -219,6 +216,12 @@ def _sizes(
 ) -> FileSizes:
     ratio = round(original / packed, 4) if packed else 0.0
     return FileSizes(os.fspath(source), os.fspath(target), original, packed, ratio)
+
+
+def _checked_threads(threads: int) -> int:
+    if not isinstance(threads, int) or threads < 1:
+        raise KerasCompressError(f"`threads` must be a whole number from 1. Received: {threads!r}.")
+    return threads
 
 
 def _bytes_like(data: Any, name: str) -> bytes:

@@ -51,6 +51,16 @@ def test_another_interface_version_is_refused(monkeypatch):
 
 
 def test_structures_match_the_header():
+    def name_of(line: str) -> str:
+        if "(*" in line:  # a function
+            return line.split("(*")[1].split(")", maxsplit=1)[0]
+        return (
+            line.split(";", maxsplit=1)[0]
+            .rsplit(maxsplit=1)[-1]
+            .split("[", maxsplit=1)[0]
+            .lstrip("*")
+        )
+
     header = (_ROOT / "export" / "include" / "keras_compress.h").read_text()
     for name, structure in (
         ("kc_error", native.NativeError),
@@ -58,13 +68,11 @@ def test_structures_match_the_header():
         ("kc_summary", native.Summary),
         ("kc_tensor", native.Tensor),
         ("kc_statistics", native.Statistics),
+        ("kc_source", native.Source),
+        ("kc_sink", native.Sink),
     ):
         body = header.split(f"typedef struct {name} {{")[1].split("}")[0]
-        fields = [
-            line.split(";")[0].split()[-1].split("[")[0]
-            for line in body.splitlines()
-            if ";" in line
-        ]
+        fields = [name_of(line) for line in body.splitlines() if ";" in line]
         assert fields == [field[0] for field in structure._fields_], name
 
 
@@ -78,7 +86,7 @@ def test_only_the_interface_is_visible():
     ours = {line[-1] for line in lines if line[-2] == "T"}
     assert ours and all(name.startswith("kc_") for name in ours)
     needed = {line[-1].split("@")[0] for line in lines if line[-2] == "U"}
-    assert needed <= {"malloc", "free", "memcpy", "memmove", "memset", "memcmp", "abort",
+    assert needed <= {"malloc", "calloc", "free", "memcpy", "memmove", "memset", "memcmp", "abort",
                       "__stack_chk_fail"}, needed  # fmt: skip
 
 

@@ -1,0 +1,343 @@
+"""An opened packed file: restored in pieces, by several threads, or one tensor at a time."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any
+
+from keras_compress.errors import KerasCompressError
+from keras_compress.packing import native
+
+__all__ = ["PackedFile", "PackedTensor", "open_packed"]
+
+
+@dataclass(frozen=True)
+class PackedTensor:
+    """One constant tensor of a packed model.
+
+    Attributes:
+        name: Name of the first tensor that uses the buffer.
+        dtype: Its TFLite type, such as `"int8"`.
+        shape: Its shape.
+        offset: Where its bytes stand in the original file.
+        size: Bytes in the original file.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    size: int
+
+
+class PackedFile:
+    """A packed file of which only header, plan and graph were read; made by `open_packed`.
+
+    Attributes:
+        original_size: Bytes of the original.
+        packed_size: Bytes of the packed file.
+    """
+
+    def __init__(self, source: native.Source, keep: Any, max_size: int | None) -> None:
+        # `keep` holds what the source's addresses point at.
+        self._keep, self._source = keep, source
+        self._handle = ctypes.c_void_p()
+        self._tensors: tuple[PackedTensor, ...] | None = None
+        summary, error = native.Summary(), native.NativeError()
+        status = native.library().kc_file_open(
+            ctypes.byref(source), max_size or 0, ctypes.byref(self._handle),
+            ctypes.byref(summary), ctypes.byref(error),
+        )  # fmt: skip
+        self.check(status, error, limit=max_size)
+        self.original_size: int = summary.original_size
+        self.packed_size: int = summary.packed_size
+        self._sections: int = summary.sections
+        if max_size == 0 and self.original_size:
+            error.value = self.original_size
+            native.check(native.ERROR_LIMIT, error, limit=0)
+
+    def __enter__(self) -> PackedFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free what was read, and close the file."""
+        handle = getattr(self, "_handle", None)
+        if handle:
+            native.library().kc_file_close(handle)
+            self._handle = ctypes.c_void_p()
+        if isinstance(self._keep, FilePieces):
+            self._keep.close()
+
+    def check(self, status: int, error: native.NativeError, *, limit: int | None = None) -> None:
+        """Raise what a status says, or what went wrong in reading or writing."""
+        if isinstance(self._keep, FilePieces):
+            self._keep.raise_failure()
+        native.check(status, error, limit=limit)
+
+    @property
+    def tensors(self) -> tuple[PackedTensor, ...]:
+        """The constant tensors of the model, in file order; nothing of them is decoded."""
+        if self._tensors is None:
+            self._tensors = self._read_tensors()
+        return self._tensors
+
+    def tensor(self, name_or_index: str | int) -> Any:
+        """Return one tensor as a NumPy array, decoding only the sections that hold it.
+
+        Types that NumPy does not know (int4, bfloat16, strings ...) come as their bytes: a
+        `uint8` array of one dimension.
+
+        Args:
+            name_or_index: The tensor's name, or its place in `tensors`.
+
+        Raises:
+            KerasCompressError: If there is no such tensor.
+            PackedFileError: If a section that holds it is damaged.
+        """
+        import numpy as np
+
+        tensor = self._find(name_or_index)
+        data = np.empty(tensor.size, np.uint8)
+        self._read_into(tensor.offset, tensor.size, data.ctypes.data)
+        count = 1
+        for dimension in tensor.shape:
+            count *= dimension
+        width = native.TYPES_OF_NUMPY.get(tensor.dtype)
+        if width is None or count * width != tensor.size:
+            return data
+        return data.view(np.dtype(tensor.dtype).newbyteorder("<")).reshape(tensor.shape)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes of the original from `offset` on.
+
+        Raises:
+            KerasCompressError: If the original has no such bytes.
+            PackedFileError: If a section that holds some of them is damaged.
+        """
+        if offset < 0 or size < 0 or offset + size > self.original_size:
+            raise KerasCompressError(
+                f"Only bytes of the original, {self.original_size} of them, can be read. "
+                f"Received: {offset=}, {size=}."
+            )
+        buffer = ctypes.create_string_buffer(size + 1)
+        self._read_into(offset, size, ctypes.addressof(buffer))
+        return buffer.raw[:size]
+
+    def restore(
+        self, *, memory: int | None = None, sink: native.Sink | None = None, threads: int = 1
+    ) -> None:
+        """Restore everything into `memory` (an address), to `sink`, or nowhere as a check."""
+        library = native.library()
+
+        def work(section: int) -> None:
+            error = native.NativeError()
+            status = library.kc_file_section(
+                self._handle, section, memory, None if sink is None else ctypes.byref(sink),
+                ctypes.byref(error),
+            )  # fmt: skip
+            self.check(status, error)
+
+        run_sections(self._sections, work, threads)
+        error = native.NativeError()
+        self.check(library.kc_file_finish(self._handle, ctypes.byref(error)), error)
+
+    def _find(self, name_or_index: str | int) -> PackedTensor:
+        if isinstance(name_or_index, str):
+            for tensor in self.tensors:
+                if tensor.name == name_or_index:
+                    return tensor
+        elif 0 <= name_or_index < len(self.tensors):
+            return self.tensors[name_or_index]
+        names = ", ".join(tensor.name for tensor in self.tensors[:5])
+        raise KerasCompressError(
+            f"`tensor` takes the name or the index of one of {len(self.tensors)} tensors "
+            f"({names} ...). Received: {name_or_index!r}."
+        )
+
+    def _read_into(self, offset: int, size: int, address: int) -> None:
+        error = native.NativeError()
+        status = native.library().kc_file_read(
+            self._handle, offset, size, address, ctypes.byref(error)
+        )
+        self.check(status, error)
+
+    def _read_tensors(self) -> tuple[PackedTensor, ...]:
+        library, count, error = native.library(), ctypes.c_size_t(), native.NativeError()
+        status = library.kc_file_tensors(
+            self._handle, None, 0, ctypes.byref(count), ctypes.byref(error)
+        )
+        if status == native.ERROR_MALFORMED:
+            return ()  # packed bytes that are no model
+        self.check(status, error)
+        found = (native.Tensor * count.value)()
+        library.kc_file_tensors(
+            self._handle, found, count.value, ctypes.byref(count), ctypes.byref(error)
+        )
+        return tuple(
+            PackedTensor(
+                name=self.read(t.name_offset, t.name_size).decode("utf-8", "replace"),
+                dtype=native.type_name(t.type),
+                shape=tuple(t.shape[: t.rank]),
+                offset=t.offset,
+                size=t.size,
+            )
+            for t in found
+        )
+
+
+def open_packed(
+    data_or_path: bytes | str | os.PathLike[str], *, max_size: int | None = None
+) -> PackedFile:
+    """Open a packed file to read single tensors of it.
+
+    Example:
+
+    ```python
+    with keras_compress.open_packed("model.kcz") as packed:
+        kernel = packed.tensor("conv2d/kernel")
+    ```
+
+    Args:
+        data_or_path: The bytes of a packed file, or its path. Of a file on disk only what is asked
+            for is read.
+        max_size: Largest original, in bytes, to accept. Defaults to `None`, which allows what the
+            packed file's size makes plausible.
+
+    Raises:
+        PackedFileError: If header, plan or graph are damaged.
+        KerasCompressError: If the file can't be read.
+    """
+    if isinstance(data_or_path, bytes):
+        source = native.Source()
+        # An empty `bytes` has an address as well, and a null one would mean a function to call.
+        source.data = ctypes.cast(ctypes.c_char_p(data_or_path), ctypes.c_void_p)
+        source.size = len(data_or_path)
+        return PackedFile(source, data_or_path, max_size)
+    pieces = FilePieces(data_or_path)
+    try:
+        return PackedFile(pieces.source(), pieces, max_size)
+    except BaseException:
+        pieces.close()
+        raise
+
+
+class FilePieces:
+    """Reads pieces of one file, and writes pieces of another, for the native library."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._path = os.fspath(path)
+        try:
+            self._file: IO[bytes] = open(path, "rb")  # noqa: SIM115 (closed by `close`)
+            self._size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise KerasCompressError(f"Can't read {path}: {error.strerror or error}.") from error
+        self._functions: list[Any] = []
+
+    def source(self) -> native.Source:
+        """Return the file as a source of bytes."""
+
+        def read(_: Any, offset: int, to: int, size: int) -> None:
+            view = memoryview((ctypes.c_char * size).from_address(to)).cast("B")
+            with self._lock:
+                self._file.seek(offset)
+                if self._file.readinto(view) != size:  # type: ignore[attr-defined]
+                    raise OSError(f"{self._path} was cut short while it was read")
+
+        source = native.Source()
+        source.size = self._size
+        source.read = self._guarded(native.READ, read)
+        return source
+
+    def sink(self, target: IO[bytes]) -> native.Sink:
+        """Return the open file `target` as a sink of bytes."""
+
+        def write(_: Any, offset: int, data: int, size: int) -> None:
+            view = memoryview((ctypes.c_char * size).from_address(data)).cast("B")
+            with self._lock:
+                target.seek(offset)
+                target.write(view)
+
+        sink = native.Sink()
+        sink.write = self._guarded(native.WRITE, write)
+        return sink
+
+    def raise_failure(self) -> None:
+        """Raise what a function called by the library ran into, if anything."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            if isinstance(failure, OSError):
+                raise KerasCompressError(
+                    f"Reading {self._path} or writing what it holds failed: "
+                    f"{failure.strerror or failure}."
+                ) from failure
+            raise failure
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> FilePieces:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _guarded(self, kind: Any, function: Callable[..., None]) -> Any:
+        # An exception must not reach the library: it is kept, and raised behind the library's back.
+        def call(*arguments: Any) -> int:
+            try:
+                function(*arguments)
+            except BaseException as error:
+                self._failure = error
+                return 1
+            return 0
+
+        self._functions.append(kind(call))
+        return self._functions[-1]
+
+
+def run_sections(sections: int, work: Callable[[int], None], threads: int) -> None:
+    """Call `work` for each section; the first error stops the rest and is raised."""
+    # The graph's section comes first.
+    waiting = list(reversed(range(sections)))
+    failures: list[BaseException] = []
+    lock = threading.Lock()
+
+    def take() -> None:
+        while True:
+            with lock:
+                if not waiting or failures:
+                    return
+                section = waiting.pop()
+            try:
+                work(section)
+            except BaseException as error:
+                with lock:
+                    failures.append(error)
+
+    workers = [threading.Thread(target=take) for _ in range(min(threads, sections) - 1)]
+    for worker in workers:
+        worker.start()
+    take()
+    for worker in workers:
+        worker.join()
+    if failures:
+        raise failures[0]
