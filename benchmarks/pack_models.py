@@ -3,7 +3,9 @@
     python benchmarks/pack_models.py FILES_OR_FOLDERS... [--json OUT] [--quick]
 
 Every packed file is unpacked and compared with its original. Sizes are bytes written. Speeds are
-restored bytes over wall time: packing with threads, unpacking with one, the best of the runs.
+restored bytes over wall time: packing with threads, unpacking with one thread (and with two), the
+best of the runs, which take turns. Peak memory is that of a process of its own that unpacks from
+file to file, less what it held before.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import lzma
 import math
 import os
 import platform
+import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable
@@ -49,44 +53,94 @@ def others(quick: bool) -> dict[str, tuple[Callable[[bytes], bytes], Callable[[b
     return table
 
 
-def timed(function: Callable[[], bytes], runs: int) -> tuple[bytes, float]:
-    """Return the result and the best wall time in seconds."""
-    best = math.inf
+def timed(functions: dict[str, Callable[[], bytes]], runs: int) -> dict[str, tuple[bytes, float]]:
+    """Return each result and its best wall time in seconds; the functions take turns."""
+    best: dict[str, tuple[bytes, float]] = {}
     for _ in range(runs):
-        start = time.perf_counter()
-        result = function()
-        best = min(best, time.perf_counter() - start)
-    return result, best
+        for name, function in functions.items():
+            start = time.perf_counter()
+            result = function()
+            seconds = time.perf_counter() - start
+            if name not in best or seconds < best[name][1]:
+                best[name] = (result, seconds)
+    return best
+
+
+_UNPACK_FILE = """
+import resource, sys
+from keras_compress import packing
+packing.unpack(packing.pack(b"warm" * 9))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+packing.unpack_file(sys.argv[1], sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def peak_memory(packed: bytes) -> int:
+    """Bytes that unpacking from file to file adds to a process."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "packed.kcz")
+        source.write_bytes(packed)
+        command = [sys.executable, "-c", _UNPACK_FILE, str(source), str(Path(folder, "out"))]
+        environment = {**os.environ, "PYTHONPATH": str(Path(packing.__file__).parents[2])}
+        done = subprocess.run(command, check=True, capture_output=True, env=environment)
+    return 1024 * int(done.stdout)
+
+
+def kind_of(data: bytes) -> str:
+    """`"int8"`, `"float32"` ...: the type most bytes of weights have; `"codebook"` if shared."""
+    sizes: dict[str, int] = {}
+    for tensor in packing.inspect(data, codec="fast").tensors:
+        name = tensor.dtype.replace("uint8", "int8")
+        if name.startswith("float") and tensor.distinct <= 256 < tensor.count:
+            name = "codebook"
+        sizes[name] = sizes.get(name, 0) + tensor.size
+    return max(sizes, key=lambda name: sizes[name])
 
 
 def measure(path: Path, runs: int, quick: bool) -> dict[str, Any]:
     """Measure one file; raises if anything is not lossless."""
     data = path.read_bytes()
-    row: dict[str, Any] = {"file": path.name, "raw": len(data), "sizes": {}, "mb_per_s": {}}
-    for name, (compress, decompress) in others(quick).items():
-        packed, seconds = timed(lambda c=compress: c(data), 1)
-        row["sizes"][name] = len(packed)
-        speed = {"pack": len(data) / seconds / 1e6}
-        if decompress is not None:
-            restored, seconds = timed(lambda d=decompress, p=packed: d(p), runs)
-            assert restored == data
-            speed["unpack"] = len(data) / seconds / 1e6
-        row["mb_per_s"][name] = {k: round(v, 2) for k, v in speed.items()}
+    row: dict[str, Any] = {
+        "file": path.name, "raw": len(data), "kind": kind_of(data), "sizes": {}, "mb_per_s": {},
+        "peak_memory": {},
+    }  # fmt: skip
+    packers: dict[str, Callable[[], bytes]] = {}
+    unpackers: dict[str, Callable[[], bytes]] = {}
+    table = others(quick)
+    for name, (compress, _) in table.items():
+        packers[name] = lambda c=compress: c(data)
     for codec in CODECS:
-        packed, seconds = timed(lambda c=codec: packing.pack(data, codec=c), 1)
-        restored, back = timed(lambda p=packed: packing.unpack(p), runs)
+        packers[codec] = lambda c=codec: packing.pack(data, codec=c)
+    packed = timed(packers, 1)
+    for name, (small, _) in packed.items():
+        row["sizes"][name] = len(small)
+        if name in CODECS:
+            unpackers[name] = lambda p=small: packing.unpack(p)
+            unpackers[f"{name}, 2 threads"] = lambda p=small: packing.unpack(p, threads=2)
+        elif table[name][1] is not None:
+            unpackers[name] = lambda d=table[name][1], p=small: d(p)
+    for name, (restored, seconds) in timed(unpackers, runs).items():
         if restored != data:
-            raise SystemExit(f"{path}: codec {codec} is not lossless")
-        row["sizes"][codec] = len(packed)
-        row["mb_per_s"][codec] = {
-            "pack": round(len(data) / seconds / 1e6, 2),
-            "unpack": round(len(data) / back / 1e6, 2),
-        }
+            raise SystemExit(f"{path}: {name} is not lossless")
+        row["mb_per_s"][name] = {"unpack": round(len(data) / seconds / 1e6, 2)}
+    for name, (_, seconds) in packed.items():
+        row["mb_per_s"].setdefault(name, {})["pack"] = round(len(data) / seconds / 1e6, 2)
+    for codec in CODECS:
+        row["peak_memory"][codec] = peak_memory(packed[codec][0])
     row["best_other"] = min(
         (size, name) for name, size in row["sizes"].items() if name not in CODECS
     )[::-1]
-    row["saved_percent"] = round(100 * (1 - row["sizes"]["auto"] / row["best_other"][1]), 2)
+    for codec in ("auto", "small"):
+        saved = 1 - row["sizes"][codec] / row["best_other"][1]
+        row["saved_percent" if codec == "auto" else "saved_percent_small"] = round(100 * saved, 2)
     return row
+
+
+def geometric_mean(rows: list[dict[str, Any]], codec: str) -> float:
+    """Of our size over the best other's."""
+    logs = [math.log(row["sizes"][codec] / row["best_other"][1]) for row in rows]
+    return math.exp(sum(logs) / len(logs))
 
 
 def main() -> int:
@@ -119,10 +173,11 @@ def main() -> int:
             + f"{row['saved_percent']:>6.1f}%{speed['pack']:>6.1f}{speed['unpack']:>7.1f}",
             flush=True,
         )
-    mean = math.exp(
-        sum(math.log(r["sizes"]["auto"] / r["best_other"][1]) for r in rows) / len(rows)
-    )
-    print(f"geometric mean of auto over the best other: {mean:.4f}")
+    means = {}
+    for kind in ["all", *sorted({row["kind"] for row in rows})]:
+        chosen = [row for row in rows if kind in ("all", row["kind"])]
+        means[kind] = {codec: round(geometric_mean(chosen, codec), 4) for codec in CODECS}
+        print(f"geometric mean over the best other, {kind} ({len(chosen)}): {means[kind]}")
     losses = [r["file"] for r in rows if r["saved_percent"] <= 0]
     print("not the smallest: " + (", ".join(losses) or "none"))
     if args.json:
@@ -130,7 +185,7 @@ def main() -> int:
             "schema_version": 1,
             "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
             "load_average_at_end": os.getloadavg()[0],
-            "geometric_mean_of_auto_over_best_other": round(mean, 4),
+            "geometric_means_over_best_other": means,
             "not_smallest": losses,
             "files": rows,
         }
