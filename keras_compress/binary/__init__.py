@@ -25,10 +25,13 @@ from __future__ import annotations
 from keras_compress.binary.activation import Quantize
 from keras_compress.binary.binary_layer import BinarizedKernel, is_binary_variable
 from keras_compress.binary.blocks import bacp_block
+from keras_compress.binary.bop import Bop
+from keras_compress.binary.case_optimizer import CaseOptimizer
 from keras_compress.binary.constraints import WeightClip
 from keras_compress.binary.convolution import BinaryConv2D
 from keras_compress.binary.dense import BinaryDense
 from keras_compress.binary.depthwise_convolution import BinaryDepthwiseConv2D
+from keras_compress.binary.flip_ratio import FlipRatio, FlipRatioCallback
 from keras_compress.binary.quantizers import (
     ApproxSign,
     DoReFa,
@@ -41,6 +44,7 @@ from keras_compress.binary.quantizers import (
     get_quantizer,
     quantizer_names,
 )
+from keras_compress.binary.summary import LayerSummary, ModelSummary, summarize
 
 __all__ = [
     "ApproxSign",
@@ -48,9 +52,15 @@ __all__ = [
     "BinaryConv2D",
     "BinaryDense",
     "BinaryDepthwiseConv2D",
+    "Bop",
+    "CaseOptimizer",
     "DoReFa",
+    "FlipRatio",
+    "FlipRatioCallback",
     "Heaviside",
+    "LayerSummary",
     "MagnitudeAwareSign",
+    "ModelSummary",
     "Quantize",
     "Quantizer",
     "SteSign",
@@ -61,4 +71,5 @@ __all__ = [
     "get_quantizer",
     "is_binary_variable",
     "quantizer_names",
+    "summarize",
 ]

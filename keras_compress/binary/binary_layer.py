@@ -108,6 +108,7 @@ class BinaryLayer:
         }
 
 
+@keras.saving.register_keras_serializable(package="keras_compress")
 def is_binary_variable(variable: Any) -> bool:
     """Return whether a variable is the latent kernel of a layer that uses its signs only."""
     return bool(getattr(variable, "binary", False))
