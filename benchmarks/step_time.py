@@ -1,4 +1,4 @@
-"""Time of a training step with pruning and with clustering, over a plain `fit` step.
+"""Time of a training step with pruning, clustering and rate-aware, over a plain `fit` step.
 
 Everything runs in one process, round about: a stretch of steps of each variant, then again, so
 that a change of the machine's speed meets all alike. What is timed is the whole of a step as
@@ -23,9 +23,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from keras_compress import architectures, clustering, pruning
+from keras_compress import architectures, clustering, pruning, rate
 
-GOALS = {"pruning": (1.05, 1.03), "clustering": (1.25, 1.10)}
+GOALS = {"pruning": (1.05, 1.03), "clustering": (1.25, 1.10), "rate-aware": (1.25, 1.25)}
 
 
 class StepTimer(keras.callbacks.Callback):
@@ -54,6 +54,7 @@ def variants(total_steps: int):
     prune = pruning.PruningConfig(schedule, frequency=100)
     # The first convolution holds 432 values: enough for 16 clusters.
     cluster = clustering.ClusteringConfig(n_clusters=16)
+    bits = rate.RateConfig(rate_weight=1e-6, ramp_steps=total_steps // 3)
 
     def copy():
         clone = keras.models.clone_model(plain)
@@ -66,6 +67,7 @@ def variants(total_steps: int):
         "pruning, wrapper": (pruning.prepare(plain, prune), [pruning.PruningCallback(prune)]),
         "clustering, callback": (copy(), [clustering.ClusteringCallback(cluster)]),
         "clustering, wrapper": (clustering.prepare(plain, cluster), []),
+        "rate-aware, wrapper": (rate.prepare(plain, bits), [rate.RateCallback(bits)]),
     }
 
 
@@ -79,13 +81,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=40, help="steps of a variant in a round")
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--only", default="", help="variants of this technique beside plain")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
     generator = np.random.default_rng(0)
     x = generator.uniform(0, 255, (args.steps * args.batch_size, 32, 32, 3)).astype("float32")
     y = generator.integers(0, 10, len(x))
-    models = variants(args.rounds * args.steps)
+    models = {
+        name: variant
+        for name, variant in variants(args.rounds * args.steps).items()
+        if name == "plain" or name.startswith(args.only)
+    }
     times = {name: [] for name in models}
     for turn in range(args.rounds + 1):
         for name, (model, callbacks) in models.items():

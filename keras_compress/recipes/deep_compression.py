@@ -307,7 +307,8 @@ def _write_best(
     }
     if result.note:
         report["compressed"]["note"] = f"{report['compressed']['note']} {result.note}".strip()
-    write_folder(folder, read_file(place / "model.tflite"), packed, report)
+    tflite = read_file(place / "model.tflite")
+    write_folder(folder, tflite=tflite, packed=packed, report=report)
     write_atomic(folder / "model.keras", read_file(place / "model.keras"))
     write_atomic(
         folder / "compression.json", json.dumps(result.to_dict(), indent=1, default=str) + "\n"

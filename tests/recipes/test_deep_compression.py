@@ -100,7 +100,6 @@ def trial_folder(folder, model, data):
 
 
 def test_a_trial_killed_halfway_ends_in_the_same_bytes(model, data, tmp_path):
-    results = []
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
         settings = trial_folder(tmp_path / name, model, data)
@@ -117,8 +116,7 @@ def test_a_trial_killed_halfway_ends_in_the_same_bytes(model, data, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert (place / "checkpoint.json").exists() and not (place / "trial.json").exists()
-    results = run_trial(str(tmp_path / "killed"), 1e-4, settings)
-    assert results == whole
+    assert run_trial(str(tmp_path / "killed"), 1e-4, settings) == whole
     packed = [
         (tmp_path / name / "trials" / whole["folder"] / "model.kcz").read_bytes()
         for name in ("whole", "killed")
