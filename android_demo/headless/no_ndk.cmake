@@ -1,7 +1,8 @@
 # Stands in for an NDK: Debian's GNU compiler and its headers, nothing of its runtime linked in. The
 # stub carries the name of Android's libc and only the names we may use.
 enable_language(C)
-add_library(bionic SHARED ${CMAKE_CURRENT_LIST_DIR}/bionic_stub.c)
+add_library(bionic SHARED ${CMAKE_CURRENT_LIST_DIR}/bionic_stub.c
+  ${CMAKE_CURRENT_LIST_DIR}/bionic_layout.c)
 set_target_properties(bionic PROPERTIES OUTPUT_NAME c)
 target_compile_options(bionic PRIVATE -fno-builtin -w)
 target_link_options(bionic PRIVATE -nostdlib)

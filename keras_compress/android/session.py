@@ -157,7 +157,7 @@ class _PhoneRun:
         ensure_app(self.adb, apk)
         self.stage = "looking for an earlier run"
         status = self._status()
-        if status is not None and self._ended(status) in ("running", "done"):
+        if status is not None and self._state(status)[0] in ("running", "done"):
             self.tell("Going on with the run that is there", 0, 1)
         else:
             self._prepare()
@@ -246,15 +246,14 @@ class _PhoneRun:
             return None
         return found if isinstance(found, dict) else None
 
-    def _ended(self, status: dict[str, Any]) -> str:
-        """Return the run's state; a run whose process is gone has `"crashed"`."""
-        state = str(status.get("state"))
-        if state == "running" and not self._alive():
+    def _state(self, status: dict[str, Any]) -> tuple[str, str]:
+        """Return the run's state and words; a run whose process is gone has `"crashed"`."""
+        if status.get("state") == "running" and not self._alive():
             # It may have finished since the status was read.
-            later = self._status()
-            state = str(later.get("state")) if later else state
-            return "crashed" if state == "running" else state
-        return state
+            status = self._status() or status
+            if status.get("state") == "running":
+                return "crashed", str(status.get("line"))
+        return str(status.get("state")), str(status.get("line"))
 
     def _alive(self) -> bool:
         return bool(self.adb.shell(f"pidof {PACKAGE}:bench || true").strip())
@@ -272,15 +271,14 @@ class _PhoneRun:
                         "phone, keep its screen on, and run the command again."
                     )
             else:
-                line = str(status.get("line"))
-                state = self._ended(status)
+                state, line = self._state(status)
                 if state == "done":
                     return
                 if state == "crashed":
                     self._clean()
                     raise KerasCompressError(
-                        f"The app crashed on the phone at: {line}. The model is damaged, holds what "
-                        "the runtime can't run, or takes more memory than the phone has."
+                        f"The app crashed on the phone at: {line}. The model is damaged, holds "
+                        "what the runtime can't run, or takes more memory than the phone has."
                     )
                 if state in ("failed", "cancelled"):
                     self._clean()
