@@ -40,7 +40,9 @@ typedef enum kc_status {
   KC_ERROR_TRAILING = 7,    /* bytes after the last section */
   KC_ERROR_CHECKSUM = 8,    /* bytes were changed */
   KC_ERROR_MALFORMED = 9,   /* a field holds a value that no writer writes */
-  KC_ERROR_CALLER = 10      /* a function of the caller's did not return 0 */
+  KC_ERROR_CALLER = 10,     /* a function of the caller's did not return 0 */
+  KC_ERROR_NO_BASE = 11,    /* a patch, opened without the file it was made for */
+  KC_ERROR_BASE = 12        /* a patch, and another file than the one it was made for */
 } kc_status;
 
 /* Where an error was found. */
@@ -57,7 +59,7 @@ typedef struct kc_error {
   int32_t place;   /* kc_place */
   uint32_t section;
   uint32_t version; /* with KC_ERROR_VERSION: the version of the file */
-  uint64_t value;   /* with KC_ERROR_LIMIT: the declared size */
+  uint64_t value;   /* with KC_ERROR_LIMIT: the declared size; with KC_ERROR_(NO_)BASE: the base's */
 } kc_error;
 
 typedef enum kc_codec { KC_CODEC_AUTO = 0, KC_CODEC_FAST = 1, KC_CODEC_SMALL = 2 } kc_codec;
@@ -116,6 +118,11 @@ KC_API void kc_pack_section(kc_job* job, uint32_t section);
 KC_API int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent* extents,
                              size_t capacity, kc_error* error);
 
+/* Packs `data` as a patch: with `base` at hand, which is another file, mostly an older model of the
+ * same graph, kc_file_open_patch restores `data`. */
+KC_API int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* base, size_t base_size,
+                             kc_bytes* out, kc_error* error);
+
 /* Size of the original, as the (checked) header declares it. */
 KC_API int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out,
                                 kc_error* error);
@@ -158,6 +165,11 @@ typedef struct kc_sink {
 typedef struct kc_file kc_file;
 KC_API int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file,
                             kc_summary* summary, kc_error* error);
+/* As kc_file_open; a patch is held beside `base`, which must stay in memory until the file is closed
+ * and be the one it was made for. */
+KC_API int32_t kc_file_open_patch(const kc_source* source, const uint8_t* base, size_t base_size,
+                                  uint64_t max_size, kc_file** file, kc_summary* summary,
+                                  kc_error* error);
 KC_API void kc_file_close(kc_file* file);
 /* Its constant buffers (a large one in several parts); at most `capacity` are written. */
 KC_API void kc_file_extents(const kc_file* file, kc_extent* extents, size_t capacity);

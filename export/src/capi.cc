@@ -156,6 +156,24 @@ int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent
   return status;
 }
 
+int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* base, size_t base_size,
+                      kc_bytes* out, kc_error* error) {
+  clear(error);
+  if ((data == nullptr && size != 0) || base == nullptr || out == nullptr) {
+    return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  }
+  kc::PackJob job;
+  if (!job.open(data, size, KC_CODEC_SMALL, base, base_size)) {
+    return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
+  }
+  kc::Bytes packed;
+  int32_t status = job.finish(&packed, error);
+  if (status != KC_OK) return status;
+  out->size = packed.size();
+  out->data = packed.release();
+  return KC_OK;
+}
+
 int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out, kc_error* error) {
   clear(error);
   if ((packed == nullptr && size != 0) || out == nullptr) {
@@ -218,6 +236,12 @@ int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_byt
 
 int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file,
                      kc_summary* summary, kc_error* error) {
+  return kc_file_open_patch(source, nullptr, 0, max_size, file, summary, error);
+}
+
+int32_t kc_file_open_patch(const kc_source* source, const uint8_t* base, size_t base_size,
+                           uint64_t max_size, kc_file** file, kc_summary* summary,
+                           kc_error* error) {
   clear(error);
   if (source == nullptr || file == nullptr || summary == nullptr ||
       !kc::Source(*source).usable()) {
@@ -225,7 +249,7 @@ int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file,
   }
   *file = make<kc_file>();
   if (*file == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
-  int32_t status = (*file)->packed.open(kc::Source(*source), max_size, error);
+  int32_t status = (*file)->packed.open(kc::Source(*source), max_size, error, base, base_size);
   if (status == KC_OK) {
     summarize((*file)->packed, source->size, summary);
   } else {
@@ -328,6 +352,8 @@ const char* kc_status_message(int32_t status) {
     case KC_ERROR_TRAILING: return "bytes follow the last section";
     case KC_ERROR_CHECKSUM: return "the checksum does not match";
     case KC_ERROR_MALFORMED: return "a field holds a value that no writer writes";
+    case KC_ERROR_NO_BASE: return "a patch needs the file it was made for";
+    case KC_ERROR_BASE: return "the patch was made for another file";
     case KC_ERROR_CALLER: return "reading or writing failed";
     default: return "unknown error";
   }
@@ -345,7 +371,8 @@ const char* kc_place_name(int32_t place) {
 
 const char* kc_method_name(uint32_t method) {
   static const char* const kNames[kc::kMethodCount] = {
-      "raw", "fill", "copy", "bytes", "symbols", "floats", "huffman", "gaps", "planes"};
+      "raw", "fill", "copy", "bytes", "symbols", "floats", "huffman", "gaps", "planes",
+      "base", "partner"};
   return method < kc::kMethodCount ? kNames[method] : "unknown";
 }
 

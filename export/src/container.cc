@@ -22,10 +22,14 @@ int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section
 void write_container(const Container& c, Bytes* out) {
   size_t start = out->size();
   out->append(kMagic, sizeof kMagic);
-  out->push(static_cast<uint8_t>(kFormatVersion));
+  out->push(static_cast<uint8_t>(c.form == kFormPatch ? kPatchVersion : 1));
   out->push(c.form);
   out->varint(c.original_size);
   out->u32(c.original_crc);
+  if (c.form == kFormPatch) {
+    out->varint(c.base_size);
+    out->u32(c.base_crc);
+  }
   out->varint(c.sections.size());
   for (size_t i = 0; i < c.sections.size(); ++i) out->varint(c.sections[i].size);
   out->u32(crc32c(0, out->data() + start, out->size() - start));
@@ -59,6 +63,10 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
   }
   c->original_size = in.varint();
   c->original_crc = in.u32();
+  if (form == kFormPatch) {
+    c->base_size = in.varint();
+    c->base_crc = in.u32();
+  }
   uint64_t count = in.varint();
   if (!in.bad() && count > kMostSectionsHere) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
@@ -81,11 +89,14 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
   if (crc != crc32c(0, data, checked)) return fail(error, KC_ERROR_CHECKSUM, KC_PLACE_HEADER);
 
   // From here on the header is as it was written; the rest finds what a hostile writer wrote.
-  if (version == 0 || form > kFormModelled || count == 0) {
+  if (version == 0 || form > kFormPatch || count == 0 ||
+      (form == kFormPatch) != (version >= kPatchVersion)) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   }
   c->form = static_cast<Form>(form);
-  if (c->original_size / kMostExpansion > size) {
+  // What a patch takes from its base costs it nothing.
+  const uint64_t base = c->base_size < UINT64_MAX - size ? c->base_size : 0;
+  if (c->original_size / kMostExpansion > size + base) {
     if (error != nullptr) error->value = c->original_size;
     return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
   }

@@ -9,13 +9,16 @@
 namespace kc {
 
 constexpr uint8_t kMagic[4] = {0x89, 'K', 'C', 'Z'};
-constexpr uint32_t kFormatVersion = 1;
+// The newest version read. A file states the lowest that has what it uses: 2 has patches.
+constexpr uint32_t kFormatVersion = 2;
+constexpr uint32_t kPatchVersion = 2;
 // A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.
 constexpr uint64_t kMostExpansion = 1u << 20;
 
 enum Form : uint8_t {
   kFormStored = 0,   // one section: the original as it is
   kFormModelled = 1, // a skeleton section and data sections
+  kFormPatch = 2,    // the same, beside a base file
 };
 
 struct Span {
@@ -28,6 +31,8 @@ struct Container {
   Form form = kFormStored;
   uint64_t original_size = 0;
   uint32_t original_crc = 0;
+  uint64_t base_size = 0;  // patches: the file they are made for
+  uint32_t base_crc = 0;
   List<Span> sections;
 };
 

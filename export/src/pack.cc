@@ -4,6 +4,7 @@
 #include "choose.h"
 #include "flatbuffer.h"
 #include "lz.h"
+#include "partner.h"
 #include "sections.h"
 #include "skeleton.h"
 
@@ -59,8 +60,6 @@ uint64_t largest_modelled(const List<kc_tensor>& tensors) {
   return limit;
 }
 
-bool needs_section(const Extent& e) { return e.method != kMethodFill && e.method != kMethodCopy; }
-
 // In how many elements at a time a tensor may be divided, so that rows stay whole where they can.
 uint64_t part_elements(const Extent& e) {
   const uint64_t unit = e.row != 0 && e.row <= kSectionElements ? e.row
@@ -92,7 +91,7 @@ bool divide(Plan* plan) {
       e.back = divided.size() - moved[i - static_cast<size_t>(e.back)];
     }
     const bool keep = whole.count() <= kSectionElements || whole.channels != 0 || copied[i] != 0 ||
-                      !needs_section(whole);
+                      !needs_section(whole.method);
     const uint64_t most = keep ? whole.size : part_elements(whole) * whole.element;
     for (uint64_t at = 0; at < whole.size; at += most) {
       e.size = whole.size - at < most ? whole.size - at : most;
@@ -102,6 +101,7 @@ bool divide(Plan* plan) {
         if (e.last > e.row) e.last = 0;
       }
       e.offset = e.place = whole.offset + at;
+      e.base = whole.base + at;
       e.gap = at == 0 ? whole.gap : 0;
       if (!divided.push(e)) return false;
     }
@@ -122,7 +122,7 @@ bool open_sections(Plan* plan) {
   }
   for (size_t i = 0; i < plan->extents.size(); ++i) {
     Extent& e = plan->extents[i];
-    if (!needs_section(e)) continue;
+    if (!needs_section(e.method)) continue;
     const uint64_t sections = (total[e.method] + kSectionElements - 1) / kSectionElements;
     const uint64_t share = (total[e.method] + sections - 1) / sections;
     const bool full = opened[e.method] + e.count() / 2 > share && plan->sections < kMostSections;
@@ -138,11 +138,49 @@ bool open_sections(Plan* plan) {
   return true;
 }
 
+// Where the tensor's bytes are the partner's: takes them from the base, with what stands alike before
+// it, down to `free`, and after it, up to `next`.
+bool take_from_base(const uint8_t* data, size_t free, size_t next, uint64_t base, Plan* plan,
+                    Extent* e) {
+  const uint8_t* old = plan->base;
+  if (memcmp(data + e->offset, old + base, static_cast<size_t>(e->size)) != 0) return false;
+  while (e->offset > free && base > 0 && data[e->offset - 1] == old[base - 1]) {
+    --e->offset, --base, ++e->size;
+  }
+  while (e->offset + e->size < next && base + e->size < plan->base_size &&
+         data[e->offset + e->size] == old[base + e->size]) {
+    ++e->size;
+  }
+  e->method = kMethodBase;
+  e->base = base;
+  e->place = e->offset;
+  return true;
+}
+
+// Is it what stands in the base behind the extent before, and here as well?
+bool goes_on(const Plan& plan, const Extent& e) {
+  if (e.method != kMethodBase || plan.extents.size() == 0) return false;
+  const Extent& before = plan.extents[plan.extents.size() - 1];
+  return before.method == kMethodBase && before.offset + before.size == e.offset &&
+         before.base + before.size == e.base;
+}
+
+// Codes symbols beside their partner where that takes less.
+void try_partner(const uint8_t* data, uint64_t base, Plan* plan, Extent* e) {
+  if (e->method != kMethodSymbols || e->channels != 0) return;
+  Extent other = *e;
+  other.method = kMethodPartner;
+  other.base = base;
+  if (extent_cost(*plan, other, data) < extent_cost(*plan, *e, data)) *e = other;
+}
+
 // The extents in file order, with their gaps, and the skeleton that is left.
 bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_tensor>& tensors,
                Plan* plan, Bytes* skeleton) {
   List<uint32_t> crcs;
   size_t end = 0;
+  ModelWalker base_walker;
+  const bool walked = plan->is_patch && base_walker.walk(plan->base, plan->base_size);
   const uint64_t most_modelled = largest_modelled(tensors);
   for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMostExtents; ++i) {
     const kc_tensor& tensor = tensors[i];
@@ -155,15 +193,32 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
     if (use && (codec == KC_CODEC_FAST || (codec == KC_CODEC_AUTO && tensor.size > most_modelled))) {
       make_fast(&e);
     }
+    const kc_tensor* partner =
+        walked ? find_partner(base_walker, plan->base, tensor, i, data) : nullptr;
+    if (partner != nullptr) {
+      const size_t next = i + 1 < tensors.size() ? static_cast<size_t>(tensors[i + 1].offset) : size;
+      if (take_from_base(data, end, next, partner->offset, plan, &e)) {
+        use = true;
+      } else if (use) {
+        try_partner(data, partner->offset, plan, &e);
+      }
+    }
     if (!use) {
       crcs.pop();
       continue;
     }
-    e.gap = tensor.offset - end;
+    if (goes_on(*plan, e)) {
+      Extent& before = plan->extents[plan->extents.size() - 1];
+      before.size += e.size;
+      end = static_cast<size_t>(before.offset + before.size);
+      crcs.pop();
+      continue;
+    }
+    e.gap = e.offset - end;
     skeleton->append(data + end, static_cast<size_t>(e.gap));
-    end = static_cast<size_t>(tensor.offset + tensor.size);
+    end = static_cast<size_t>(e.offset + e.size);
     e.size_known = skeleton->size() < 4 ||
-                   load32(skeleton->data() + skeleton->size() - 4) != tensor.size;
+                   load32(skeleton->data() + skeleton->size() - 4) != e.size || plan->is_patch;
     if (!plan->extents.push(e)) return false;
   }
   skeleton->append(data + end, size - end);
@@ -212,6 +267,7 @@ bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& s
   SkeletonCoder model;
   if (!model.init(plan_bytes.size(), skeleton.size())) return false;
   model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
+  if (plan.is_patch) model.learn_base(plan);
   size_t used = 0;
   uint64_t offset = 0;
   for (size_t i = 0; i < plan.extents.size(); ++i) {
@@ -232,7 +288,7 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, int32_t codec, Byt
   if (plan_bytes.failed()) return false;
   bool slow = codec == KC_CODEC_SMALL ||
               (codec == KC_CODEC_AUTO && skeleton.size() <= kAutoSkeleton);
-  SkeletonForm form = slow && skeleton.size() <= kMostModelledBytes ? kSkeletonModel
+  SkeletonForm form = (slow || plan.is_patch) && skeleton.size() <= kMostModelledBytes ? kSkeletonModel
                                                                     : kSkeletonRepeats;
   if (form == kSkeletonModel) {
     if (!encode_with_model(plan, plan_bytes, skeleton, &coded)) return false;
@@ -265,7 +321,12 @@ PackJob::~PackJob() {
   }
 }
 
-bool PackJob::open(const uint8_t* data, size_t size, int32_t codec) {
+bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_t* base,
+                   size_t base_size) {
+  Plan& plan = packing.plan;
+  plan.is_patch = base != nullptr;
+  plan.base = base;
+  plan.base_size = base_size;
   data_ = data;
   size_ = size;
   codec_ = codec;
@@ -303,7 +364,10 @@ void PackJob::work(uint32_t section) {
 
 int32_t PackJob::finish(Bytes* out, kc_error* error) {
   Container container;
-  container.form = kFormModelled;
+  const Plan& plan = packing.plan;
+  container.form = plan.is_patch ? kFormPatch : kFormModelled;
+  container.base_size = plan.base_size;
+  if (plan.is_patch) container.base_crc = crc32c(0, plan.base, plan.base_size);
   container.original_size = size_;
   container.original_crc = crc32c(0, data_, size_);
   bool modelled = parts_.size() != 0;
@@ -320,7 +384,7 @@ int32_t PackJob::finish(Bytes* out, kc_error* error) {
     packing.sections = static_cast<uint32_t>(container.sections.size());
     write_container(container, out);
   }
-  const bool plausible = size_ / kMostExpansion <= out->size();
+  const bool plausible = size_ / kMostExpansion <= out->size() + plan.base_size;
   if (!modelled || out->failed() || out->size() > size_ + 32 || !plausible) {
     out->clear();
     packing.stored = true;

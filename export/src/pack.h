@@ -25,7 +25,9 @@ class PackJob {
   PackJob& operator=(const PackJob&) = delete;
   ~PackJob();
 
-  bool open(const uint8_t* data, size_t size, int32_t codec);  // false: no memory
+  // With a base the result is a patch. False: no memory.
+  bool open(const uint8_t* data, size_t size, int32_t codec, const uint8_t* base = nullptr,
+            size_t base_size = 0);
   size_t size() const { return size_; }
   uint32_t sections() const { return static_cast<uint32_t>(parts_.size()); }
   void work(uint32_t section);

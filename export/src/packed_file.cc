@@ -23,7 +23,8 @@ bool Target::put(uint64_t offset, const uint8_t* data, size_t count) const {
   return true;
 }
 
-int32_t PackedFile::open(const Source& source, uint64_t max_size, kc_error* error) {
+int32_t PackedFile::open(const Source& source, uint64_t max_size, kc_error* error,
+                         const uint8_t* base, size_t base_size) {
   source_ = source;
   int32_t status = read_frame(source, &container, error);
   if (status != KC_OK) return status;
@@ -31,6 +32,16 @@ int32_t PackedFile::open(const Source& source, uint64_t max_size, kc_error* erro
       container.original_size > SIZE_MAX / 4) {
     if (error != nullptr) error->value = container.original_size;
     return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
+  }
+  if (container.form == kFormPatch) {
+    if (base == nullptr || base_size != container.base_size ||
+        crc32c(0, base, base_size) != container.base_crc) {
+      if (error != nullptr) error->value = container.base_size;
+      return fail(error, base == nullptr ? KC_ERROR_NO_BASE : KC_ERROR_BASE, KC_PLACE_HEADER);
+    }
+    plan.is_patch = true;
+    plan.base = base;
+    plan.base_size = base_size;
   }
   return begin(error);
 }
@@ -166,6 +177,11 @@ int32_t PackedFile::put_outside(const Target& target, kc_error* error) {
     if (last) break;
     Extent& e = plan.extents[i];
     offset += e.size;
+    if (e.method == kMethodBase) {
+      e.crc = crc32c(0, plan.base + e.base, static_cast<size_t>(e.size));
+      const int32_t status = put_extent(e, plan.base + e.base, target, error);
+      if (status != KC_OK) return status;
+    }
     if (e.method != kMethodFill) continue;
     uint8_t piece[4096];
     memset(piece, e.fill, sizeof piece);

@@ -26,7 +26,9 @@ class PackedFile {
  public:
   // Reads and checks the frame, the plan and the skeleton; nothing else is read from the source.
   // With `max_size` other than 0 no larger original is accepted.
-  int32_t open(const Source& source, uint64_t max_size, kc_error* error);
+  // A patch needs the file it was made for.
+  int32_t open(const Source& source, uint64_t max_size, kc_error* error,
+               const uint8_t* base = nullptr, size_t base_size = 0);
   // As open, for a container whose sections are in memory and checked.
   int32_t begin(kc_error* error);
 

@@ -10,7 +10,8 @@ constexpr uint8_t kIdentity = 1, kCentreFlag = 2, kFlip = 4, kChannels = 8, kInt
 constexpr uint8_t kSparse = 4, kSignedZeros = 8;  // beside the number of the float format
 
 bool uses_codebook(uint8_t method) {
-  return method == kMethodSymbols || method == kMethodHuffman || method == kMethodGaps;
+  return method == kMethodSymbols || method == kMethodHuffman || method == kMethodGaps ||
+         method == kMethodPartner;
 }
 
 uint64_t zigzag(int64_t value) {
@@ -27,6 +28,7 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
   switch (e.method) {
     case kMethodFill: out->push(e.fill); return;
     case kMethodCopy: out->varint(e.back); return;
+    case kMethodBase: out->varint(e.base); return;
     case kMethodBytes: out->push(e.stride); return;
     case kMethodFloats:
     case kMethodPlanes:
@@ -42,6 +44,7 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
     default: break;
   }
   if (!uses_codebook(e.method)) return;
+  if (e.method == kMethodPartner) out->varint(e.base);
   out->push(e.element);
   out->push(static_cast<uint8_t>((e.identity ? kIdentity : 0) | (e.centre_flag ? kCentreFlag : 0) |
                                  (e.flip ? kFlip : 0) | (e.channels != 0 ? kChannels : 0) |
@@ -67,10 +70,12 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
   e->new_section = (method & kNewSection) != 0;
   e->method = method & 0x7F;
   if (e->method >= kMethodCount) return false;
-  if (e->new_section && (e->method == kMethodFill || e->method == kMethodCopy)) return false;
+  if (e->new_section && !needs_section(e->method)) return false;
+  if (!plan->is_patch && (e->method == kMethodBase || e->method == kMethodPartner)) return false;
   switch (e->method) {
     case kMethodFill: e->fill = in->byte(); return true;
     case kMethodCopy: e->back = in->varint(); return true;
+    case kMethodBase: e->base = in->varint(); return true;
     case kMethodBytes: e->stride = in->byte(); return e->stride >= 1;
     case kMethodFloats:
     case kMethodPlanes:
@@ -89,6 +94,7 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
     default: break;
   }
   if (!uses_codebook(e->method)) return true;
+  if (e->method == kMethodPartner) e->base = in->varint();
   e->element = in->byte();
   uint8_t flags = in->byte();
   e->identity = (flags & kIdentity) != 0;
@@ -102,6 +108,7 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
   const bool by_channel = (flags & kChannels) != 0;
   e->interleaved = (flags & kInterleaved) != 0;
   if (flags > 31 || (e->interleaved && !by_channel) || (by_channel && e->identity) ||
+      (by_channel && e->method == kMethodPartner) ||
       (e->element != 1 && e->element != 2 && e->element != 4)) return false;
   if (e->lowest > e->centre || e->centre > e->highest) return false;
   if (e->identity) return e->element == 1;
@@ -185,7 +192,7 @@ bool read_plan(const uint8_t* data, size_t size, Plan* plan) {
   for (uint64_t i = 0; i < extents && !in.bad(); ++i) {
     Extent e;
     if (!read_extent(&in, plan, &e)) return false;
-    if (e.method != kMethodFill && e.method != kMethodCopy) {
+    if (needs_section(e.method)) {
       // Extents of one method share a section until one of them opens the next.
       if (e.new_section) open[e.method] = ++plan->sections;
       if (open[e.method] == 0 || plan->sections > kMostSections) return false;
@@ -234,7 +241,11 @@ bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
     if (e.method == kMethodCopy) {
       if (e.back == 0 || e.back > i || plan->extents[i - e.back].size != e.size) return false;
     }
-    if (e.method == kMethodSymbols || e.method == kMethodFloats) {
+    if ((e.method == kMethodBase || e.method == kMethodPartner) &&
+        (e.base > plan->base_size || e.size > plan->base_size - e.base)) {
+      return false;
+    }
+    if (e.method == kMethodSymbols || e.method == kMethodFloats || e.method == kMethodPartner) {
       if (e.last == 0) e.last = e.row;
       if (e.row == 0 || e.last > e.row || e.row > e.count()) return false;
     }

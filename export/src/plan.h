@@ -17,7 +17,9 @@ enum Method : uint8_t {
   kMethodHuffman = 6,  // codebook, canonical Huffman over indices
   kMethodGaps = 7,     // codebook, canonical Huffman over (zeros before, value) pairs
   kMethodPlanes = 8,   // float bytes in planes, each Huffman coded or as it is
-  kMethodCount = 9,
+  kMethodBase = 9,     // patches: the bytes of the base file at an offset
+  kMethodPartner = 10, // patches: symbols, by the partner model
+  kMethodCount = 11,
 };
 
 constexpr uint64_t kMostExtents = 1u << 16;
@@ -38,6 +40,7 @@ struct Extent {
   uint64_t row = 0;
   uint64_t last = 0;
   uint8_t fill = 0;
+  uint64_t base = 0;      // base, partner: where in the base file
   uint64_t back = 0;      // copy: how many extents back
   uint8_t stride = 1;     // byte model
   // symbols
@@ -79,7 +82,16 @@ struct Plan {
   Bytes codebooks;
   Bytes tables;  // stored forms of channel codebooks; the packer's alone
   uint32_t sections = 0;  // data sections
+  // Of a patch: the file it is made for.
+  bool is_patch = false;
+  const uint8_t* base = nullptr;
+  size_t base_size = 0;
 };
+
+// Do the bytes of such an extent stand in a data section?
+inline bool needs_section(uint8_t method) {
+  return method != kMethodFill && method != kMethodCopy && method != kMethodBase;
+}
 
 void write_plan(const Plan& plan, Bytes* out);
 

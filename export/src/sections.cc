@@ -4,6 +4,8 @@
 #include "byte_model.h"
 #include "fast_coding.h"
 #include "float_model.h"
+#include "partner.h"
+#include "partner_model.h"
 #include "symbol_model.h"
 
 namespace kc {
@@ -106,6 +108,32 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
       e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
       return true;
     });
+  } else if (first->method == kMethodPartner) {
+    PartnerModel model;
+    if (!model.init()) return Decoded::kMemory;
+    each_extent(plan, number, [&](Extent& e) {
+      const uint64_t before = 8ull * coder->bytes();
+      uint8_t* data = memory + (Coder::kDecodes ? e.place : e.offset);
+      const size_t count = static_cast<size_t>(e.count());
+      const SymbolLayout l = symbol_layout(e);
+      Array<uint8_t> partners(count), values(count);
+      if (!partners.ok() || !values.ok() || !find_partners(plan, e, partners.data())) {
+        return stop(Decoded::kMemory);
+      }
+      if (!Coder::kDecodes) {
+        symbols_of(plan, e, data, values.data());
+        to_differences(plan, e, values.data());
+      }
+      if (!model.run(coder, values.data(), partners.data(), count, l.row, l.last, partner_bits(e))) {
+        return stop(Decoded::kMemory);
+      }
+      if (Coder::kDecodes) {
+        from_differences(plan, e, values.data());
+        if (!restore_symbols(plan, e, values.data(), count, data)) return stop(Decoded::kMalformed);
+      }
+      e.coded_bits = 8ull * coder->bytes() - before;
+      return true;
+    });
   } else if (first->method == kMethodFloats) {
     FloatModel model;
     if (!model.init(section_bits(plan, number))) return Decoded::kMemory;
@@ -140,7 +168,8 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
 }
 
 bool is_modelled(uint8_t method) {
-  return method == kMethodBytes || method == kMethodSymbols || method == kMethodFloats;
+  return method == kMethodBytes || method == kMethodSymbols || method == kMethodFloats ||
+         method == kMethodPartner;
 }
 
 }  // namespace
@@ -248,6 +277,8 @@ bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes*
 uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* original) {
   Plan alone;
   Extent e = extent;
+  alone.base = plan.base;
+  alone.base_size = plan.base_size;
   alone.codebooks.append(plan.codebooks.data(), plan.codebooks.size());
   e.section = alone.sections = 1;
   if (e.last == 0) e.last = e.row;

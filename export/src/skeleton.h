@@ -34,6 +34,29 @@ class SkeletonCoder {
     return !history_.failed();
   }
 
+  // Of a patch: takes the base's bytes outside of what the plan takes from it.
+  void learn_base(const Plan& plan) {
+    Array<uint8_t> taken((plan.base_size >> kBaseBlock) + 1);
+    if (!taken.ok()) return;
+    for (size_t i = 0; i < plan.extents.size(); ++i) {
+      const Extent& e = plan.extents[i];
+      const bool beside = e.method == kMethodBase || e.method == kMethodPartner;
+      if (!beside || !e.size_known || e.base > plan.base_size || e.size > plan.base_size - e.base) continue;
+      // Blocks that lie in it as a whole.
+      const uint64_t first = (e.base + (1u << kBaseBlock) - 1) >> kBaseBlock;
+      for (uint64_t b = first; (b + 1) << kBaseBlock <= e.base + e.size; ++b) taken[static_cast<size_t>(b)] = 1;
+    }
+    for (size_t i = 0; i < plan.base_size; ++i) {
+      if (taken[i >> kBaseBlock] != 0) continue;
+      if (primed_++ < kMostPrimed) {
+        model_.prime_byte(plan.base[i], history_, i);
+      } else {
+        model_.remember(history_);
+      }
+      history_.push(plan.base[i]);
+    }
+  }
+
   // Codes `size` bytes; decoded ones are appended to the history only.
   template <typename Coder>
   void run(Coder* coder, const uint8_t* bytes, size_t size, size_t first_position) {
@@ -48,6 +71,10 @@ class SkeletonCoder {
   bool failed() const { return history_.failed(); }
 
  private:
+  static constexpr int kBaseBlock = 6;
+  static constexpr size_t kMostPrimed = 1u << 18;
+
+  size_t primed_ = 0;
   ByteModel model_;
   Bytes history_;
 };

@@ -30,6 +30,7 @@ Decoded decode_with_model(Reader* in, size_t plan_size, size_t skeleton_size, ui
   if (coder.overrun() > 4 || !read_plan(model.coded(plan_size), plan_size, plan)) {
     return Decoded::kMalformed;
   }
+  if (plan->is_patch) model.learn_base(*plan);
   size_t left = skeleton_size;
   uint64_t offset = 0;
   for (size_t i = 0; i < plan->extents.size(); ++i) {

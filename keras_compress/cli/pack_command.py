@@ -27,6 +27,11 @@ def register(subparsers: Any) -> None:
         help="small: smallest file; fast: fastest unpacking; auto: smallest that still unpacks "
         "quickly (default)",
     )
+    parser.add_argument(
+        "--base",
+        metavar="OLD.tflite",
+        help="make a patch: `unpack --base OLD.tflite` restores IN.tflite from it",
+    )
     parser.add_argument("--any", action="store_true", help="accept files that are no .tflite")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run)
@@ -36,7 +41,7 @@ def _run(args: argparse.Namespace) -> int:
     from keras_compress.packing.pack import pack_file
 
     target = args.output or os.path.splitext(args.model)[0] + ".kcz"
-    sizes = pack_file(args.model, target, codec=args.codec, any_file=args.any)
+    sizes = pack_file(args.model, target, codec=args.codec, any_file=args.any, base=args.base)
     if args.json:
         print(json.dumps(sizes.to_dict(), indent=2))
     else:

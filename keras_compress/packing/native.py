@@ -12,7 +12,7 @@ from typing import Any
 
 from keras_compress.errors import KerasCompressError, NativeLibraryError, PackedFileError
 
-__all__ = ["ABI_VERSION", "Extent", "NativeError", "Summary", "Tensor", "library"]
+__all__ = ["ABI_VERSION", "Extent", "NativeError", "Summary", "Tensor", "library", "library_path"]
 
 ABI_VERSION = 1
 
@@ -24,6 +24,8 @@ CODECS = {"auto": 0, "fast": 1, "small": 2}
 ERROR_LIMIT = 3
 ERROR_MALFORMED = 9
 _ERROR_VERSION = 5
+_ERROR_NO_BASE = 11
+_ERROR_BASE = 12
 _MEMORY = 2
 
 # Names of TFLite's TensorType.
@@ -146,6 +148,11 @@ def _file_name() -> str:
     return "libkeras_compress.dylib" if sys.platform == "darwin" else "libkeras_compress.so"
 
 
+def library_path() -> Path:
+    """Return where the native library lies, or should."""
+    return Path(__file__).with_name(_file_name())
+
+
 @functools.cache
 def library() -> ctypes.CDLL:
     """Return the native library, loaded once.
@@ -154,7 +161,7 @@ def library() -> ctypes.CDLL:
         NativeLibraryError: If it is missing, can't be loaded, or speaks another version of the
             C interface than this package.
     """
-    path = Path(__file__).with_name(_file_name())
+    path = library_path()
     remedy = (
         "Reinstall the package (`pip install --force-reinstall keras-compress`); in a checkout run "
         "`cmake -S export -B build -DKC_INPLACE=ON && cmake --build build`."
@@ -214,6 +221,16 @@ def _declare(loaded: ctypes.CDLL) -> None:
             ctypes.POINTER(Summary),
             error,
         ],
+        "kc_file_open_patch": [
+            ctypes.POINTER(Source),
+            address,
+            size,
+            ctypes.c_uint64,
+            ctypes.POINTER(address),
+            ctypes.POINTER(Summary),
+            error,
+        ],
+        "kc_pack_patch": [address, size, address, size, out, error],
         "kc_file_section": [address, ctypes.c_uint32, address, ctypes.POINTER(Sink), error],
         "kc_file_finish": [address, error],
         "kc_file_read": [address, ctypes.c_uint64, size, address, error],
@@ -296,6 +313,16 @@ def pack_sections(data: bytes, codec: int, extents: Any = None) -> tuple[Bytes, 
     return result, summary
 
 
+def pack_patch(data: bytes, base: bytes) -> bytes:
+    """Pack `data` as a patch for `base`."""
+    result, error = Bytes(), NativeError()
+    status = library().kc_pack_patch(
+        data, len(data), base, len(base), ctypes.byref(result), ctypes.byref(error)
+    )
+    check(status, error)
+    return take(result)
+
+
 def type_name(number: int) -> str:
     """Return the name of TFLite's tensor type `number`."""
     return _TYPES.get(number, f"type {number}")
@@ -327,6 +354,12 @@ def check(status: int, error: NativeError, *, limit: int | None = None) -> None:
         raise PackedFileError(
             f"A packed file may unpack to {allowed} here. Received: a declared size of "
             f"{error.value} bytes. Raise `max_size` if you trust the file."
+        )
+    if status in (_ERROR_NO_BASE, _ERROR_BASE):
+        received = "no base" if status == _ERROR_NO_BASE else "another file"
+        raise PackedFileError(
+            f"This packed file is a patch: it restores a model beside the file it was made for, of "
+            f"{error.value} bytes. Received: {received}. Pass that file as `base` (`--base`)."
         )
     where = f" ({place})" if place else ""
     raise PackedFileError(

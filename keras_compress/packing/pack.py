@@ -40,7 +40,7 @@ class FileSizes:
         return asdict(self)
 
 
-def pack(data: bytes, *, codec: str = "auto") -> bytes:
+def pack(data: bytes, *, codec: str = "auto", base: bytes | None = None) -> bytes:
     """Pack the bytes of a `.tflite`; `unpack` restores them byte for byte.
 
     Any bytes can be packed. What is not a `.tflite` is coded by a general model, and what can't
@@ -57,16 +57,24 @@ def pack(data: bytes, *, codec: str = "auto") -> bytes:
         data: The bytes to pack.
         codec: `"small"` for the smallest file, `"fast"` for the fastest unpacking, `"auto"` for
             the smallest file that unpacks within some four seconds. Defaults to `"auto"`.
+        base: The bytes of a file that will be at hand when unpacking, mostly an older model of the
+            same graph: the result is a patch, as small as can be whatever `codec` says, and
+            `unpack` needs the same `base`. Defaults to `None`.
 
     Raises:
         KerasCompressError: If `codec` is unknown.
     """
     source = _bytes_like(data, "data")
+    if base is not None:
+        native.codec_number(codec)
+        return native.pack_patch(source, _bytes_like(base, "base"))
     result, _ = native.pack_sections(source, native.codec_number(codec))
     return native.take(result)
 
 
-def unpack(data: bytes, *, max_size: int | None = None, threads: int = 1) -> bytes:
+def unpack(
+    data: bytes, *, max_size: int | None = None, threads: int = 1, base: bytes | None = None
+) -> bytes:
     """Restore what `pack` was given.
 
     Args:
@@ -75,12 +83,13 @@ def unpack(data: bytes, *, max_size: int | None = None, threads: int = 1) -> byt
             Defaults to `None`, which allows what the file's own size makes plausible.
         threads: How many threads decode at once; a file has a section for about each million
             elements of its model, and a thread works on one of them. Defaults to 1.
+        base: The bytes of the file that a patch was made for. Defaults to `None`.
 
     Raises:
         PackedFileError: If the file is damaged (the message names the section), was written by a
             newer version, or declares more than `max_size` bytes.
     """
-    with open_packed(_bytes_like(data, "data"), max_size=max_size) as packed:
+    with open_packed(_bytes_like(data, "data"), max_size=max_size, base=base) as packed:
         result, address = native.fresh_bytes(packed.original_size)
         packed.restore(memory=address, threads=_checked_threads(threads))
     return result
@@ -115,6 +124,7 @@ def verify(
     *,
     max_size: int | None = None,
     threads: int = 1,
+    base: bytes | None = None,
 ) -> None:
     """Check a packed file as `unpack` would, section by section, keeping and writing nothing.
 
@@ -122,6 +132,7 @@ def verify(
         data_or_path: The bytes of a packed file, or its path.
         max_size: As in `unpack`. Defaults to `None`.
         threads: As in `unpack`. Defaults to 1.
+        base: As in `unpack`. Defaults to `None`.
 
     Raises:
         PackedFileError: If `unpack` would raise it.
@@ -129,7 +140,7 @@ def verify(
     """
     if isinstance(data_or_path, bytearray | memoryview):
         data_or_path = bytes(data_or_path)
-    with open_packed(data_or_path, max_size=max_size) as packed:
+    with open_packed(data_or_path, max_size=max_size, base=base) as packed:
         packed.restore(threads=_checked_threads(threads))
 
 
@@ -139,6 +150,7 @@ def pack_file(
     *,
     codec: str = "auto",
     any_file: bool = False,
+    base: str | os.PathLike[str] | None = None,
 ) -> FileSizes:
     """Pack the file `source` into `target`, and unpack it once before it takes its place.
 
@@ -147,6 +159,8 @@ def pack_file(
         target: Where to write; replaced only once the packed bytes were found to be right.
         codec: As in `pack`. Defaults to `"auto"`.
         any_file: Accept files that are not a `.tflite`. Defaults to `False`.
+        base: A file that will be at hand when unpacking: `target` is a patch for it, see `pack`.
+            Defaults to `None`.
 
     Raises:
         ModelFileError: If `source` is empty, cut short or not a `.tflite`.
@@ -155,8 +169,9 @@ def pack_file(
     data = storage.read_file(source)
     if not any_file:
         require_model(data, os.fspath(source))
-    packed = pack(data, codec=codec)
-    if unpack(packed) != data:
+    old = None if base is None else storage.read_file(base)
+    packed = pack(data, codec=codec, base=old)
+    if unpack(packed, base=old) != data:
         raise PackedFileError(
             f"Packing {os.fspath(source)} was not lossless; nothing was written. Please report "
             "the file."
@@ -171,6 +186,7 @@ def unpack_file(
     *,
     max_size: int | None = None,
     threads: int = 1,
+    base: str | os.PathLike[str] | None = None,
 ) -> FileSizes:
     """Unpack the file `source` into `target`, section by section.
 
@@ -182,12 +198,17 @@ def unpack_file(
         target: Where to write; replaced only once everything was found to be right.
         max_size: As in `unpack`. Defaults to `None`.
         threads: As in `unpack`. Defaults to 1.
+        base: The file that a patch was made for. Defaults to `None`.
 
     Raises:
         PackedFileError: If `source` is damaged; nothing is written then.
         KerasCompressError: If a file can't be read or written.
     """
-    with FilePieces(source) as pieces, PackedFile(pieces.source(), pieces, max_size) as packed:
+    old = None if base is None else storage.read_file(base)
+    with (
+        FilePieces(source) as pieces,
+        PackedFile(pieces.source(), pieces, max_size, old) as packed,
+    ):
         with storage.open_atomic(target) as file:
             packed.restore(sink=pieces.sink(file), threads=_checked_threads(threads))
         return _sizes(source, target, packed.original_size, packed.packed_size)

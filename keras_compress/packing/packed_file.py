@@ -43,15 +43,21 @@ class PackedFile:
         packed_size: Bytes of the packed file.
     """
 
-    def __init__(self, source: native.Source, keep: Any, max_size: int | None) -> None:
+    def __init__(
+        self,
+        source: native.Source,
+        keep: Any,
+        max_size: int | None,
+        base: bytes | None = None,
+    ) -> None:
         # `keep` holds what the source's addresses point at.
-        self._keep, self._source = keep, source
+        self._keep, self._source, self._base = keep, source, base
         self._handle = ctypes.c_void_p()
         self._tensors: tuple[PackedTensor, ...] | None = None
         summary, error = native.Summary(), native.NativeError()
-        status = native.library().kc_file_open(
-            ctypes.byref(source), max_size or 0, ctypes.byref(self._handle),
-            ctypes.byref(summary), ctypes.byref(error),
+        status = native.library().kc_file_open_patch(
+            ctypes.byref(source), base, 0 if base is None else len(base), max_size or 0,
+            ctypes.byref(self._handle), ctypes.byref(summary), ctypes.byref(error),
         )  # fmt: skip
         self.check(status, error, limit=max_size)
         self.original_size: int = summary.original_size
@@ -202,7 +208,10 @@ class PackedFile:
 
 
 def open_packed(
-    data_or_path: bytes | str | os.PathLike[str], *, max_size: int | None = None
+    data_or_path: bytes | str | os.PathLike[str],
+    *,
+    max_size: int | None = None,
+    base: bytes | None = None,
 ) -> PackedFile:
     """Open a packed file to read single tensors of it.
 
@@ -218,6 +227,7 @@ def open_packed(
             for is read.
         max_size: Largest original, in bytes, to accept. Defaults to `None`, which allows what the
             packed file's size makes plausible.
+        base: The bytes of the file that a patch was made for. Defaults to `None`.
 
     Raises:
         PackedFileError: If header, plan or graph are damaged.
@@ -228,10 +238,10 @@ def open_packed(
         # An empty `bytes` has an address as well, and a null one would mean a function to call.
         source.data = ctypes.cast(ctypes.c_char_p(data_or_path), ctypes.c_void_p)
         source.size = len(data_or_path)
-        return PackedFile(source, data_or_path, max_size)
+        return PackedFile(source, data_or_path, max_size, base)
     pieces = FilePieces(data_or_path)
     try:
-        return PackedFile(pieces.source(), pieces, max_size)
+        return PackedFile(pieces.source(), pieces, max_size, base)
     except BaseException:
         pieces.close()
         raise

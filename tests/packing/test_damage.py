@@ -74,8 +74,8 @@ def test_the_section_is_named(packed):
 
 
 def test_a_newer_version_is_named(packed):
-    with pytest.raises(PackedFileError, match=r"version 2\. Update keras-compress"):
-        packing.unpack(packed[:4] + b"\x02" + packed[5:])
+    with pytest.raises(PackedFileError, match=r"version 3\. Update keras-compress"):
+        packing.unpack(packed[:4] + b"\x03" + packed[5:])
 
 
 def test_verify_finds_what_unpack_finds(packed):
