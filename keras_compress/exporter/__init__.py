@@ -10,35 +10,56 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_compress.exporter.binary import BinaryExport, convert_binary, export_binary
     from keras_compress.exporter.folder import export
     from keras_compress.exporter.handlers import register_export_handler
     from keras_compress.exporter.pipeline import Export, ExportWarning, convert
+    from keras_compress.exporter.sparse_ready import make_sparse_ready
+    from keras_compress.exporter.sparse_runtime import (
+        SparseCheck,
+        SparseCondition,
+        check_sparse_runtime,
+    )
     from keras_compress.exporter.survival import Survival, WeightSurvival
     from keras_compress.exporter.tflite_file import TfliteFile, read_tflite
     from keras_compress.exporter.verification import Verification
 
 __all__ = [
+    "BinaryExport",
     "Export",
     "ExportWarning",
+    "SparseCheck",
+    "SparseCondition",
     "Survival",
     "TfliteFile",
     "Verification",
     "WeightSurvival",
+    "check_sparse_runtime",
     "convert",
+    "convert_binary",
     "export",
+    "export_binary",
+    "make_sparse_ready",
     "read_tflite",
     "register_export_handler",
 ]
 
 _HOME = {
+    "BinaryExport": "binary",
+    "convert_binary": "binary",
+    "export_binary": "binary",
     "Export": "pipeline",
     "ExportWarning": "pipeline",
+    "SparseCheck": "sparse_runtime",
+    "SparseCondition": "sparse_runtime",
     "Survival": "survival",
     "TfliteFile": "tflite_file",
     "Verification": "verification",
     "WeightSurvival": "survival",
+    "check_sparse_runtime": "sparse_runtime",
     "convert": "pipeline",
     "export": "folder",
+    "make_sparse_ready": "sparse_ready",
     "read_tflite": "tflite_file",
     "register_export_handler": "handlers",
 }

@@ -203,6 +203,8 @@ def convert(
     survived = survival.measure_survival(model, file, densified=densified)
 
     notes += _notes(survived, verification, precision, fold_batch_norm, per_channel)
+    if sparse:
+        notes += _sparse_notes(data)
     for note in notes:
         warnings.warn(note, ExportWarning, stacklevel=2)
     if verification is not None and tolerance is not None:
@@ -221,6 +223,22 @@ def convert(
         operators=tuple(operator.name for operator in file.operators),
         notes=tuple(notes),
     )
+
+
+def _sparse_notes(data: bytes) -> list[str]:
+    from keras_compress.exporter.sparse_runtime import check_sparse_runtime
+
+    failed = check_sparse_runtime(data).failed
+    if not failed:
+        return []
+    first = failed[0]
+    where = f" at {first.where!r}" if first.where else ""
+    remedy = first.remedy[:1].upper() + first.remedy[1:]
+    return [
+        f"XNNPACK will run the sparse kernels densely: {len(failed)} of its conditions fail, the "
+        f"first{where}: {first.rule} ({first.found}). {remedy}; "
+        "`exporter.check_sparse_runtime` names them all."
+    ]
 
 
 def _verified(

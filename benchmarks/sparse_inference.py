@@ -1,0 +1,144 @@
+"""What XNNPACK's sparse kernels gain on a MobileNet-shaped net, dense over sparse.
+
+    python benchmarks/sparse_inference.py --json benchmarks/results/sparse_inference.json \\
+        --runner "qemu-aarch64-static -L /usr/aarch64-linux-gnu tflite_timer LIBRARY"
+
+`--runner` times models given behind `ROUNDS`, as `tflite_timer.cc` does; without it the runtime
+of this machine does, where x86 never runs sparse kernels sparsely. The weights are random: time
+doesn't depend on what a net knows. Times under emulation are no device's; their ratios say
+whether, and about how much, the sparse road pays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import subprocess
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from keras_compress import exporter, pruning
+from keras_compress.runtime import load_runtime, make_interpreter
+
+
+def pruned(model, sparsity: float):
+    """Return the net with the 1x1 kernels at this sparsity, as its masks would leave them."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1):
+            kernel = np.array(layer.kernel)
+            layer.kernel.assign(kernel * pruning.magnitude_mask(kernel, sparsity))
+    return model
+
+
+def models(args) -> dict[str, bytes]:
+    keras.utils.set_random_seed(0)
+    # The classifier stays a Dense: its 1x1 convolution in Keras' own head isn't what is measured.
+    body = keras.applications.MobileNet(
+        (args.size, args.size, 3), alpha=args.alpha, weights=None, include_top=False
+    )
+    head = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(body.output))
+    plain = keras.Model(body.inputs, head)
+    ready = exporter.make_sparse_ready(plain)
+    files = {"dense": exporter.convert(ready, verify=False).tflite}
+    for percent in (80, 90):
+        sparse = pruned(ready, percent / 100)
+        files[f"{percent} % zeros, sparse"] = exporter.convert(
+            sparse, sparse=True, verify=False
+        ).tflite
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", exporter.ExportWarning)
+        files["90 % zeros, sparse, paddings as Keras makes them"] = exporter.convert(
+            pruned(plain, 0.9), sparse=True, verify=False
+        ).tflite
+    return files
+
+
+def time_here(paths, rounds: int) -> list[list[float]]:
+    interpreters = []
+    for path in paths:
+        interpreter = make_interpreter(load_runtime(), path.read_bytes())
+        interpreter.allocate_tensors()
+        interpreters.append(interpreter)
+    times: list[list[float]] = [[] for _ in paths]
+    for turn in range(rounds + 1):
+        for each, interpreter in zip(times, interpreters, strict=True):
+            start = time.perf_counter()
+            interpreter.invoke()
+            if turn:
+                each.append((time.perf_counter() - start) * 1e3)
+    return times
+
+
+def time_by(runner: str, paths, rounds: int) -> list[list[float]]:
+    done = subprocess.run(
+        [*shlex.split(runner), str(rounds), *map(str, paths)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [
+        line.split() for line in done.stdout.splitlines() if line.startswith(str(paths[0].parent))
+    ]
+    return [[float(value) for value in row[1:]] for row in rows]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runner", help="command that times models; default: this machine")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--size", type=int, default=96, help="height and width of the images")
+    parser.add_argument("--alpha", type=float, default=0.5)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    files = models(args)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{i}.tflite" for i in range(len(files))]
+        for path, data in zip(paths, files.values(), strict=True):
+            path.write_bytes(data)
+        if args.runner:
+            times = time_by(args.runner, paths, args.rounds)
+        else:
+            times = time_here(paths, args.rounds)
+    where = "emulated" if args.runner else platform.machine()
+    table = Table(title=f"MobileNet {args.alpha}, {args.size}x{args.size}, one thread, {where}")
+    for column in ("model", "bytes", "conditions", "median ms", "dense over it"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    dense = np.array(times[0])
+    results = {}
+    for (name, data), each in zip(files.items(), times, strict=True):
+        check = exporter.check_sparse_runtime(data)
+        ratio = float(np.median(dense / np.array(each)))
+        results[name] = {
+            "bytes": len(data),
+            "conditions_failed": [condition.rule for condition in check.failed],
+            "median_ms": float(np.median(each)),
+            "dense_over_it": ratio,
+        }
+        verdict = "hold" if check.holds else f"{len(check.failed)} fail"
+        table.add_row(name, f"{len(data):,}", verdict, f"{np.median(each):.2f}", f"{ratio:.2f}")
+    Console().print(table)
+    if args.json:
+        record = {
+            "command": "python benchmarks/sparse_inference.py",
+            "settings": {"rounds": args.rounds, "size": args.size, "alpha": args.alpha},
+            "emulated": bool(args.runner),
+            "results": results,
+        }
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Gives a net the paddings that XNNPACK's sparse kernels want, before it is trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_compress.errors import ExportError
+
+__all__ = ["make_sparse_ready"]
+
+
+def make_sparse_ready(model: Any) -> Any:
+    """Return a copy of `model` whose convolutions of stride 2 are padded alike on each side.
+
+    The runtime's sparse kernels want `ZeroPadding2D((k - 1) / 2)` and "valid" where Keras' "same"
+    pads one side more than the other. Such layers are replaced, and the asymmetric
+    `ZeroPadding2D` of Keras' MobileNets made symmetric; weights and sizes stay. What the
+    convolution sees is shifted by a pixel, so prune, or at least fine-tune, the copy: this is a
+    step before training, not after it. `check_sparse_runtime` tells whether the rest fits.
+
+    Example:
+
+    ```python
+    model = exporter.make_sparse_ready(keras.applications.MobileNet(alpha=0.5))
+    # ... prune its 1x1 convolutions by 80 % while training ...
+    exported = exporter.convert(model, sparse=True)
+    assert exporter.check_sparse_runtime(exported.tflite).holds
+    ```
+
+    Args:
+        model: A built Sequential or functional model.
+
+    Raises:
+        ExportError: If the model is unbuilt or subclassed, or a size would change.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ExportError(f"`model` must be a built `keras.Model`. Received: {model!r}.")
+    if not (getattr(model, "inputs", None) and getattr(model, "outputs", None)):
+        raise ExportError(
+            "Layers can be replaced in Sequential and functional models. Received: "
+            f"{model.name!r}, a subclassed {type(model).__name__}. Change its paddings by hand: "
+            "ZeroPadding2D(1) before, and padding='valid' in, each convolution of stride 2."
+        )
+    made: dict[str, tuple[Any, Any]] = {}
+
+    def replace(layer: Any) -> Any:
+        config = layer.get_config()
+        copy = type(layer).from_config(config)
+        made[layer.name] = (layer, copy)
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            amounts = layer.padding
+            if amounts == ((0, 1), (0, 1)):
+                copy = keras.layers.ZeroPadding2D(1, name=layer.name)
+                made[layer.name] = (layer, copy)
+            return copy
+        if not _needs_padding(layer, keras):
+            return copy
+        inner = type(layer).from_config({**config, "padding": "valid"})
+        made[layer.name] = (layer, inner)
+        pad = (layer.kernel_size[0] - 1) // 2
+        # One layer under the old name, so that the graph around it stays as it is.
+        return keras.Sequential(
+            [keras.layers.ZeroPadding2D(pad, name=f"{layer.name}_pad"), inner], name=layer.name
+        )
+
+    copy = keras.models.clone_model(model, clone_function=replace)
+    if not copy.built:
+        copy.build(model.input_shape)
+    sizes = [[tuple(tensor.shape) for tensor in each.outputs] for each in (model, copy)]
+    if sizes[0] != sizes[1]:
+        raise ExportError(
+            "Padding must leave the sizes as they are. Received: "
+            f"{model.name!r} with {sizes[0]}, which became {sizes[1]}. Use "
+            "images whose sides are even at every convolution of stride 2."
+        )
+    for original, new in made.values():
+        new.set_weights(original.get_weights())
+    return copy
+
+
+def _needs_padding(layer: Any, keras: Any) -> bool:
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+    transposed = isinstance(layer, keras.layers.Conv2DTranspose)
+    if not isinstance(layer, kinds) or transposed or layer.padding != "same":
+        return False
+    square = layer.kernel_size[0] == layer.kernel_size[1] and layer.kernel_size[0] in (3, 5)
+    return tuple(layer.strides) == (2, 2) and square
