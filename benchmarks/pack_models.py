@@ -1,11 +1,12 @@
 """Sizes and speeds of the packed file beside gzip, zstd, xz and brotli, in one run.
 
-    python benchmarks/pack_models.py FILES_OR_FOLDERS... [--json OUT] [--quick]
+    python benchmarks/pack_models.py FILES_OR_FOLDERS... [--json OUT [--keep]] [--quick]
 
 Every packed file is unpacked and compared with its original. Sizes are bytes written. Speeds are
-restored bytes over wall time: packing with threads, unpacking with one thread (and with two), the
-best of the runs, which take turns. Peak memory is that of a process of its own that unpacks from
-file to file, less what it held before.
+bytes of the original over time, the best of the runs, which take turns: packing with threads over
+wall time; unpacking in one thread over its processor time, so that what else runs on the machine
+counts for little, and over wall time, which two threads are compared by. Peak memory is what
+unpacking from file to file adds to a process of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +55,25 @@ def others(quick: bool) -> dict[str, tuple[Callable[[bytes], bytes], Callable[[b
     return table
 
 
-def timed(functions: dict[str, Callable[[], bytes]], runs: int) -> dict[str, tuple[bytes, float]]:
-    """Return each result and its best wall time in seconds; the functions take turns."""
-    best: dict[str, tuple[bytes, float]] = {}
+@dataclass
+class Timed:
+    """A result, and the best wall time and processor time it took in this thread, in seconds."""
+
+    result: bytes
+    wall: float = math.inf
+    processor: float = math.inf
+
+
+def timed(functions: dict[str, Callable[[], bytes]], runs: int) -> dict[str, Timed]:
+    """Call each function `runs` times, in turns."""
+    best: dict[str, Timed] = {}
     for _ in range(runs):
         for name, function in functions.items():
-            start = time.perf_counter()
+            wall, processor = time.perf_counter(), time.thread_time()
             result = function()
-            seconds = time.perf_counter() - start
-            if name not in best or seconds < best[name][1]:
-                best[name] = (result, seconds)
+            wall, processor = time.perf_counter() - wall, time.thread_time() - processor
+            one = best.setdefault(name, Timed(result))
+            one.wall, one.processor = min(one.wall, wall), min(one.processor, processor)
     return best
 
 
@@ -113,21 +124,24 @@ def measure(path: Path, runs: int, quick: bool) -> dict[str, Any]:
     for codec in CODECS:
         packers[codec] = lambda c=codec: packing.pack(data, codec=c)
     packed = timed(packers, 1)
-    for name, (small, _) in packed.items():
+    for name, done in packed.items():
+        small = done.result
         row["sizes"][name] = len(small)
+        row["mb_per_s"][name] = {"pack": round(len(data) / done.wall / 1e6, 2)}
         if name in CODECS:
             unpackers[name] = lambda p=small: packing.unpack(p)
             unpackers[f"{name}, 2 threads"] = lambda p=small: packing.unpack(p, threads=2)
         elif table[name][1] is not None:
             unpackers[name] = lambda d=table[name][1], p=small: d(p)
-    for name, (restored, seconds) in timed(unpackers, runs).items():
-        if restored != data:
+    for name, done in timed(unpackers, runs).items():
+        if done.result != data:
             raise SystemExit(f"{path}: {name} is not lossless")
-        row["mb_per_s"][name] = {"unpack": round(len(data) / seconds / 1e6, 2)}
-    for name, (_, seconds) in packed.items():
-        row["mb_per_s"].setdefault(name, {})["pack"] = round(len(data) / seconds / 1e6, 2)
+        speeds = row["mb_per_s"].setdefault(name, {})
+        speeds["unpack_wall"] = round(len(data) / done.wall / 1e6, 2)
+        if "threads" not in name:
+            speeds["unpack"] = round(len(data) / done.processor / 1e6, 2)
     for codec in CODECS:
-        row["peak_memory"][codec] = peak_memory(packed[codec][0])
+        row["peak_memory"][codec] = peak_memory(packed[codec].result)
     row["best_other"] = min(
         (size, name) for name, size in row["sizes"].items() if name not in CODECS
     )[::-1]
@@ -149,6 +163,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=None, metavar="OUT")
     parser.add_argument("--runs", type=int, default=3, help="unpacking runs, the best counts")
     parser.add_argument("--quick", action="store_true", help="leave out zstd -22")
+    parser.add_argument(
+        "--keep", action="store_true", help="measure only files that OUT doesn't hold yet"
+    )
     args = parser.parse_args()
     files: list[Path] = []
     for path in args.paths:
@@ -157,8 +174,10 @@ def main() -> int:
         raise SystemExit("No .tflite files there.")
     rows = []
     columns: list[str] = []
+    before = json.loads(args.json.read_text())["files"] if args.keep and args.json.exists() else []
+    known = {row["file"]: row for row in before}
     for path in files:
-        rows.append(measure(path, args.runs, args.quick))
+        rows.append(known.pop(path.name, None) or measure(path, args.runs, args.quick))
         if not columns:
             columns = ["raw", *rows[0]["sizes"]]
             print(

@@ -28,12 +28,11 @@ try:
 except ImportError:
     constriction = None
 try:
-    from nncodec.extensions import deepCABAC as nnc
+    from nncodec.extensions import deepCABAC as nnc  # noqa: N813
 except ImportError:
     nnc = None
 
-_UNSIGNED = {"float32": np.uint32, "float16": np.uint16, "int8": np.uint8, "uint8": np.uint8}
-_FLOATS = {"float32": np.float32, "float16": np.float16, "int8": np.int8, "uint8": np.uint8}
+_TYPES = {"float32", "float16", "int8", "uint8"}
 
 
 def entropy(counts: np.ndarray) -> float:
@@ -73,13 +72,12 @@ def nncodec_bytes(indices: np.ndarray, shape: tuple[int, ...]) -> int | None:
 def measure(model: bytes) -> list[dict[str, Any]]:
     """One record for each tensor with a codebook."""
     packed = packing.pack(model, codec="small")
-    seen = packing.inspect(packed)
-    at, rows = 0, []
-    for tensor in seen.tensors:
-        if tensor.distinct > 256 or tensor.count < 500 or tensor.dtype not in _UNSIGNED:
+    rows = []
+    file = packing.open_packed(packed)
+    for place, tensor in enumerate(packing.inspect(packed).tensors):
+        if tensor.distinct > 256 or tensor.count < 500 or tensor.dtype not in _TYPES:
             continue
-        raw = _find(model, tensor, at)
-        values = np.frombuffer(raw, _FLOATS[tensor.dtype])
+        values = file.tensor(place).reshape(-1)
         book, indices = np.unique(values, return_inverse=True)
         indices = indices.reshape(-1)
         zero = int(np.flatnonzero(book == 0)[0]) if (book == 0).any() else None
@@ -103,17 +101,6 @@ def measure(model: bytes) -> list[dict[str, Any]]:
             "nncodec_bytes": nncodec_bytes(centred, tensor.shape),
         })  # fmt: skip
     return rows
-
-
-def _find(model: bytes, tensor: packing.TensorReport, start: int) -> bytes:
-    """The tensor's bytes: walked by the library, told apart by name and size."""
-    from keras_compress.packing import inspection
-
-    for found in inspection._find_tensors(model, "the model"):
-        name = model[found.name_offset : found.name_offset + found.name_size]
-        if found.size == tensor.size and name.decode("utf-8", "replace") == tensor.name:
-            return model[found.offset : found.offset + found.size]
-    raise SystemExit(f"{tensor.name} is not in the model")
 
 
 def main() -> None:
