@@ -3,8 +3,8 @@
     python benchmarks/android.py [--data ../shared/data] [--json OUT]
 
 needs what `bash android_demo/build.sh --test` leaves, `qemu-user-static` and
-`g++-aarch64-linux-gnu`. zstd's decoder is the one in the source package of `zstandard`, fetched with
-pip and compiled the same way. No time is taken under emulation: instructions are counted.
+`g++-aarch64-linux-gnu`. zstd's decoder is the one in the source package of `zstandard`, fetched
+with pip and compiled the same way. No time is taken under emulation: instructions are counted.
 """
 
 from __future__ import annotations
@@ -213,6 +213,8 @@ def main() -> None:
         "seconds": round(sum(float(seconds) for _, seconds in found)),
     }
     show(Console(), results)
+    if arguments.without_instructions and arguments.json.exists():
+        results = {**json.loads(arguments.json.read_text()), **results}
     storage.write_atomic(arguments.json, json.dumps(results, indent=1) + "\n")
 
 

@@ -53,7 +53,13 @@ final class CurrentRun implements BenchmarkCommand.Output {
     private void execute() {
         failure = command.execute();
         finished = true;
-        main.post(this::refresh);
+        main.post(() -> {
+            refresh();
+            if (screen == null && BenchmarkActivity.endsProcess) {
+                // Left before it had ended: nobody else ends the process for the next run.
+                android.os.Process.killProcess(android.os.Process.myPid());
+            }
+        });
     }
 
     void attach(Screen shown) {
