@@ -110,6 +110,7 @@ PUBLIC = {
         "load_result",
     ],
     "keras_compress.exporter": [
+        "BinaryExport",
         "Export",
         "ExportWarning",
         "SparseCheck",
@@ -120,7 +121,9 @@ PUBLIC = {
         "WeightSurvival",
         "check_sparse_runtime",
         "convert",
+        "convert_binary",
         "export",
+        "export_binary",
         "make_sparse_ready",
         "read_tflite",
         "register_export_handler",

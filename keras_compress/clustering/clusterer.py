@@ -8,6 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_compress.clustering.channels import (
+    channel_axis,
+    codebook_size,
+    make_channel_codebook,
+)
 from keras_compress.clustering.codebook import Codebook, existing_codebook, make_codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.entropy_constrained import entropy_constrained_codebook
@@ -42,10 +47,12 @@ class CodebookProjection(Projection):
     def __init__(self, variable: Any, config: ClusteringConfig) -> None:
         super().__init__(variable)
         self.n_clusters = config.n_clusters
+        self.per_channel = config.per_channel
+        self.size = codebook_size(variable, config.n_clusters, config.per_channel)
         self.gradient_aggregation = config.gradient_aggregation
 
     def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[Any]:
-        k = (self.n_clusters,)
+        k = (self.size,)
         return [
             optimizer.add_variable(shape=self.variable.shape, dtype="int32", name="assignment"),
             optimizer.add_variable(shape=k, initializer="ones", name="counts"),
@@ -56,7 +63,7 @@ class CodebookProjection(Projection):
     def set_codebook(self, codebook: Codebook) -> None:
         """Put `codebook` in force and the weight onto it."""
         assignment, counts, free, first = self.state
-        first_member = np.zeros(self.n_clusters, dtype=np.int32)
+        first_member = np.zeros(self.size, dtype=np.int32)
         present, where = np.unique(codebook.assignment, return_index=True)
         first_member[present] = where
         assignment.assign(codebook.assignment)
@@ -68,7 +75,7 @@ class CodebookProjection(Projection):
     def prepare_gradient(self, gradient: Any) -> Any:
         assignment, counts, free, _ = map(keras.ops.convert_to_tensor, self.state)
         gradient = keras.ops.convert_to_tensor(gradient)
-        total = _segment_sum(gradient, assignment, self.n_clusters)
+        total = _segment_sum(gradient, assignment, self.size)
         total = total * keras.ops.cast(free, total.dtype)
         if self.gradient_aggregation == "mean":
             total = total / keras.ops.cast(counts, total.dtype)
@@ -79,7 +86,7 @@ class CodebookProjection(Projection):
         # Averaging what differs from one member, not the members: equal members stay bit-equal.
         centroids = keras.ops.take(keras.ops.reshape(weight, (-1,)), first)
         spread = weight - keras.ops.take(centroids, assignment)
-        moved = _segment_sum(spread, assignment, self.n_clusters)
+        moved = _segment_sum(spread, assignment, self.size)
         centroids = (centroids + moved / keras.ops.cast(counts, moved.dtype)) * keras.ops.cast(
             free, moved.dtype
         )
@@ -174,6 +181,7 @@ class Clusterer:
         return (
             projection is not None
             and projection.n_clusters == self.config.n_clusters
+            and projection.per_channel == self.config.per_channel
             and projection.gradient_aggregation == self.config.gradient_aggregation
         )
 
@@ -183,6 +191,15 @@ def codebook_for(
 ) -> Codebook:
     """Return the codebook that the weight `ref` with `values` starts from."""
     require_finite(ref, values)
+    if config.per_channel:
+        return make_channel_codebook(
+            values,
+            config.n_clusters,
+            channel_axis(ref.variable),
+            init=config.init,
+            preserve_sparsity=config.preserve_sparsity,
+            seed=config.seed,
+        )
     distinct = np.unique(values).size
     # An entropy-constrained codebook may have left some of its centroids without members.
     fewer = distinct < config.n_clusters and (resumed or config.rate_weight > 0)

@@ -35,6 +35,8 @@ class ClusteringConfig:
         gradient_aggregation: `"sum"`: a centroid's gradient is the sum of those of its members,
             as in Deep Compression (eq. 3); `"mean"`: their mean, gentler on large layers under
             optimizers that don't normalize the gradient. Defaults to `"sum"`.
+        per_channel: Whether each output channel of a weight has a codebook of its own, so that
+            sharing survives int8 with a scale for each channel. Defaults to `False`.
         seed: Seed of the `"random"` initialisation. Defaults to `0`.
         rate_weight: Price of a bit in the assignment: the squared error, in mean squares of the
             kept weights, that one bit a weight is worth. 0.01 is a lot at 16 clusters. Defaults
@@ -52,6 +54,7 @@ class ClusteringConfig:
     preserve_sparsity: bool = True
     gradient_aggregation: Literal["sum", "mean"] = "sum"
     seed: int = 0
+    per_channel: bool = False
     rate_weight: float = 0.0
     importance: Mapping[str, np.ndarray] | None = field(default=None, compare=False, repr=False)
 

@@ -51,7 +51,13 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
     wrapped: list[tuple[Clustered, list[Codebook]]] = []
 
     def wrap(layer: Any, indices: list[int], refs: list[WeightRef]) -> Clustered:
-        wrapper = Clustered(layer, config.n_clusters, config.gradient_aggregation, indices)
+        wrapper = Clustered(
+            layer,
+            config.n_clusters,
+            config.gradient_aggregation,
+            indices,
+            per_channel=config.per_channel,
+        )
         wrapped.append((wrapper, [codebooks[id(ref.variable)] for ref in refs]))
         return wrapper
 

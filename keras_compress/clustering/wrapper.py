@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_compress.clustering.channels import codebook_size
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.engine.wrapper import SubstitutedLayer
@@ -29,6 +30,8 @@ class Clustered(SubstitutedLayer):
             layer's kernels.
         initialized: Whether the centroids hold (or are about to be loaded with) a codebook; part
             of the saved configuration. Defaults to `False`.
+        per_channel: Whether each output channel has a codebook of its own; `centroids` are then
+            those of the channels end to end. Defaults to `False`.
 
     Raises:
         KerasCompressError: If the layer is wrapped already or has no kernel.
@@ -43,6 +46,7 @@ class Clustered(SubstitutedLayer):
         gradient_aggregation: str = "sum",
         indices: Sequence[int] | None = None,
         initialized: bool = False,
+        per_channel: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(layer, indices, **kwargs)
@@ -51,6 +55,7 @@ class Clustered(SubstitutedLayer):
         self.n_clusters = config.n_clusters
         self.gradient_aggregation = config.gradient_aggregation
         self.initialized = initialized
+        self.per_channel = per_channel
         self.centroids: list[Any] = []
         self.assignments: list[Any] = []
         self.counts: list[Any] = []
@@ -64,7 +69,8 @@ class Clustered(SubstitutedLayer):
 
     def add_state(self, variable: Any) -> None:
         def add(what: str, **arguments: Any) -> Any:
-            each = {"shape": (self.n_clusters,), "dtype": variable.dtype, "initializer": "zeros"}
+            size = codebook_size(variable, self.n_clusters, self.per_channel)
+            each = {"shape": (size,), "dtype": variable.dtype, "initializer": "zeros"}
             return self.add_weight(name=f"{variable.name}_{what}", **{**each, **arguments})
 
         self.centroids.append(add("centroids"))
@@ -113,4 +119,5 @@ class Clustered(SubstitutedLayer):
             "n_clusters": self.n_clusters,
             "gradient_aggregation": self.gradient_aggregation,
             "initialized": self.initialized,
+            "per_channel": self.per_channel,
         }

@@ -38,7 +38,7 @@ def wrap_layers(
         refs_of.setdefault(id(_wrappable(ref)), []).append(ref)
 
     def replace(layer: Any) -> tuple[Any, Any]:
-        copy = _copy_layer(layer)
+        copy = copy_layer(layer)
         refs = refs_of.get(id(layer), [])
         if not refs:
             return copy, copy
@@ -61,10 +61,10 @@ def unwrap_layers(model: Any) -> Any:
 
     def replace(layer: Any) -> tuple[Any, Any]:
         if isinstance(layer, SubstitutedLayer):
-            copy = _copy_layer(layer.layer)
+            copy = copy_layer(layer.layer)
             finals.append((copy, layer))
         else:
-            copy = _copy_layer(layer)
+            copy = copy_layer(layer)
         return copy, copy
 
     if not is_clonable(model):
@@ -77,6 +77,26 @@ def unwrap_layers(model: Any) -> Any:
                 _copy_value(replaced.get(id(source), source), target)
 
     return _clone(model, replace, fill=bake)
+
+
+def clone_layers(model: Any, replace: Callable[[Any], Any], fill: Callable[[], None]) -> Any:
+    """Return a copy of `model` whose layers are put through `replace`, weights kept.
+
+    Args:
+        model: A built Sequential or functional model, nested or not.
+        replace: Called with a copy of each layer; returns it, or a wrapper around it.
+        fill: Called once the copy has the weights of `model`, before it is compiled.
+
+    Raises:
+        KerasCompressError: If the model is unbuilt or subclassed.
+    """
+
+    def put(layer: Any) -> tuple[Any, Any]:
+        copy = copy_layer(layer)
+        return replace(copy), copy
+
+    remedy = "use the technique's callback, which takes any model"
+    return _clone(model, put, remedy=remedy, fill=fill)
 
 
 def is_clonable(model: Any) -> bool:
@@ -99,7 +119,8 @@ def _wrappable(ref: WeightRef) -> Any:
     )
 
 
-def _copy_layer(layer: Any) -> Any:
+def copy_layer(layer: Any) -> Any:
+    """Return a layer of the same configuration, built alike, without its weights' values."""
     copy = type(layer).from_config(layer.get_config())
     if isinstance(layer, keras.Layer) and not copy.built and layer.get_build_config():
         # A wrapper could not build a layer of several inputs from the shape of the first.

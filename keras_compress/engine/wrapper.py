@@ -32,6 +32,9 @@ class SubstitutedLayer(keras.layers.Wrapper):
     #: The exporter refuses such layers and tells the user to call `finalize` first.
     requires_finalize = True
 
+    #: Whether a layer without weights to substitute is refused.
+    needs_kernel = True
+
     #: What is done to the weights, for errors.
     action = "substituted"
 
@@ -50,7 +53,7 @@ class SubstitutedLayer(keras.layers.Wrapper):
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
         self._requested = self.indices
-        if not self._requested:
+        if self.needs_kernel and not self._requested:
             raise KerasCompressError(
                 f"Only a layer with a kernel can be {self.action}. Received: "
                 f"{self.layer.name!r} of type {type(self.layer).__name__}."
@@ -63,6 +66,10 @@ class SubstitutedLayer(keras.layers.Wrapper):
         """Places in `layer.variables` of the substituted weights."""
         if self._requested is not None:
             return list(self._requested)
+        return self.choose_indices()
+
+    def choose_indices(self) -> list[int]:
+        """Return the places in `layer.variables` to substitute where none were asked for."""
         return kernel_indices(self.layer)
 
     def substituted_weights(self) -> list[Any]:

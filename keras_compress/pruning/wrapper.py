@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_compress.engine.wrapper import SubstitutedLayer
 
@@ -57,6 +58,13 @@ class Pruned(SubstitutedLayer):
     def masked_weights(self) -> list[tuple[Any, Any]]:
         """Return `(variable, mask)` for each masked weight of the wrapped layer."""
         return list(zip(self.substituted_weights(), self.masks, strict=True))
+
+    def set_masks(self, masks: Sequence[Any]) -> None:
+        """Put `masks` (bool arrays, `True` where kept) in force and zero what they prune."""
+        for (variable, mask), value in zip(self.masked_weights(), masks, strict=True):
+            mask.assign(value)
+            weight = keras.ops.convert_to_numpy(variable)
+            variable.assign(np.where(value, weight, np.zeros_like(weight)))
 
     def substitutes(self) -> list[tuple[Any, Any]]:
         pairs = []

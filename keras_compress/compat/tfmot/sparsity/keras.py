@@ -1,0 +1,29 @@
+"""`tfmot.sparsity.keras`."""
+
+from keras_compress.compat.tfmot.sparsity.callbacks import PruningSummaries, UpdatePruningStep
+from keras_compress.compat.tfmot.sparsity.policies import PruneForLatencyOnXNNPack, PruningPolicy
+from keras_compress.compat.tfmot.sparsity.prune import (
+    prune_low_magnitude,
+    prune_scope,
+    strip_pruning,
+)
+from keras_compress.compat.tfmot.sparsity.schedules import (
+    ConstantSparsity,
+    PolynomialDecay,
+    PruningSchedule,
+)
+from keras_compress.compat.tfmot.sparsity.wrapper import PrunableLayer
+
+__all__ = [
+    "ConstantSparsity",
+    "PolynomialDecay",
+    "PrunableLayer",
+    "PruneForLatencyOnXNNPack",
+    "PruningPolicy",
+    "PruningSchedule",
+    "PruningSummaries",
+    "UpdatePruningStep",
+    "prune_low_magnitude",
+    "prune_scope",
+    "strip_pruning",
+]
