@@ -118,9 +118,9 @@ class Array {
     data_ = nullptr;
     size_ = 0;
     if (count > SIZE_MAX / 2 / sizeof(T)) return false;
-    data_ = static_cast<T*>(malloc(count * sizeof(T) + 1));
+    // Of large tables only the parts that are used come into memory.
+    data_ = static_cast<T*>(calloc(count * sizeof(T) + 1, 1));
     if (data_ == nullptr) return false;
-    memset(static_cast<void*>(data_), 0, count * sizeof(T));
     size_ = count;
     return true;
   }

@@ -165,11 +165,12 @@ bool goes_on(const Plan& plan, const Extent& e) {
          before.base + before.size == e.base;
 }
 
-// Codes symbols beside their partner where that takes less.
+// Codes symbols or floats beside their partner where that takes less.
 void try_partner(const uint8_t* data, uint64_t base, Plan* plan, Extent* e) {
-  if (e->method != kMethodSymbols || e->channels != 0) return;
+  const bool floats = e->method == kMethodFloats;
+  if ((e->method != kMethodSymbols && !floats) || e->channels != 0) return;
   Extent other = *e;
-  other.method = kMethodPartner;
+  other.method = floats ? kMethodDrift : kMethodPartner;
   other.base = base;
   if (extent_cost(*plan, other, data) < extent_cost(*plan, *e, data)) *e = other;
 }

@@ -29,6 +29,12 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
     case kMethodFill: out->push(e.fill); return;
     case kMethodCopy: out->varint(e.back); return;
     case kMethodBase: out->varint(e.base); return;
+    case kMethodDrift:
+      out->varint(e.base);
+      out->push(e.element);
+      out->varint(e.last);
+      out->varint(e.row);
+      return;
     case kMethodBytes: out->push(e.stride); return;
     case kMethodFloats:
     case kMethodPlanes:
@@ -71,11 +77,17 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
   e->method = method & 0x7F;
   if (e->method >= kMethodCount) return false;
   if (e->new_section && !needs_section(e->method)) return false;
-  if (!plan->is_patch && (e->method == kMethodBase || e->method == kMethodPartner)) return false;
+  if (!plan->is_patch && uses_base(e->method)) return false;
   switch (e->method) {
     case kMethodFill: e->fill = in->byte(); return true;
     case kMethodCopy: e->back = in->varint(); return true;
     case kMethodBase: e->base = in->varint(); return true;
+    case kMethodDrift:
+      e->base = in->varint();
+      e->element = in->byte();
+      e->last = in->varint();
+      e->row = in->varint();
+      return e->element == 2 || e->element == 4;
     case kMethodBytes: e->stride = in->byte(); return e->stride >= 1;
     case kMethodFloats:
     case kMethodPlanes:
@@ -241,11 +253,12 @@ bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
     if (e.method == kMethodCopy) {
       if (e.back == 0 || e.back > i || plan->extents[i - e.back].size != e.size) return false;
     }
-    if ((e.method == kMethodBase || e.method == kMethodPartner) &&
+    if (uses_base(e.method) &&
         (e.base > plan->base_size || e.size > plan->base_size - e.base)) {
       return false;
     }
-    if (e.method == kMethodSymbols || e.method == kMethodFloats || e.method == kMethodPartner) {
+    if (e.method == kMethodSymbols || e.method == kMethodFloats ||
+        e.method == kMethodPartner || e.method == kMethodDrift) {
       if (e.last == 0) e.last = e.row;
       if (e.row == 0 || e.last > e.row || e.row > e.count()) return false;
     }

@@ -19,7 +19,8 @@ enum Method : uint8_t {
   kMethodPlanes = 8,   // float bytes in planes, each Huffman coded or as it is
   kMethodBase = 9,     // patches: the bytes of the base file at an offset
   kMethodPartner = 10, // patches: symbols, by the partner model
-  kMethodCount = 11,
+  kMethodDrift = 11,   // patches: floats, by the drift model
+  kMethodCount = 12,
 };
 
 constexpr uint64_t kMostExtents = 1u << 16;
@@ -40,7 +41,7 @@ struct Extent {
   uint64_t row = 0;
   uint64_t last = 0;
   uint8_t fill = 0;
-  uint64_t base = 0;      // base, partner: where in the base file
+  uint64_t base = 0;      // base, partner, drift: where in the base file
   uint64_t back = 0;      // copy: how many extents back
   uint8_t stride = 1;     // byte model
   // symbols
@@ -87,6 +88,11 @@ struct Plan {
   const uint8_t* base = nullptr;
   size_t base_size = 0;
 };
+
+// Does it name bytes of the base?
+inline bool uses_base(uint8_t method) {
+  return method == kMethodBase || method == kMethodPartner || method == kMethodDrift;
+}
 
 // Do the bytes of such an extent stand in a data section?
 inline bool needs_section(uint8_t method) {

@@ -3,6 +3,7 @@
 #include "arithmetic.h"
 #include "byte_model.h"
 #include "fast_coding.h"
+#include "drift_model.h"
 #include "float_model.h"
 #include "partner.h"
 #include "partner_model.h"
@@ -134,6 +135,19 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
       e.coded_bits = 8ull * coder->bytes() - before;
       return true;
     });
+  } else if (first->method == kMethodDrift) {
+    DriftModel model;
+    if (!model.init()) return Decoded::kMemory;
+    each_extent(plan, number, [&](Extent& e) {
+      const uint64_t before = 8ull * coder->bytes() + noise->bits();
+      const SymbolLayout l = symbol_layout(e);
+      if (!model.run(coder, noise, memory + (Coder::kDecodes ? e.place : e.offset),
+                     plan.base + e.base, l.count, l.row, l.last, e.element)) {
+        return stop(Decoded::kMemory);
+      }
+      e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
+      return true;
+    });
   } else if (first->method == kMethodFloats) {
     FloatModel model;
     if (!model.init(section_bits(plan, number))) return Decoded::kMemory;
@@ -169,7 +183,7 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
 
 bool is_modelled(uint8_t method) {
   return method == kMethodBytes || method == kMethodSymbols || method == kMethodFloats ||
-         method == kMethodPartner;
+         method == kMethodPartner || method == kMethodDrift;
 }
 
 }  // namespace

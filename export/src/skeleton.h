@@ -40,8 +40,7 @@ class SkeletonCoder {
     if (!taken.ok()) return;
     for (size_t i = 0; i < plan.extents.size(); ++i) {
       const Extent& e = plan.extents[i];
-      const bool beside = e.method == kMethodBase || e.method == kMethodPartner;
-      if (!beside || !e.size_known || e.base > plan.base_size || e.size > plan.base_size - e.base) continue;
+      if (!uses_base(e.method) || !e.size_known || e.base > plan.base_size || e.size > plan.base_size - e.base) continue;
       // Blocks that lie in it as a whole.
       const uint64_t first = (e.base + (1u << kBaseBlock) - 1) >> kBaseBlock;
       for (uint64_t b = first; (b + 1) << kBaseBlock <= e.base + e.size; ++b) taken[static_cast<size_t>(b)] = 1;

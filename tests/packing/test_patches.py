@@ -68,7 +68,10 @@ def test_integers_quantized_anew():
         (b"a text that comes again" * 40, b"a text that comes again" * 30),
         (bytes(range(256)) * 9, build_model({"w": np.ones((5, 9), np.float32)})),
         (build_model({"w": np.ones((50, 9), np.float32)}), bytes(range(256)) * 9),
-        (build_model({"w": clustered((20, 30), 9, 0.6)}), build_model({"v": clustered((30, 20), 5, 0.6)})),
+        (
+            build_model({"w": clustered((20, 30), 9, 0.6)}),
+            build_model({"v": clustered((30, 20), 5, 0.6)}),
+        ),
     ],
     ids=range(7),
 )  # fmt: skip
@@ -131,3 +134,18 @@ def test_from_the_command_line(tmp_path):
     assert not (tmp_path / "none").exists()
     with packing.open_packed(patch, base=old.read_bytes()) as file:
         np.testing.assert_array_equal(file.tensor("w"), moved(weights, 0.1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_floats_trained_on(dtype):
+    rng = np.random.default_rng(2)
+    weights = rng.normal(size=(30, 3, 3, 40)).astype(dtype)
+    step = 1 + rng.normal(size=weights.shape) * (1e-3 if dtype == "float32" else 4e-3)
+    old, new = build_model({"w": weights}), build_model({"w": (weights * step).astype(dtype)})
+    assert len(check(new, old)) < 0.75 * len(packing.pack(new))
+    # Signs, zeros of both signs, and numbers that are none.
+    odd = (weights * step).astype(dtype)
+    odd[0, 0, 0, :8] = [0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-7, -1e-7]
+    odd[1] *= -1
+    check(build_model({"w": odd}), old)
+    check(old, build_model({"w": odd}))
