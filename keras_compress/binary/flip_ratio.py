@@ -93,7 +93,8 @@ class FlipRatioCallback(keras.callbacks.Callback):
             metric.reset_state()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if (batch + 1) % self.frequency == 0:
+        # Under JAX it is reading `self.model` that brings the weights up to date.
+        if (batch + 1) % self.frequency == 0 and self.model is not None:
             for variable, metric in self._watched:
                 metric.update_state(ops.convert_to_numpy(variable))
 

@@ -202,6 +202,8 @@ def _why_left_alone(ref: WeightRef, *, asked_for: bool) -> str | None:
         return "normalization parameter"
     if ref.name == "bias" or len(variable.shape) < 2:
         return "bias" if ref.name == "bias" else "vector"
+    if getattr(owner, "kernel_quantizer", None) is not None and "kernel" in ref.name:
+        return "binarized: only the sign of its latent values counts"
     if not keras.backend.is_float_dtype(variable.dtype):
         return f"not a float weight ({variable.dtype})"
     if ref.name not in KERNEL_NAMES and not asked_for:
