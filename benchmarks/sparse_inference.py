@@ -37,7 +37,7 @@ def pruned(model, sparsity: float):
     """Return the net with the 1x1 kernels at this sparsity, as its masks would leave them."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1):
-            kernel = np.array(layer.kernel)
+            kernel = keras.ops.convert_to_numpy(layer.kernel)
             layer.kernel.assign(kernel * pruning.magnitude_mask(kernel, sparsity))
     return model
 
@@ -113,7 +113,7 @@ def main():
             times = time_here(paths, args.rounds)
     where = "emulated" if args.runner else platform.machine()
     table = Table(title=f"MobileNet {args.alpha}, {args.size}x{args.size}, one thread, {where}")
-    for column in ("model", "bytes", "conditions", "median ms", "dense over it"):
+    for column in ("model", "bytes", "conditions", "median ms, processor", "dense over it"):
         table.add_column(column, justify="left" if column == "model" else "right")
     dense = np.array(times[0])
     results = {}

@@ -1,4 +1,4 @@
-"""Time of a training step with pruning, clustering and rate-aware, over a plain `fit` step.
+"""Time of a training step with each technique, over a plain `fit` step.
 
 Everything runs in one process, round about: a stretch of steps of each variant, then again, so
 that a change of the machine's speed meets all alike. What is timed is the whole of a step as
@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from keras_compress import architectures, clustering, pruning, rate
+from keras_compress import architectures, clustering, distillation, pruning, rate
 
 GOALS = {"pruning": (1.05, 1.03), "clustering": (1.25, 1.10), "rate-aware": (1.25, 1.25)}
 
@@ -56,17 +56,35 @@ def variants(total_steps: int):
     cluster = clustering.ClusteringConfig(n_clusters=16)
     bits = rate.RateConfig(rate_weight=1e-6, ramp_steps=total_steps // 3)
 
+    entropy = clustering.ClusteringConfig(n_clusters=16, rate_weight=0.003)
+    surgery = pruning.SurgeryConfig(schedule=schedule, frequency=100)
+    soft = distillation.SoftTargets(from_logits=False)
+
     def copy():
         clone = keras.models.clone_model(plain)
         clone.set_weights(plain.get_weights())
         return compile_model(clone)
 
+    def distiller(teacher):
+        return compile_model(distillation.Distiller(teacher, copy(), soft))
+
     return {
         "plain": (plain, []),
         "pruning, callback": (copy(), [pruning.PruningCallback(prune)]),
         "pruning, wrapper": (pruning.prepare(plain, prune), [pruning.PruningCallback(prune)]),
+        "pruning, surgery": (
+            pruning.prepare_surgery(plain, surgery),
+            [pruning.SurgeryCallback(surgery)],
+        ),
         "clustering, callback": (copy(), [clustering.ClusteringCallback(cluster)]),
         "clustering, wrapper": (clustering.prepare(plain, cluster), []),
+        "clustering, reassigned": (
+            clustering.prepare_reassignment(plain, entropy),
+            [clustering.ReassignmentCallback(entropy)],
+        ),
+        # A teacher as large as the student, and one whose outputs were kept.
+        "distillation, teacher runs": (distiller(copy()), []),
+        "distillation, from a cache": (distiller(None), []),
         "rate-aware, wrapper": (rate.prepare(plain, bits), [rate.RateCallback(bits)]),
     }
 
@@ -81,17 +99,18 @@ def main():
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--steps", type=int, default=40, help="steps of a variant in a round")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--only", default="", help="variants of this technique beside plain")
+    parser.add_argument("--only", default="", help="techniques beside plain, by comma")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
 
     generator = np.random.default_rng(0)
     x = generator.uniform(0, 255, (args.steps * args.batch_size, 32, 32, 3)).astype("float32")
     y = generator.integers(0, 10, len(x))
+    kept = distillation.TeacherCache((generator.dirichlet(np.ones(10), len(x)),), "")
     models = {
         name: variant
         for name, variant in variants(args.rounds * args.steps).items()
-        if name == "plain" or name.startswith(args.only)
+        if name == "plain" or name.startswith(tuple(args.only.split(",")))
     }
     times = {name: [] for name in models}
     for turn in range(args.rounds + 1):
@@ -99,7 +118,7 @@ def main():
             timer = StepTimer()
             model.fit(
                 x,
-                y,
+                kept.targets(y) if name == "distillation, from a cache" else y,
                 batch_size=args.batch_size,
                 verbose=0,
                 shuffle=False,

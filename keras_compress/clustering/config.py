@@ -73,6 +73,11 @@ class ClusteringConfig:
                 "`rate_weight` must be a finite number of at least 0. "
                 f"Received: rate_weight={self.rate_weight!r}."
             )
+        if self.per_channel and (self.rate_weight or self.importance is not None):
+            raise KerasCompressError(
+                "`rate_weight` and `importance` take one codebook a weight. Received: "
+                "per_channel=True beside them. Leave one of them out."
+            )
         if self.gradient_aggregation not in ("sum", "mean"):
             raise KerasCompressError(
                 '`gradient_aggregation` must be "sum" or "mean". '

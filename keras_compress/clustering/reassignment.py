@@ -114,6 +114,10 @@ def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:
     Raises:
         KerasCompressError: As `clustering.prepare`.
     """
+    if config.per_channel:
+        raise KerasCompressError(
+            "Reassignment takes one codebook a weight. Received: per_channel=True."
+        )
     selection = select_weights(model, config.layers)
     if clustered_layers(model):
         raise KerasCompressError(

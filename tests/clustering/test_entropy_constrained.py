@@ -72,11 +72,11 @@ def test_at_equal_bits_it_is_nearer_than_fewer_clusters():
     weight = normal()
     few = make_codebook(weight, 6)
     bits = codebook_entropy(few.assignment, 6)
-    rates = np.geomspace(1e-3, 0.3, 40)
-    many = [entropy_constrained_codebook(weight, make_codebook(weight, 24), r) for r in rates]
-    fitting = [c for c in many if codebook_entropy(c.assignment, 24) <= bits]
+    rates = np.linspace(0.02, 0.12, 40)
+    many = [entropy_constrained_codebook(weight, make_codebook(weight, 8), r) for r in rates]
+    fitting = [c for c in many if codebook_entropy(c.assignment, 8) <= bits]
     error = min(np.square(weight - c.values()).mean() for c in fitting)
-    assert error < 0.9 * np.square(weight - few.values()).mean()
+    assert error < 0.95 * np.square(weight - few.values()).mean()
 
 
 def test_a_price_of_zero_changes_nothing_that_is_optimal():
@@ -98,7 +98,7 @@ def test_pruned_values_stay_zero_and_others_may_join_them():
 @pytest.mark.parametrize("door", ["callback", "wrapper"])
 def test_the_config_takes_it_through_both_doors(door):
     entropies = []
-    for rate_weight in (0.0, 0.03):
+    for rate_weight in (0.0, 0.1):
         model = compiled()
         config = ClusteringConfig(8, layers="hidden", rate_weight=rate_weight)
         callbacks = [ClusteringCallback(config)]
@@ -194,6 +194,10 @@ def test_an_importance_that_does_not_fit_is_refused(bad):
 def test_bad_settings_are_refused():
     with pytest.raises(KerasCompressError, match="rate_weight=-1"):
         ClusteringConfig(8, rate_weight=-1)
+    with pytest.raises(KerasCompressError, match="one codebook a weight"):
+        ClusteringConfig(8, rate_weight=0.1, per_channel=True)
+    with pytest.raises(KerasCompressError, match="one codebook a weight"):
+        prepare_reassignment(compiled(), ClusteringConfig(8, per_channel=True))
     with pytest.raises(KerasCompressError, match="frequency=0"):
         ReassignmentCallback(ClusteringConfig(8), frequency=0)
     with pytest.raises(KerasCompressError, match="prepare_reassignment"):
