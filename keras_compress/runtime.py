@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 from dataclasses import dataclass
 from typing import Any
 
-from keras_compress.errors import KerasCompressError, ModelFileError
+from keras_compress.errors import KerasCompressError, ModelFileError, NativeLibraryError
 
-__all__ = ["Runtime", "check_model_bytes", "load_runtime", "make_interpreter"]
+__all__ = [
+    "Runtime",
+    "check_model_bytes",
+    "load_interpreter",
+    "load_runtime",
+    "make_interpreter",
+]
 
 # Module that holds `Interpreter`, and the distribution whose version names the runtime.
 _CANDIDATES = (
@@ -64,6 +71,7 @@ def make_interpreter(
     threads: int = 1,
     delegate: str = "xnnpack",
     keep_every_tensor: bool = False,
+    kernels: str | None = None,
 ) -> Any:
     """Return an interpreter over `model`; its tensors are not allocated yet.
 
@@ -75,6 +83,8 @@ def make_interpreter(
             own built-in kernels. Defaults to `"xnnpack"`.
         keep_every_tensor: Whether intermediate tensors can be read after a run. Defaults to
             `False`.
+        kernels: For a model with binary operators, the processor's kernels: `"avx512"`, `"avx2"`,
+            `"neon"` or `"portable"`. Defaults to `None`: the fastest that it has.
     """
     options: dict[str, Any] = {"model_content": model, "num_threads": threads}
     if delegate == "none":
@@ -86,7 +96,67 @@ def make_interpreter(
         )
     if keep_every_tensor:
         options["experimental_preserve_all_tensors"] = True
+    if has_binary_operators(model):
+        options["experimental_delegates"] = [_binary_delegate(runtime, kernels)]
     return runtime.module.Interpreter(**options)
+
+
+def load_interpreter(
+    path: str | os.PathLike[str],
+    *,
+    threads: int = 1,
+    kernels: str | None = None,
+) -> Any:
+    """Open a `.tflite` or `.kcz` file, with the binary delegate where the model needs it.
+
+    Args:
+        path: The file.
+        threads: Number of threads. Defaults to `1`.
+        kernels: As for `make_interpreter`. Defaults to `None`.
+
+    Returns:
+        The `Interpreter` of the TFLite runtime that is installed, its tensors allocated.
+
+    Raises:
+        KerasCompressError: If the file is missing or no model, or if the runtime refuses it.
+    """
+    from keras_compress.storage import read_file
+
+    data = read_file(path)
+    if data[:4] == b"\x89KCZ":
+        from keras_compress.packing import unpack
+
+        data = unpack(data)
+    check_model_bytes(data, name=str(path))
+    try:
+        interpreter = make_interpreter(load_runtime(), data, threads=threads, kernels=kernels)
+        interpreter.allocate_tensors()
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, KerasCompressError):
+            raise
+        raise ModelFileError(f"The runtime refused {path}: {error}") from error
+    return interpreter
+
+
+def has_binary_operators(model: bytes) -> bool:
+    """Whether a `.tflite` names the operators that this package's delegate runs."""
+    return b"KcBinaryConv2D" in model or b"KcUnpackWeights" in model
+
+
+def _binary_delegate(runtime: Runtime, kernels: str | None) -> Any:
+    from keras_compress.packing import native
+
+    twin = (
+        "Open the model with keras_compress.load_interpreter where the package's native library "
+        "is installed, or open its twin, model.twin.tflite, with any runtime."
+    )
+    path = native.library_path()
+    if not path.exists():
+        raise NativeLibraryError(f"A binary model needs the native library {path}. {twin}")
+    try:
+        return runtime.module.load_delegate(str(path), {"kernels": kernels} if kernels else None)
+    except (OSError, ValueError) as error:
+        raise NativeLibraryError(f"The binary delegate can't be loaded: {error} {twin}") from error
 
 
 def check_model_bytes(data: bytes, *, name: str = "the model") -> None:
