@@ -223,7 +223,8 @@ def test_wrong_versions(version):
     head = good[:4] + bytes([version]) + good[5:13]
     data = head + crc32c(head).to_bytes(4, "little") + good[17:]
     assert len(data) == len(good)
-    wanted = f"version {version}" if version > 1 else _MALFORMED + _HEADER
+    # Version 2 is that of patches, and of nothing else.
+    wanted = f"version {version}" if version > 2 else _MALFORMED + _HEADER
     with pytest.raises(PackedFileError) as caught:
         packing.unpack(data)
     assert wanted in str(caught.value)
