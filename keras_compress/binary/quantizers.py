@@ -149,10 +149,10 @@ class SwishSign(Quantizer):
         self.beta = _positive("beta", beta)
 
     def _slope(self, x: Any) -> Any:
-        # In terms of the sigmoid, since cosh(beta * x) overflows float16 at beta * x = 12.
-        s = ops.sigmoid(self.beta * x)
-        bell = s * (1 - s)
-        return 2 * self.beta * bell * (2 + self.beta * x * (1 - 2 * s))
+        # In terms of the sigmoid, as cosh overflows float16; beyond 30 the slope rounds to zero.
+        t = ops.clip(self.beta * x, -30, 30)
+        s = ops.sigmoid(t)
+        return 2 * self.beta * s * (1 - s) * (2 + t * (1 - 2 * s))
 
     def levels_of(self, x: Any) -> Any:
         return with_slope(_sign(x), x, self._slope(x))
