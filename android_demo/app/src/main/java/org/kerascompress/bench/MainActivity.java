@@ -107,6 +107,7 @@ public final class MainActivity extends Activity {
                 if (on) {
                     chosen.add(name);
                 }
+                tell(null);
             });
             list.addView(box, new LinearLayout.LayoutParams(ViewGroup.LayoutParams.MATCH_PARENT,
                     ViewGroup.LayoutParams.WRAP_CONTENT));
