@@ -52,7 +52,7 @@ def binary_resnet8(
     x = layers.Conv2D(sizes[0], 3, padding="same", use_bias=False, name="stem")(inputs)
     for number, filters in enumerate(sizes, start=1):
         strides = 1 if number == 1 else 2
-        options = {"method": method, "order": order}
+        options: dict[str, Any] = {"method": method, "order": order}
         y = bacp_block(x, filters, strides=strides, name=f"stack{number}_block1", **options)
         y = bacp_block(y, filters, name=f"stack{number}_block2", **options)
         if strides != 1:
@@ -164,7 +164,7 @@ def birealnet_18(
     x = layers.Conv2D(stem, 7, 2, padding="same", use_bias=False, name="stem")(inputs)
     x = layers.BatchNormalization(name="stem_bn")(x)
     x = layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-    signs = {"xnor": {}, "xnor_k": {"input_scale": True}}.get(method)
+    signs: dict[str, Any] | None = {"xnor": {}, "xnor_k": {"input_scale": True}}.get(method)
     for stage, filters in enumerate((_scaled(f, width) for f in (64, 128, 256, 512)), start=1):
         for number in range(1, 5):
             at = f"stage{stage}_conv{number}"

@@ -43,6 +43,12 @@ class BinaryLayer:
     input_quantizer: Quantizer | None
     kernel_quantizer: Quantizer | None
 
+    # What the Keras layer beside it brings.
+    kernel: Any
+    name: Any
+    built: Any
+    compute_dtype: Any
+
     def add_weight(self, *args: Any, **kwargs: Any) -> Any:
         is_kernel = kwargs.get("name") == "kernel"
         if is_kernel:
@@ -66,10 +72,10 @@ class BinaryLayer:
     @property
     def quantized_kernel(self) -> Any:
         """The kernel the layer computes with, a tensor in its compute dtype."""
-        kernel = ops.convert_to_tensor(self.kernel)  # type: ignore[attr-defined]
+        kernel = ops.convert_to_tensor(self.kernel)
         if self.kernel_quantizer is not None:
             kernel = self.kernel_quantizer(kernel, filter_axes=self.filter_axes)
-        return ops.cast(kernel, self.compute_dtype)  # type: ignore[attr-defined]
+        return ops.cast(kernel, self.compute_dtype)
 
     def binarized_kernel(self) -> BinarizedKernel:
         """Return the kernel as NumPy arrays of levels and of one scale a filter.
@@ -77,12 +83,12 @@ class BinaryLayer:
         Raises:
             KerasCompressError: If the layer is not built.
         """
-        if not self.built:  # type: ignore[attr-defined]
+        if not self.built:
             raise KerasCompressError(
                 "A layer has a kernel once it is built. Received: "
-                f"{self.name!r} unbuilt. Run it once, or give its model an `Input`."  # type: ignore[attr-defined]
+                f"{self.name!r} unbuilt. Run it once, or give its model an `Input`."
             )
-        kernel = ops.convert_to_tensor(self.kernel)  # type: ignore[attr-defined]
+        kernel = ops.convert_to_tensor(self.kernel)
         rank = len(kernel.shape)
         axes = [axis % rank for axis in self.filter_axes]
         filters = int(np.prod([kernel.shape[axis] for axis in axes]))
