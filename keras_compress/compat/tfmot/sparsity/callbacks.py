@@ -8,13 +8,14 @@ from typing import Any
 import keras
 
 from keras_compress.compat.tfmot.sparsity.wrapper import PruneLowMagnitude
+from keras_compress.engine.report import values_of
 from keras_compress.layers import iter_layers
 
 
 class UpdatePruningStep(keras.callbacks.Callback):
     """Moves the masks along their schedules; to be given to `fit` of a pruned model.
 
-    The step is the optimizer's `iterations`, so a training that goes on, goes on with the
+    The step is one more than the optimizer's `iterations`, so a training that goes on, goes on with the
     schedule. In a loop of your own call `set_model`, `on_train_begin`, before each step
     `on_train_batch_begin` and after each epoch `on_epoch_end`.
     """
@@ -33,7 +34,8 @@ class UpdatePruningStep(keras.callbacks.Callback):
         model = self.model
         self.prunable_layers = pruned_layers(model)
         optimizer = getattr(model, "optimizer", None)
-        self.step = 0 if optimizer is None else int(optimizer.iterations)
+        # The first batch is step 1 of the schedule, as in tfmot.
+        self.step = 1 if optimizer is None else int(values_of(optimizer.iterations)) + 1
         self._stride = int(getattr(model, "steps_per_execution", 1) or 1)
 
     def on_train_batch_begin(self, batch: Any, logs: dict[str, Any] | None = None) -> None:
@@ -79,7 +81,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
             folder = os.path.join(str(self.log_dir), "metrics")
             self._sparsity_writer = tf.summary.create_file_writer(folder)
         optimizer = getattr(self.model, "optimizer", None)
-        step = max(int(epoch), 0) if optimizer is None else int(optimizer.iterations)
+        step = max(int(epoch), 0) if optimizer is None else int(values_of(optimizer.iterations))
         with self._sparsity_writer.as_default(step=step):
             for layer in pruned_layers(self.model):
                 for variable, mask in layer.pruning_vars:

@@ -116,9 +116,12 @@ class PruneLowMagnitude(Pruned):
 
     def advance(self, step: int) -> None:
         """Go to `step` of training: make the masks anew where the schedule says so."""
+        # tfmot's m:n pattern stands from the first step on, whatever the schedule says.
+        first = not self._driven and self.sparsity_m_by_n is not None
         self._driven = True
         should_prune, sparsity = self.pruning_schedule(step)
-        if not self.masks or not bool(keras.ops.convert_to_numpy(should_prune)):
+        due = first or bool(keras.ops.convert_to_numpy(should_prune))
+        if not self.masks or not due:
             return
         share = np.float32(keras.ops.convert_to_numpy(sparsity))
         self.pruning_step.assign(step)

@@ -1,0 +1,147 @@
+"""Writes `tfmot_api.json` and `tfmot_numbers.json` from the real tensorflow-model-optimization.
+
+Run where `tensorflow-model-optimization==0.8.1`, `tf-keras` and `tensorflow` are installed:
+
+    python tests/compat/make_goldens.py
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow_model_optimization as tfmot
+import tf_keras as keras
+
+HERE = Path(__file__).parent
+
+
+def parameters(thing):
+    try:
+        return [
+            [p.name, p.kind.name, None if p.default is p.empty else repr_of(p.default)]
+            for p in inspect.signature(thing).parameters.values()
+        ]
+    except (TypeError, ValueError):
+        return None
+
+
+def repr_of(default):
+    plain = isinstance(default, int | float | str | tuple | type(None))
+    return json.loads(json.dumps(default)) if plain else type(default).__name__
+
+
+def api(namespace):
+    table = {}
+    for name in sorted(n for n in dir(namespace) if not n.startswith("_")):
+        thing = getattr(namespace, name)
+        methods = {}
+        if inspect.isclass(thing):
+            methods = {
+                method: parameters(value)
+                for method, value in sorted(vars(thing).items())
+                if inspect.isfunction(value)
+                and (not method.startswith("_") or method == "__call__")
+            }
+        enum = inspect.isclass(thing) and hasattr(thing, "__members__")
+        members = sorted(thing.__members__) if enum else []
+        kind = "class" if inspect.isclass(thing) else type(thing).__name__
+        table[name] = {
+            "kind": kind,
+            "parameters": None if kind == "module" or members else parameters(thing),
+            "methods": {} if members else methods,
+            "members": members,
+        }
+    return table
+
+
+def weight(shape):
+    return np.random.default_rng(len(shape)).normal(size=shape).astype("float32")
+
+
+def masks():
+    sparsity = tfmot.sparsity.keras
+    dense, conv = (37, 22), (3, 3, 10, 6)
+    cases = []
+    for shape in (dense, conv):
+        for share in (0.1, 0.5, 0.8, 0.9, 0.95, 0.999):
+            cases.append((shape, share, {}))
+        cases.append((shape, 0.5, {"sparsity_m_by_n": (2, 4)}))
+        cases.append((shape, 0.5, {"sparsity_m_by_n": (3, 8)}))
+    for block in ((2, 2), (4, 1), (3, 5)):
+        for pooling in ("AVG", "MAX"):
+            arguments = {"block_size": block, "block_pooling_type": pooling}
+            cases.append((dense, 0.6, arguments))
+    found = []
+    for shape, share, arguments in cases:
+        if len(shape) == 2:
+            layer = keras.layers.Dense(shape[-1], use_bias=False)
+            inputs = keras.Input((shape[0],))
+        else:
+            layer = keras.layers.Conv2D(shape[-1], 3, use_bias=False)
+            inputs = keras.Input((8, 8, shape[-2]))
+        model = keras.Sequential([inputs, layer])
+        model.set_weights([weight(shape)])
+        schedule = sparsity.ConstantSparsity(share, 1)
+        pruned = sparsity.prune_low_magnitude(model, schedule, **arguments)
+        pruned.compile(keras.optimizers.SGD(0.0), "mse")
+        x = np.zeros((1, *inputs.shape[1:]), "float32")
+        y = np.zeros((1, *pruned.output_shape[1:]), "float32")
+        pruned.fit(x, y, verbose=0, callbacks=[sparsity.UpdatePruningStep()])
+        kept = sparsity.strip_pruning(pruned).get_weights()[0] != 0
+        arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in arguments.items()}
+        packed = np.packbits(kept).tobytes().hex()
+        found.append({"shape": shape, "sparsity": share, **arguments, "kept": packed})
+    return found
+
+
+def schedules():
+    sparsity = tfmot.sparsity.keras
+    found = []
+    for name, arguments in (
+        ("ConstantSparsity", [0.4, 3]),
+        ("ConstantSparsity", [0.4, 3, 20, 5]),
+        ("PolynomialDecay", [0.1, 0.9, 2, 31, 3, 7]),
+        ("PolynomialDecay", [0.9, 0.1, 0, 30, 1, 1]),
+        ("PolynomialDecay", [0.0, 0.77, 5, 25, 2, 4]),
+    ):
+        schedule = getattr(sparsity, name)(*arguments)
+        values = [[bool(a), float(b)] for a, b in map(schedule, range(40))]
+        found.append({"name": name, "arguments": arguments, "values": values})
+    return found
+
+
+def clusters():
+    clustering = tfmot.clustering.keras
+    values = weight((37, 22))
+    init = clustering.CentroidInitialization
+    found = {}
+    for each in init:
+        model = keras.Sequential([keras.Input((37,)), keras.layers.Dense(22, use_bias=False)])
+        model.set_weights([values])
+        clustered = clustering.cluster_weights(model, 8, each)
+        centroids = clustered.layers[0].cluster_centroids["kernel"].numpy()
+        shared = centroids[clustered.layers[0].pulling_indices["kernel"].numpy()]
+        centroids = np.sort(centroids)
+        found[each.name] = {
+            "centroids": centroids.tolist(),
+            "squared_error": float(np.square(shared - values).mean()),
+        }
+    return found
+
+
+if __name__ == "__main__":
+    spaces = {
+        "sparsity": tfmot.sparsity.keras,
+        "clustering": tfmot.clustering.keras,
+    }
+    table = {name: api(space) for name, space in spaces.items()}
+    (HERE / "tfmot_api.json").write_text(json.dumps(table, indent=1) + "\n")
+    numbers = {"masks": masks(), "schedules": schedules(), "clusters": clusters()}
+    (HERE / "tfmot_numbers.json").write_text(json.dumps(numbers) + "\n")
