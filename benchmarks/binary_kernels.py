@@ -146,7 +146,7 @@ def main() -> None:
             *(
                 f"{times[n]:.0f}"
                 for n in ("float32", "int8", "binary", "binary, int8 in and out", "portable")
-            ),  # fmt: skip
+            ),
             f"{row['over_float32']:.1f}",
             f"{row['over_int8']:.1f}",
             f"{row['gmacs']:.0f}",
