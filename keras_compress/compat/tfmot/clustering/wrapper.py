@@ -104,7 +104,8 @@ class ClusterWeights(Clustered):
     def choose_indices(self) -> list[int]:
         if isinstance(self.layer, ClusterableLayer):
             wanted = {id(variable) for _, variable in self.layer.get_clusterable_weights()}
-            return [i for i, v in enumerate(self.layer.variables) if id(v) in wanted]
+            layer: Any = self.layer
+            return [i for i, v in enumerate(layer.variables) if id(v) in wanted]
         return kernel_indices(self.layer)
 
     @property

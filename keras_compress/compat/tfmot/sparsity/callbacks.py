@@ -24,10 +24,6 @@ class UpdatePruningStep(keras.callbacks.Callback):
         super().__init__()
         self.step = 0
         self.prunable_layers: list[PruneLowMagnitude] = []
-        undriven = any(not layer.is_driven for layer in self.prunable_layers)
-        if undriven and optimizer is not None and getattr(model, "compiled", False):
-            # A training that failed for want of this callback left a half-traced graph.
-            model.make_train_function(force=True)
         self._stride = 1
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -36,6 +32,10 @@ class UpdatePruningStep(keras.callbacks.Callback):
         optimizer = getattr(model, "optimizer", None)
         # The first batch is step 1 of the schedule, as in tfmot.
         self.step = 1 if optimizer is None else int(values_of(optimizer.iterations)) + 1
+        undriven = any(not layer.is_driven for layer in self.prunable_layers)
+        if undriven and optimizer is not None and getattr(model, "compiled", False):
+            # A training that failed for want of this callback left a half-traced graph.
+            model.make_train_function(force=True)
         self._stride = int(getattr(model, "steps_per_execution", 1) or 1)
 
     def on_train_batch_begin(self, batch: Any, logs: dict[str, Any] | None = None) -> None:
