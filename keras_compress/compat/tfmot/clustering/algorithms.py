@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 
-class CentroidInitialization(str, Enum):
+class CentroidInitialization(str, Enum):  # noqa: UP042 - the bases that tfmot gives it
     """How centroids start. `KMEANS_PLUS_PLUS` is the exact optimum of k-means here."""
 
     LINEAR = "CentroidInitialization.LINEAR"
@@ -19,7 +19,7 @@ class CentroidInitialization(str, Enum):
     KMEANS_PLUS_PLUS = "CentroidInitialization.KMEANS_PLUS_PLUS"
 
 
-class GradientAggregation(str, Enum):
+class GradientAggregation(str, Enum):  # noqa: UP042
     """What the gradient of a centroid is: the sum or the mean of those of its members."""
 
     SUM = "GradientAggregation.SUM"
@@ -38,7 +38,7 @@ class ClusterableLayer(metaclass=abc.ABCMeta):
         return None
 
 
-class ClusteringAlgorithm(metaclass=abc.ABCMeta):
+class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
     """Looks weights up in centroids; a subclass may look them up in another way.
 
     Args:

@@ -15,8 +15,8 @@ from keras_compress.layers import iter_layers
 class UpdatePruningStep(keras.callbacks.Callback):
     """Moves the masks along their schedules; to be given to `fit` of a pruned model.
 
-    The step is one more than the optimizer's `iterations`, so a training that goes on, goes on with the
-    schedule. In a loop of your own call `set_model`, `on_train_begin`, before each step
+    The step is one more than the optimizer's `iterations`, so a training that goes on, goes on
+    with the schedule. In a loop of your own call `set_model`, `on_train_begin`, before each step
     `on_train_batch_begin` and after each epoch `on_epoch_end`.
     """
 
