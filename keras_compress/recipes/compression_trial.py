@@ -80,7 +80,6 @@ def run_trial(folder: str, rate_weight: float, settings: dict[str, Any]) -> dict
         return dict(json.loads(read_file(done, limit=1 << 20)))
     place.mkdir(parents=True, exist_ok=True)
 
-
     import keras_compress
     from keras_compress import exporter, rate
 
@@ -133,6 +132,7 @@ def _train(
     callback = rate.RateCallback(config)
     for epoch in range(first, settings.epochs):
         training.begin(epoch)
+        _seed_layers(model, settings.seed, epoch)
         history = model.fit(
             training,
             initial_epoch=epoch,
@@ -158,6 +158,13 @@ def gives_logits(model: Any, samples: np.ndarray) -> bool:
     """Return whether the results of `model` are logits rather than probabilities."""
     scores = np.asarray(model.predict(np.asarray(samples), verbose=0))
     return bool((scores < 0).any() or not np.allclose(scores.sum(axis=-1), 1.0, atol=1e-3))
+
+
+def _seed_layers(model: Any, seed: int, epoch: int) -> None:
+    # Keras doesn't write the state of a layer's generator into the file.
+    for place, variable in enumerate(model.non_trainable_variables):
+        if variable.name == "seed_generator_state":
+            variable.assign(np.array([seed + epoch, place], dtype="uint32"))
 
 
 def _is_finite(model: Any, losses: list[float]) -> bool:
