@@ -303,13 +303,4 @@ KC_API void tflite_plugin_destroy_delegate(TfDelegate* delegate) {
 // Name of the kernels that this processor runs best.
 KC_API const char* kc_binary_kernels(void) { return best_kernels()->name; }
 
-// Java's side: `org.tensorflow.lite.Delegate.getNativeHandle` returns such a pointer as a long.
-KC_API int64_t Java_org_kerascompress_BinaryDelegate_create(void*, void*) {
-  return static_cast<int64_t>(
-      reinterpret_cast<intptr_t>(tflite_plugin_create_delegate(nullptr, nullptr, 0, nullptr)));
-}
-KC_API void Java_org_kerascompress_BinaryDelegate_destroy(void*, void*, int64_t handle) {
-  tflite_plugin_destroy_delegate(reinterpret_cast<TfDelegate*>(static_cast<intptr_t>(handle)));
-}
-
 }  // extern "C"
