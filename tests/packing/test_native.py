@@ -84,10 +84,8 @@ def test_only_the_interface_is_visible():
     table = subprocess.run([nm, "-D", library], check=True, capture_output=True, text=True).stdout
     lines = [line.split() for line in table.splitlines()]
     ours = {line[-1] for line in lines if line[-2] == "T"}
-    # Names that TFLite and Java look up; the delegate's worker threads need the pthread calls.
-    delegate = {"tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate",
-                "Java_org_kerascompress_BinaryDelegate_create",
-                "Java_org_kerascompress_BinaryDelegate_destroy"}  # fmt: skip
+    # Names that TFLite looks up; the delegate's worker threads need the pthread calls.
+    delegate = {"tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate"}
     assert ours and all(name.startswith("kc_") for name in ours - delegate), ours
     needed = {line[-1].split("@")[0] for line in lines if line[-2] == "U"}
     needed = {name for name in needed if not name.startswith("pthread_")}
