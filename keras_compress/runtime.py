@@ -120,12 +120,11 @@ def load_interpreter(
     Raises:
         KerasCompressError: If the file is missing or no model, or if the runtime refuses it.
     """
+    from keras_compress.packing.pack import MAGIC, unpack
     from keras_compress.storage import read_file
 
     data = read_file(path)
-    if data[:4] == b"\x89KCZ":
-        from keras_compress.packing import unpack
-
+    if data.startswith(MAGIC):
         data = unpack(data)
     check_model_bytes(data, name=str(path))
     try:

@@ -21,6 +21,7 @@ from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
+    Selectors,
     WeightRef,
     iter_weights,
     require_finite,
@@ -223,6 +224,22 @@ def codebook_for(
 def clustered_layers(model: Any) -> list[Clustered]:
     """Return the `Clustered` layers of `model`, nested ones included."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Clustered)]
+
+
+def weights_to_wrap(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
+    """Return the weights that a first `prepare` of `model` is to wrap, at least one."""
+    chosen = select_weights(model, layers).chosen
+    if clustered_layers(model):
+        raise KerasCompressError(
+            f"A model can be prepared once. Received: {model.name!r}, which has `Clustered` "
+            "layers. Call `clustering.finalize(model)` first."
+        )
+    if not chosen:
+        raise KerasCompressError(
+            "There must be at least one weight to cluster. "
+            f"Received: {model.name!r} with none among `layers={layers!r}`."
+        )
+    return chosen
 
 
 def _segment_sum(values: Any, assignment: Any, n_clusters: int) -> Any:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_compress.clustering.clusterer import CodebookProjection, clustered_layers, codebook_for
+from keras_compress.clustering.clusterer import (
+    CodebookProjection,
+    clustered_layers,
+    codebook_for,
+    weights_to_wrap,
+)
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.wrapper import Clustered
@@ -12,7 +17,6 @@ from keras_compress.engine.cloning import unwrap_layers, wrap_layers
 from keras_compress.engine.optimizer import projections_of
 from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
 from keras_compress.engine.weights import Selectors, WeightRef, select_weights
-from keras_compress.errors import KerasCompressError
 
 
 def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
@@ -32,19 +36,9 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
             or infinite.
     """
     config = config or ClusteringConfig()
-    selection = select_weights(model, config.layers)
-    if clustered_layers(model):
-        raise KerasCompressError(
-            f"A model can be prepared once. Received: {model.name!r}, which has `Clustered` "
-            "layers. Call `clustering.finalize(model)` first."
-        )
-    if not selection.chosen:
-        raise KerasCompressError(
-            "There must be at least one weight to cluster. "
-            f"Received: {model.name!r} with none among `layers={config.layers!r}`."
-        )
+    chosen = weights_to_wrap(model, config.layers)
     codebooks = {}
-    for ref in selection.chosen:
+    for ref in chosen:
         values = values_of(ref.variable)
         codebooks[id(ref.variable)] = codebook_for(ref, values, config, resumed=False)
 
@@ -65,7 +59,7 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
         for wrapper, its_codebooks in wrapped:
             wrapper.set_codebooks(its_codebooks)
 
-    return wrap_layers(model, selection.chosen, wrap, fill)
+    return wrap_layers(model, chosen, wrap, fill)
 
 
 def finalize(model: Any) -> Any:

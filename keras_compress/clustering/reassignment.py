@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.clustering.clusterer import clustered_layers, codebook_for
+from keras_compress.clustering.clusterer import clustered_layers, codebook_for, weights_to_wrap
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.entropy_constrained import (
@@ -27,7 +27,7 @@ from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.callback import StepCallback
 from keras_compress.engine.cloning import wrap_layers
 from keras_compress.engine.report import values_of
-from keras_compress.engine.weights import WeightRef, iter_weights, require_finite, select_weights
+from keras_compress.engine.weights import WeightRef, iter_weights, require_finite
 from keras_compress.errors import KerasCompressError
 
 
@@ -118,20 +118,10 @@ def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:
         raise KerasCompressError(
             "Reassignment takes one codebook a weight. Received: per_channel=True."
         )
-    selection = select_weights(model, config.layers)
-    if clustered_layers(model):
-        raise KerasCompressError(
-            f"A model can be prepared once. Received: {model.name!r}, which has `Clustered` "
-            "layers. Call `clustering.finalize(model)` first."
-        )
-    if not selection.chosen:
-        raise KerasCompressError(
-            "There must be at least one weight to cluster. "
-            f"Received: {model.name!r} with none among `layers={config.layers!r}`."
-        )
+    chosen = weights_to_wrap(model, config.layers)
     codebooks = {
         id(ref.variable): codebook_for(ref, values_of(ref.variable), config, resumed=False)
-        for ref in selection.chosen
+        for ref in chosen
     }
     wrapped: list[tuple[Reassigned, list[Codebook]]] = []
 
@@ -144,7 +134,7 @@ def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:
         for wrapper, its_codebooks in wrapped:
             wrapper.set_codebooks(its_codebooks)
 
-    return wrap_layers(model, selection.chosen, wrap, fill)
+    return wrap_layers(model, chosen, wrap, fill)
 
 
 class ReassignmentCallback(StepCallback):

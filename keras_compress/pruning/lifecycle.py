@@ -11,12 +11,10 @@ from keras_compress.engine.optimizer import projections_of
 from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
 from keras_compress.engine.weights import (
     Selectors,
-    require_finite,
     select_weights,
 )
-from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.config import PruningConfig
-from keras_compress.pruning.pruner import MaskProjection, pruned_layers
+from keras_compress.pruning.pruner import MaskProjection, pruned_layers, weights_to_wrap
 from keras_compress.pruning.wrapper import Pruned
 
 
@@ -37,20 +35,8 @@ def prepare(model: Any, config: PruningConfig | None = None) -> Any:
             to prune, or if a weight is NaN or infinite.
     """
     config = config or PruningConfig()
-    selection = select_weights(model, config.layers)
-    if pruned_layers(model):
-        raise KerasCompressError(
-            f"A model can be prepared once. Received: {model.name!r}, which has `Pruned` layers. "
-            "Call `pruning.finalize(model)` first."
-        )
-    for ref in selection.chosen:
-        require_finite(ref, values_of(ref.variable))
-    if not selection.chosen:
-        raise KerasCompressError(
-            "There must be at least one weight to prune. "
-            f"Received: {model.name!r} with none among `layers={config.layers!r}`."
-        )
-    return wrap_layers(model, selection.chosen, lambda layer, at, _: Pruned(layer, indices=at))
+    chosen = weights_to_wrap(model, config.layers)
+    return wrap_layers(model, chosen, lambda layer, at, _: Pruned(layer, indices=at))
 
 
 def finalize(model: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
+    Selectors,
     WeightRef,
     require_finite,
     select_weights,
@@ -174,6 +175,24 @@ class Pruner:
 def pruned_layers(model: Any) -> list[Pruned]:
     """Return the `Pruned` layers of `model`, nested ones included."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Pruned)]
+
+
+def weights_to_wrap(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
+    """Return the finite weights that a first `prepare` of `model` is to wrap, at least one."""
+    chosen = select_weights(model, layers).chosen
+    if pruned_layers(model):
+        raise KerasCompressError(
+            f"A model can be prepared once. Received: {model.name!r}, which has `Pruned` layers. "
+            "Call `pruning.finalize(model)` first."
+        )
+    for ref in chosen:
+        require_finite(ref, values_of(ref.variable))
+    if not chosen:
+        raise KerasCompressError(
+            "There must be at least one weight to prune. "
+            f"Received: {model.name!r} with none among `layers={layers!r}`."
+        )
+    return chosen
 
 
 def _behind_wrappers(wrappers: Sequence[Pruned], chosen: Sequence[WeightRef]) -> list[MaskedWeight]:

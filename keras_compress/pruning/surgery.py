@@ -23,10 +23,10 @@ from keras_compress.engine.weights import (
     WeightRef,
     iter_weights,
     require_finite,
-    select_weights,
 )
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
+from keras_compress.pruning.pruner import weights_to_wrap
 from keras_compress.pruning.schedules import (
     ConstantSparsity,
     Schedule,
@@ -273,19 +273,7 @@ def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
         KerasCompressError: If the model is unbuilt, subclassed, prepared already or has nothing
             to prune, or if a weight is NaN or infinite.
     """
-    selection = select_weights(model, config.layers)
-    if any(isinstance(layer, Pruned) for _, layer in iter_layers(model)):
-        raise KerasCompressError(
-            f"A model can be prepared once. Received: {model.name!r}, which has `Pruned` layers. "
-            "Call `pruning.finalize(model)` first."
-        )
-    for ref in selection.chosen:
-        require_finite(ref, values_of(ref.variable))
-    if not selection.chosen:
-        raise KerasCompressError(
-            "There must be at least one weight to prune. "
-            f"Received: {model.name!r} with none among `layers={config.layers!r}`."
-        )
+    chosen = weights_to_wrap(model, config.layers)
     made: list[Operated] = []
 
     def wrap(layer: Any, at: list[int], _: Any) -> Operated:
@@ -296,7 +284,7 @@ def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
         for wrapper in made:
             wrapper.measure()
 
-    return wrap_layers(model, selection.chosen, wrap, measure)
+    return wrap_layers(model, chosen, wrap, measure)
 
 
 def operated_layers(model: Any) -> list[Operated]:
