@@ -34,6 +34,7 @@ class Recipe:
         step_size: First step size, in standard deviations of a weight.
         step_digits: Binary digits of a step size.
         tricks: Whether images are distorted.
+        copies: MNIST: how many distorted copies stand beside the images as they are.
         settings: `teacher`: whether MNIST's teacher is listened to.
     """
 
@@ -48,6 +49,7 @@ class Recipe:
     step_size: float = 1.0
     step_digits: int = 4
     tricks: bool = True
+    copies: int = 12
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -202,6 +204,8 @@ def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None, first_epo
         (x, y), _ = mnist(data)
         return Batches(x, y, None, recipe.batch, len(x), seed, first_epoch)
     images, labels = distorted_mnist(cache, data)
+    chosen = 60000 * (1 + recipe.copies)
+    images, labels = images[:chosen], labels[:chosen]
     logits_path = cache / "teacher_logits.npy"
     logits = np.load(logits_path, mmap_mode="r") if recipe.settings.get("teacher") else None
     return Batches(images, labels, logits, recipe.batch, 60000, seed, first_epoch)
@@ -260,9 +264,9 @@ def float_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, log=pri
     model = new_net(recipe.net, data)
     if not recipe.float_epochs:
         return model
-    kind = "tricks" if recipe.tricks else "plain"
+    kind = f"tricks{recipe.copies}" if recipe.tricks else "plain"
     if recipe.settings.get("teacher"):
-        kind = "taught"
+        kind = f"taught{recipe.copies}"
     name = f"{recipe.net}-{kind}-{recipe.float_epochs}-seed{seed}"
     path = cache / f"{name}.weights.h5"
     if not path.exists():

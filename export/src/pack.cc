@@ -5,6 +5,7 @@
 #include "flatbuffer.h"
 #include "lz.h"
 #include "partner.h"
+#include "repeats.h"
 #include "sections.h"
 #include "skeleton.h"
 
@@ -193,6 +194,8 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
     share_or_choose(tensor, data, crcs, plan, &e, &use);
     if (use && (codec == KC_CODEC_FAST || (codec == KC_CODEC_AUTO && tensor.size > most_modelled))) {
       make_fast(&e);
+    } else if (use) {
+      try_repeats(*plan, data, &e);
     }
     const kc_tensor* partner =
         walked ? find_partner(base_walker, plan->base, tensor, i, data) : nullptr;

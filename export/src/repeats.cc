@@ -1,0 +1,73 @@
+#include "repeats.h"
+
+#include "fast_coding.h"
+#include "float_model.h"
+#include "sections.h"
+
+namespace kc {
+namespace {
+
+constexpr uint64_t kShortestRow = 32;
+constexpr uint64_t kShortest = 4;        // of a repeat; nearer neighbours are known anyway
+constexpr uint64_t kMostTried = 1u << 20;  // elements: above, coding three times takes too long
+constexpr size_t kMostLooked = 1u << 18;   // elements that a repeat is judged by
+constexpr int kLoud = 15;
+
+// How far symbols are from the centre, or floats from zero in powers of two; 0 to kLoud.
+bool loudness(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t* out) {
+  const size_t count = static_cast<size_t>(e.count());
+  if (e.method == kMethodSymbols) {
+    symbols_of(plan, e, data, out);
+    for (size_t i = 0; i < count; ++i) {
+      const int away = out[i] > e.centre ? out[i] - e.centre : e.centre - out[i];
+      out[i] = static_cast<uint8_t>(away > kLoud ? kLoud : away);
+    }
+    return true;
+  }
+  if (e.method != kMethodFloats) return false;
+  const FloatFormat& f = kFloatFormats[e.format];
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t value = load_element(data + i * static_cast<size_t>(f.bytes), f.bytes);
+    const uint32_t exponent = value >> f.mantissa_bits & ((1u << f.exponent_bits) - 1);
+    const int quiet = e.highest > static_cast<int>(exponent) ? e.highest - static_cast<int>(exponent) : 0;
+    out[i] = static_cast<uint8_t>(quiet > kLoud ? 0 : kLoud - quiet);
+  }
+  return true;
+}
+
+// How much the loudness of weights `lag` apart goes together, over what chance would make of it.
+uint64_t likeness(const uint8_t* loud, size_t rows, size_t row, size_t lag) {
+  uint64_t sum = 0, pairs = 0;
+  for (size_t r = 0; r < rows; ++r) {
+    const uint8_t* of_row = loud + r * row;
+    for (size_t i = lag; i < row; ++i) sum += static_cast<uint64_t>(of_row[i]) * of_row[i - lag];
+    pairs += row - lag;
+  }
+  return pairs == 0 ? 0 : (sum << 16) / pairs;
+}
+
+}  // namespace
+
+void try_repeats(const Plan& plan, const uint8_t* file, Extent* e) {
+  const uint64_t count = e->count();
+  const bool flat = e->last == 0 && e->row >= kShortestRow && count >= 2 * e->row;
+  if (!flat || count > kMostTried || e->channels != 0) return;
+  Array<uint8_t> loud(static_cast<size_t>(count));
+  if (!loud.ok() || !loudness(plan, *e, file + e->offset, loud.data())) return;
+  const size_t row = static_cast<size_t>(e->row);
+  size_t rows = static_cast<size_t>(count) / row;
+  if (rows * row > kMostLooked) rows = kMostLooked / row + 1;
+  uint64_t best = 0, lag = 0;
+  for (size_t divisor = kShortest; divisor <= row / 2; ++divisor) {
+    if (row % divisor != 0) continue;
+    const uint64_t found = likeness(loud.data(), rows, row, divisor);
+    if (found > best) best = found, lag = divisor;
+  }
+  if (lag == 0) return;
+  Extent other = *e;
+  other.last = lag;
+  // The divisor takes a byte or two of the plan.
+  if (extent_cost(plan, other, file) + 2 < extent_cost(plan, *e, file)) *e = other;
+}
+
+}  // namespace kc
