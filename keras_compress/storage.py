@@ -34,7 +34,13 @@ def read_file(path: str | os.PathLike[str], *, limit: int | None = None) -> byte
                     f"A file here may hold at most {limit} bytes. "
                     f"Received: {path} with {size} bytes."
                 )
-            return file.read()
+            try:
+                return file.read()
+            except MemoryError as error:
+                raise KerasCompressError(
+                    f"A file here has to fit in memory. Received: {path} with {size} bytes, more "
+                    "than could be had. Close other programs, or use a machine with more memory."
+                ) from error
     except OSError as error:
         raise KerasCompressError(f"Can't read {path}: {error.strerror or error}.") from error
 

@@ -1,4 +1,4 @@
-// A patch between two halves of the input restores the second; with some of its bytes changed, and
+// A patch between two parts of the input restores the second; with some of its bytes changed, and
 // its checksums mended, it restores anything or nothing.
 #include <string.h>
 
@@ -6,9 +6,10 @@
 #include "mended.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  if (size < 2) return 0;
-  const size_t changes = data[0] % 8, base_size = (size - 1) * data[1] / 256;
-  ++data, --size;
+  // Head: number of changes, size of the base, to the byte, or few bases would be models; changes.
+  if (size < 3) return 0;
+  const size_t changes = data[0] % 8, base_size = kc::load16(data + 1);
+  data += 3, size -= 3;
   if (size < 3 * changes) return 0;
   const uint8_t* change = data;
   data += 3 * changes, size -= 3 * changes;

@@ -7,16 +7,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 4) return 0;
   constexpr size_t kSize = 120;  // whole elements of every width
   uint8_t restored[kSize];
-  static const uint8_t kBefore[64] = {1, 2, 3, 4, 5, 6, 7, 8};
+  static const uint8_t kBefore[kSize] = {1, 2, 3, 4, 5, 6, 7, 8, 0x80, 0x3F, 0, 0, 0x80, 0xBF};
   kc::Plan plan;
   plan.sections = 1;
+  plan.base = kBefore;
+  plan.base_size = sizeof kBefore;
   kc::Extent e;
   e.size = kSize;
   e.section = 1;
-  e.method = data[0] % 10;
-  if (e.method == 9) {
+  e.method = data[0] % kc::kMethodCount;
+  if (e.method == kc::kMethodBase) {  // needs no section: its number stands for repeats
     kc::Bytes history;
-    history.append(kBefore, sizeof kBefore);
+    history.append(kBefore, 64);
     kc::lz_decode(data + 2, size - 2, kSize, &history);
     return 0;
   }
@@ -25,7 +27,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   e.row = 1 + data[2] % e.count();
   e.last = data[3] % (e.row + 1);
   e.format = e.element == 4 ? 2 : data[1] >> 4 & 1;
-  if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes) {
+  plan.is_patch = kc::uses_base(e.method);
+  if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes ||
+      e.method == kc::kMethodDrift) {
     if (e.element == 1) return 0;
     e.lowest = 0, e.highest = e.format == 0 ? 31 : 255;
     e.modelled = data[1] >> 5;

@@ -200,7 +200,16 @@ typedef struct kc_tensor {
 /* Lists the constant buffers of a `.tflite`. Returns KC_ERROR_MALFORMED if it isn't one. */
 KC_API int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
                           size_t* count);
-/* The same of an opened packed file, from its graph alone: no section of data is decoded. */
+/* What is in a `.tflite` and not in that list. */
+typedef struct kc_unlisted {
+  uint32_t sparse;      /* listed, but the buffer holds the kept values of a sparse tensor only */
+  uint32_t overlapping; /* buffers that share some of their bytes with a listed one */
+  uint32_t elsewhere;   /* tensors whose data lie in another file */
+  uint32_t options;     /* operators whose custom options lie behind the FlatBuffer */
+} kc_unlisted;
+
+KC_API int32_t kc_unlisted_parts(const uint8_t* model, size_t size, kc_unlisted* out);
+/* The same as kc_tensors of an opened packed file, from its graph alone: no section of data is decoded. */
 KC_API int32_t kc_file_tensors(kc_file* file, kc_tensor* tensors, size_t capacity, size_t* count,
                                kc_error* error);
 

@@ -324,6 +324,14 @@ int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t
   return KC_OK;
 }
 
+int32_t kc_unlisted_parts(const uint8_t* model, size_t size, kc_unlisted* out) {
+  kc::ModelWalker walker;
+  if (out == nullptr) return KC_ERROR_ARGUMENT;
+  if (!walker.walk(model, size)) return KC_ERROR_MALFORMED;
+  *out = walker.unlisted();
+  return KC_OK;
+}
+
 int32_t kc_count_values(const uint8_t* data, size_t size, int32_t width, int32_t is_float,
                         kc_statistics* out) {
   if ((data == nullptr && size != 0) || out == nullptr ||

@@ -9,7 +9,8 @@ constexpr uint32_t kBufferData = 0, kBufferOffset = 1, kBufferSize = 2;
 constexpr uint32_t kSubgraphTensors = 0, kSubgraphOperators = 3;
 constexpr uint32_t kTensorShape = 0, kTensorType = 1, kTensorBuffer = 2, kTensorName = 3;
 constexpr uint32_t kTensorQuantization = 4, kQuantizationScale = 2;
-constexpr uint32_t kOperatorInputs = 1;
+constexpr uint32_t kTensorSparsity = 6, kTensorExternalBuffer = 10;
+constexpr uint32_t kOperatorInputs = 1, kOperatorCustomOffset = 9, kOperatorCustomSize = 10;
 
 // A model may hold many tables, but a file of a few bytes must not make us walk for hours by
 // pointing all elements of a long vector at one table.
@@ -115,6 +116,7 @@ bool ModelWalker::walk(const uint8_t* data, size_t size) {
   tensors_.clear();
   slots_.clear();
   rules_.clear();
+  unlisted_ = {};
   Table model;
   size_t root;
   if (size < 16 || memcmp(data + 4, "TFL3", 4) != 0) return false;
@@ -137,7 +139,8 @@ bool ModelWalker::read_buffers(const Table& model) {
     if (vector(buffer, kBufferData, 1, &bytes) && bytes.count != 0) {
       found.offset = bytes.at;
       found.size = bytes.count;
-    } else if (offset > 1 && offset < size_ && length != 0 && length <= size_ - offset) {
+    } else if (offset > 1 && length != 0) {
+      if (offset > size_ || length > size_ - offset) return false;
       found.offset = offset;  // the data lies behind the FlatBuffer
       found.size = length;
     }
@@ -175,8 +178,10 @@ bool ModelWalker::read_subgraphs(const Table& model) {
 
 void ModelWalker::read_tensor(const Table& tensor) {
   uint64_t buffer = number(tensor, kTensorBuffer, 4);
+  if (number(tensor, kTensorExternalBuffer, 4) != 0) ++unlisted_.elsewhere;
   if (buffer >= slots_.size() || slots_[buffer] == 0) return;
   kc_tensor& found = tensors_[slots_[buffer] - 1];
+  if (field(tensor, kTensorSparsity) != 0) ++unlisted_.sparse;
   if (found.users++ != 0) return;
   found.type = static_cast<int8_t>(number(tensor, kTensorType, 1));
   Vector shape;
@@ -209,7 +214,14 @@ bool ModelWalker::read_rules(const Vector& tensors, const Table& subgraph) {
   for (size_t i = 0; i < operators.count; ++i) {
     Table op;
     Vector inputs, input, weights, bias;
-    if (!element(operators, i, &op) || !vector(op, kOperatorInputs, 4, &inputs)) continue;
+    if (!element(operators, i, &op)) continue;
+    const uint64_t options = number(op, kOperatorCustomSize, 8);
+    if (options != 0) {
+      const uint64_t offset = number(op, kOperatorCustomOffset, 8);
+      if (offset > size_ || options > size_ - offset) return false;
+      ++unlisted_.options;
+    }
+    if (!vector(op, kOperatorInputs, 4, &inputs)) continue;
     if (inputs.count < 3 || inputs.count > 4) continue;
     int32_t ids[3];
     for (int k = 0; k < 3; ++k) {
@@ -228,12 +240,24 @@ bool ModelWalker::read_rules(const Vector& tensors, const Table& subgraph) {
 
 bool ModelWalker::sort_tensors() {
   sort(tensors_.data(), tensors_.size(), [](const kc_tensor& a, const kc_tensor& b) {
-    return a.offset != b.offset ? a.offset < b.offset : a.size > b.size;
+    if (a.offset != b.offset) return a.offset < b.offset;
+    return a.size != b.size ? a.size > b.size : a.buffer < b.buffer;
   });
   List<kc_tensor> apart;
   uint64_t end = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    if (tensors_[i].offset < end) continue;
+    if (tensors_[i].offset < end) {
+      kc_tensor& before = apart[apart.size() - 1];
+      if (tensors_[i].offset != before.offset || tensors_[i].size != before.size) {
+        ++unlisted_.overlapping;
+        continue;
+      }
+      // One place under two numbers: one buffer with the users of both.
+      const uint32_t users = before.users + tensors_[i].users;
+      if (before.users == 0) before = tensors_[i];
+      before.users = users;
+      continue;
+    }
     if (!apart.push(tensors_[i])) return false;
     end = tensors_[i].offset + tensors_[i].size;
   }

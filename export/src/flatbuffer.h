@@ -20,13 +20,16 @@ struct ScaleRule {
 
 class ModelWalker {
  public:
-  // False if `data` isn't a `.tflite` or is cut short, or memory ran out. Nothing out of bounds
+  // False if `data` isn't a `.tflite` or is cut short, be it in buffers or options that lie behind
+  // the FlatBuffer, or memory ran out. Nothing out of bounds
   // is read, whatever the bytes say.
   bool walk(const uint8_t* data, size_t size);
 
   // By ascending offset, without overlaps.
   const List<kc_tensor>& tensors() const { return tensors_; }
   const List<ScaleRule>& rules() const { return rules_; }
+  // What is in the model and not in that list.
+  const kc_unlisted& unlisted() const { return unlisted_; }
 
  private:
   struct Table {
@@ -63,6 +66,7 @@ class ModelWalker {
   List<kc_tensor> tensors_;
   List<uint32_t> slots_;  // buffer index -> index in tensors_ + 1
   List<ScaleRule> rules_;
+  kc_unlisted unlisted_ = {};
 };
 
 }  // namespace kc

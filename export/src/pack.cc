@@ -93,6 +93,7 @@ bool divide(Plan* plan) {
     }
     const bool keep = whole.count() <= kSectionElements || whole.channels != 0 || copied[i] != 0 ||
                       !needs_section(whole.method);
+    if (keep && e.method == kMethodBytes && e.size > kMostModelledBytes) make_fast(&e);
     const uint64_t most = keep ? whole.size : part_elements(whole) * whole.element;
     for (uint64_t at = 0; at < whole.size; at += most) {
       e.size = whole.size - at < most ? whole.size - at : most;
@@ -246,9 +247,23 @@ bool in_skeleton(const Plan& plan, uint64_t offset, uint64_t count, uint64_t* pl
   return true;
 }
 
+// A size that stands in skeleton bytes which a rule changes has to be named in the plan: the model
+// form needs it before rules are undone.
+void name_changed_sizes(Plan* plan) {
+  size_t r = 0;
+  uint64_t used = 0;
+  for (size_t i = 0; i < plan->extents.size(); ++i) {
+    Extent& e = plan->extents[i];
+    used += e.gap;
+    while (r < plan->rules.size() && plan->rules[r].target + 4 * plan->rules[r].count + 4 <= used) ++r;
+    if (r < plan->rules.size() && plan->rules[r].target < used) e.size_known = true;
+  }
+}
+
 // Keeps the rules that hold for at least half of their values, and that can be turned back.
 bool keep_rules(const List<ScaleRule>& found, Plan* plan, const uint8_t* skeleton, size_t size) {
-  for (size_t i = 0; i < found.size(); ++i) {
+  uint64_t free_from = 0;
+  for (size_t i = 0; i < found.size() && plan->rules.size() < kMostRules; ++i) {
     const ScaleRule& f = found[i];
     Rule rule;
     uint64_t weights = f.weights_single ? 1 : f.count;
@@ -259,9 +274,10 @@ bool keep_rules(const List<ScaleRule>& found, Plan* plan, const uint8_t* skeleto
     }
     rule.count = f.count;
     rule.weights_single = f.weights_single;
-    if (rule_hits(rule, skeleton, size) * 2 < rule.count || !plan->rules.push(rule)) continue;
-    if (!check_rules(*plan, size)) plan->rules.pop();
+    if (rule_hits(rule, skeleton, size) * 2 < rule.count) continue;
+    if (check_rule(rule, size, &free_from) && !plan->rules.push(rule)) return false;
   }
+  name_changed_sizes(plan);
   return true;
 }
 
@@ -286,10 +302,15 @@ bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& s
   return !model.failed();
 }
 
-bool encode_skeleton(const Plan& plan, const Bytes& skeleton, int32_t codec, Bytes* out) {
+bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size, int32_t codec,
+                     Bytes* out) {
   Bytes plan_bytes, coded;
   write_plan(plan, &plan_bytes);
-  if (plan_bytes.failed()) return false;
+  // What no reader takes is left to the stored form.
+  if (plan_bytes.failed() || plan_bytes.size() > kMostModelledBytes ||
+      plan_bytes.size() > original_size + kPlanSlack) {
+    return false;
+  }
   bool slow = codec == KC_CODEC_SMALL ||
               (codec == KC_CODEC_AUTO && skeleton.size() <= kAutoSkeleton);
   SkeletonForm form = (slow || plan.is_patch) && skeleton.size() <= kMostModelledBytes ? kSkeletonModel
@@ -362,7 +383,7 @@ void PackJob::work(uint32_t section) {
   if (section >= parts_.size() || parts_[section].begun) return;
   Part& part = parts_[section];
   part.begun = true;
-  part.done = section == 0 ? encode_skeleton(packing.plan, skeleton_, codec_, part.payload)
+  part.done = section == 0 ? encode_skeleton(packing.plan, skeleton_, size_, codec_, part.payload)
                            : encode_section(&packing.plan, section, data_, part.payload);
 }
 

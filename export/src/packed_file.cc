@@ -209,6 +209,8 @@ void PackedFile::put_graph(uint8_t* memory) const {
     const Extent& e = plan.extents[i];
     if (e.gap != 0) memcpy(memory + (e.offset - e.gap), skeleton_.data() + used, static_cast<size_t>(e.gap));
     used += static_cast<size_t>(e.gap);
+    // Of a patch, some of the graph may stand in the base, around a tensor that did not change.
+    if (e.method == kMethodBase) memcpy(memory + e.offset, plan.base + e.base, static_cast<size_t>(e.size));
   }
   const size_t left = skeleton_.size() - used;
   if (left != 0) memcpy(memory + (container.original_size - left), skeleton_.data() + used, left);

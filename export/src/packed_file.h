@@ -49,7 +49,8 @@ class PackedFile {
   // Restores [first, first + size) alone: what no section it needs holds is not decoded.
   int32_t put_range(const Target& target, kc_error* error);
 
-  // Writes the bytes outside the extents to their places in `memory`, which has room for all.
+  // Writes the bytes outside the extents, and those of a patch's base, to their places in `memory`,
+  // which has room for all.
   void put_graph(uint8_t* memory) const;
 
   Container container;

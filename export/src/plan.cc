@@ -199,7 +199,7 @@ void write_plan(const Plan& plan, Bytes* out) {
 bool read_plan(const uint8_t* data, size_t size, Plan* plan) {
   Reader in(data, size);
   uint64_t extents = in.varint(), rules = in.varint();
-  if (extents > kMostExtents || rules > kMostExtents || extents > size || rules > size) return false;
+  if (extents > kMostExtents || rules > kMostRules || extents > size || rules > size) return false;
   uint32_t open[kMethodCount] = {};
   for (uint64_t i = 0; i < extents && !in.bad(); ++i) {
     Extent e;
@@ -266,20 +266,21 @@ bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
   return offset + (skeleton_size - used) == original_size;
 }
 
+bool check_rule(const Rule& r, size_t skeleton_size, uint64_t* free_from) {
+  uint64_t weights = r.weights_single ? 1 : r.count;
+  if (!inside(r.target, r.count, skeleton_size) || !inside(r.weights, weights, skeleton_size) ||
+      !inside(r.input, 1, skeleton_size) || r.count == 0 || r.target < *free_from ||
+      meet(r.target, r.count, r.weights, weights) || meet(r.target, r.count, r.input, 1)) {
+    return false;
+  }
+  *free_from = r.target + 4 * r.count;
+  return true;
+}
+
 bool check_rules(const Plan& plan, size_t skeleton_size) {
-  uint64_t free_from = 0;  // targets lie apart and in order, which bounds the work, too
+  uint64_t free_from = 0;
   for (size_t i = 0; i < plan.rules.size(); ++i) {
-    const Rule& r = plan.rules[i];
-    uint64_t weights = r.weights_single ? 1 : r.count;
-    if (!inside(r.target, r.count, skeleton_size) || !inside(r.weights, weights, skeleton_size) ||
-        !inside(r.input, 1, skeleton_size) || r.count == 0) {
-      return false;
-    }
-    if (r.target < free_from) return false;
-    free_from = r.target + 4 * r.count;
-    if (meet(r.target, r.count, r.weights, weights) || meet(r.target, r.count, r.input, 1)) {
-      return false;
-    }
+    if (!check_rule(plan.rules[i], skeleton_size, &free_from)) return false;
   }
   return true;
 }

@@ -24,9 +24,12 @@ enum Method : uint8_t {
 };
 
 constexpr uint64_t kMostExtents = 1u << 16;
+constexpr uint64_t kMostRules = 1u << 16;
 constexpr uint32_t kMostSections = 1u << 10;
 // Longest skeleton, plan, and byte model extent; the slow model shall not run for hours.
 constexpr uint64_t kMostModelledBytes = 1u << 26;
+// A plan entry takes some ten bytes and a codebook up to 1 KiB, for a buffer that is larger.
+constexpr uint64_t kPlanSlack = 4096;
 constexpr size_t kNoSection = 0;
 
 struct Extent {
@@ -109,7 +112,9 @@ bool read_plan(const uint8_t* data, size_t size, Plan* plan);
 bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
                    uint64_t original_size);
 
-// Replaces each target by its difference to the rule's product, or turns that back.
+// Replaces each target by its difference to the rule's product, or turns that back. Targets lie in
+// order and apart, from `free_from` on, which bounds the work, too.
+bool check_rule(const Rule& rule, size_t skeleton_size, uint64_t* free_from);
 bool check_rules(const Plan& plan, size_t skeleton_size);
 // How many targets are exactly the product.
 uint64_t rule_hits(const Rule& rule, const uint8_t* skeleton, size_t skeleton_size);

@@ -7,9 +7,6 @@
 namespace kc {
 namespace {
 
-// A plan entry takes some ten bytes and a codebook up to 1 KiB, for a buffer that is larger.
-constexpr uint64_t kPlanSlack = 4096;
-
 bool sizes_fit(const Plan& plan) {
   for (size_t i = 0; i < plan.extents.size(); ++i) {
     if (plan.extents[i].method == kMethodBytes && plan.extents[i].size > kMostModelledBytes) {

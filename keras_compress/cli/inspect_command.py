@@ -67,6 +67,8 @@ def _print_table(seen: Any) -> None:
     print(f"  graph and plan {seen.skeleton_packed:>10} bytes, of {seen.skeleton_size}")
     for name, size in seen.compared.items():
         print(f"{name:<17}{size:>10} bytes, {seen.original_size / size:.2f} times smaller")
+    for note in seen.notes:
+        print(f"note: {note}")
     for name in seen.not_compared:
         print(f"{name:<17} not installed: not compared")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,8 +15,17 @@ from keras_compress.packing.pack import MAGIC
 
 __all__ = ["Inspection", "TensorReport", "inspect"]
 
-_WIDTHS = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 7: 2, 9: 1, 10: 8, 12: 8, 15: 4, 16: 2, 18: 2}
-_FLOATS = {0, 1, 10, 18}
+_WIDTHS = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 7: 2, 8: 8, 9: 1, 10: 8, 12: 8, 15: 4, 16: 2, 18: 2}
+_FLOATS = {0, 1, 10, 18, 21, 22}
+# Types of several elements a byte, and the bits of one: int4, int2, uint4.
+_BITS = {17: 4, 19: 2, 20: 4}
+
+_NOTES = {
+    "sparse": ("Sparse tensors", "Their buffers hold, and the counts are of, kept values only."),
+    "overlapping": ("Buffers that share bytes with another", "They are packed, but not listed."),
+    "elsewhere": ("Tensors whose data lie in other files", "Those files are not packed."),
+    "options": ("Operators with options behind the FlatBuffer", "They are packed with the graph."),
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,8 @@ class TensorReport:
         dtype: Its TFLite type.
         shape: Its shape.
         size: Bytes of the buffer in the original.
-        count: Elements of `dtype`.
+        count: Elements of `dtype` in the buffer, two of `int4` and four of `int2` in a byte; bytes
+            for strings, `complex128` and types that are not known.
         zeros: Elements that are zero.
         distinct: Distinct values.
         entropy: Order-0 entropy in bits per element: what a coder without contexts can reach.
@@ -69,6 +80,8 @@ class Inspection:
         tensors: The constant buffers, in file order.
         compared: Sizes other compressors reach, if asked for.
         not_compared: Compressors that are not installed.
+        notes: What the tensors above don't tell: sparse tensors, data in other files and the like,
+            with how many there are.
     """
 
     original_size: int
@@ -78,6 +91,7 @@ class Inspection:
     tensors: tuple[TensorReport, ...]
     compared: dict[str, int]
     not_compared: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ratio(self) -> float:
@@ -134,6 +148,7 @@ def inspect(
         tensors=reports,
         compared=compared,
         not_compared=missing,
+        notes=_notes(original),
     )
 
 
@@ -177,6 +192,13 @@ def _find_tensors(model: bytes, name: str) -> list[native.Tensor]:
     return list(tensors)
 
 
+def _notes(model: bytes) -> tuple[str, ...]:
+    found = native.Unlisted()
+    native.library().kc_unlisted_parts(model, len(model), ctypes.byref(found))
+    counts = {name: getattr(found, name) for name in _NOTES}
+    return tuple(f"{a}: {counts[name]}. {b}" for name, (a, b) in _NOTES.items() if counts[name])
+
+
 def _report(
     model: bytes,
     extents: list[native.Extent],
@@ -195,15 +217,16 @@ def _report(
 
 def _report_one(model: bytes, tensor: native.Tensor, parts: list[native.Extent]) -> TensorReport:
     name = model[tensor.name_offset : tensor.name_offset + tensor.name_size]
+    shape = tuple(tensor.shape[: tensor.rank])
     count, zeros, distinct, entropy = _statistics(
-        model[tensor.offset : tensor.offset + tensor.size], tensor.type
+        model[tensor.offset : tensor.offset + tensor.size], tensor.type, shape
     )
     packed = sum(part.bits for part in parts) / 8 if parts else None
     kept = count - zeros
     return TensorReport(
         name=name.decode("utf-8", "replace"),
         dtype=native.type_name(tensor.type),
-        shape=tuple(tensor.shape[: tensor.rank]),
+        shape=shape,
         size=tensor.size,
         count=count,
         zeros=zeros,
@@ -218,8 +241,10 @@ def _report_one(model: bytes, tensor: native.Tensor, parts: list[native.Extent])
     )
 
 
-def _statistics(data: bytes, dtype: int) -> tuple[int, int, int, float]:
+def _statistics(data: bytes, dtype: int, shape: tuple[int, ...]) -> tuple[int, int, int, float]:
     """Elements, zeros, distinct values and order-0 entropy in bits."""
+    if dtype in _BITS:
+        data = _apart(data, _BITS[dtype], shape)
     width = _WIDTHS.get(dtype, 1)
     if len(data) % width:
         width = 1
@@ -229,6 +254,21 @@ def _statistics(data: bytes, dtype: int) -> tuple[int, int, int, float]:
     )
     native.check(status, native.NativeError())
     return found.count, found.zeros, found.distinct, found.entropy
+
+
+def _apart(data: bytes, bits: int, shape: tuple[int, ...]) -> bytes:
+    """Elements of less than a byte as bytes, not in their order, which counts don't ask for."""
+    each = 8 // bits
+    columns = [
+        data.translate(bytes(value >> bits * i & (1 << bits) - 1 for value in range(256)))
+        for i in range(each)
+    ]
+    # The last byte may be padded with elements that are none.
+    wanted = math.prod(shape)
+    if not each * (len(data) - 1) < wanted <= each * len(data):
+        return b"".join(columns)
+    last = wanted - each * (len(data) - 1)
+    return b"".join(column if i < last else column[:-1] for i, column in enumerate(columns))
 
 
 def _compare(data: bytes) -> tuple[dict[str, int], tuple[str, ...]]:

@@ -131,6 +131,17 @@ class Tensor(ctypes.Structure):
     )
 
 
+class Unlisted(ctypes.Structure):
+    """`kc_unlisted`: what is in a `.tflite` and not among its constant buffers."""
+
+    _fields_ = (
+        ("sparse", ctypes.c_uint32),
+        ("overlapping", ctypes.c_uint32),
+        ("elsewhere", ctypes.c_uint32),
+        ("options", ctypes.c_uint32),
+    )
+
+
 class Statistics(ctypes.Structure):
     """`kc_statistics`: counts over the elements of a buffer."""
 
@@ -236,6 +247,7 @@ def _declare(loaded: ctypes.CDLL) -> None:
         "kc_file_read": [address, ctypes.c_uint64, size, address, error],
         "kc_file_tensors": [address, ctypes.POINTER(Tensor), size, ctypes.POINTER(size), error],
         "kc_tensors": [address, size, ctypes.POINTER(Tensor), size, ctypes.POINTER(size)],
+        "kc_unlisted_parts": [address, size, ctypes.POINTER(Unlisted)],
     }
     for name, arguments in signatures.items():
         function = getattr(loaded, name)
@@ -376,7 +388,13 @@ def fresh_bytes(size: int) -> tuple[bytes, int]:
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_char_p, ctypes.c_ssize_t]
     where = ctypes.pythonapi.PyBytes_AsString
     where.restype, where.argtypes = ctypes.c_void_p, [ctypes.py_object]
-    result: bytes = make(None, size)
+    try:
+        result: bytes = make(None, size)
+    except MemoryError as error:
+        raise KerasCompressError(
+            f"What a packed file restores has to fit in memory here. Received: a declared size of "
+            f"{size} bytes, more than could be had. Unpack from file to file (`unpack_file`)."
+        ) from error
     return result, where(result)
 
 

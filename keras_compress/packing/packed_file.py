@@ -38,6 +38,8 @@ class PackedTensor:
 class PackedFile:
     """A packed file of which only header, plan and graph were read; made by `open_packed`.
 
+    Several threads may read from one opened file; they take turns.
+
     Attributes:
         original_size: Bytes of the original.
         packed_size: Bytes of the packed file.
@@ -52,6 +54,8 @@ class PackedFile:
     ) -> None:
         # `keep` holds what the source's addresses point at.
         self._keep, self._source, self._base = keep, source, base
+        # Reading a range leaves notes in the opened file: threads take turns.
+        self._turn = threading.Lock()
         self._handle = ctypes.c_void_p()
         self._tensors: tuple[PackedTensor, ...] | None = None
         summary, error = native.Summary(), native.NativeError()
@@ -178,10 +182,11 @@ class PackedFile:
 
     def _read_into(self, offset: int, size: int, address: int) -> None:
         error = native.NativeError()
-        status = native.library().kc_file_read(
-            self._handle, offset, size, address, ctypes.byref(error)
-        )
-        self.check(status, error)
+        with self._turn:
+            status = native.library().kc_file_read(
+                self._handle, offset, size, address, ctypes.byref(error)
+            )
+            self.check(status, error)
 
     def _read_tensors(self) -> tuple[PackedTensor, ...]:
         library, count, error = native.library(), ctypes.c_size_t(), native.NativeError()

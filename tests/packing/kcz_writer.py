@@ -45,11 +45,19 @@ def container(
     form: int,
     crc: int | None = None,
     lengths: list[int] | None = None,
+    base: tuple[int, int] | None = None,
+    version: int | None = None,
 ) -> bytes:
-    """Header, sections and all checksums; `original_size` and `lengths` may lie."""
+    """Header, sections and all checksums; `original_size`, `lengths` and `base` may lie.
+
+    `base` is size and checksum of a patch's base.
+    """
     size = original_size if isinstance(original_size, bytes) else varint(original_size)
     crc = crc32c(b"".join(sections)) if crc is None else crc
-    head = b"\x89KCZ\x01" + bytes([form]) + size + crc.to_bytes(4, "little")
+    version = version or (1 if base is None else 2)
+    head = b"\x89KCZ" + bytes([version, form]) + size + crc.to_bytes(4, "little")
+    if base is not None:
+        head += varint(base[0]) + base[1].to_bytes(4, "little")
     head += varint(len(sections))
     head += b"".join(map(varint, lengths or [len(section) for section in sections]))
     return head + _sum(head) + b"".join(section + _sum(section) for section in sections)
@@ -98,12 +106,18 @@ def _zigzag(value: int) -> int:
     return value << 1 if value >= 0 else (-value << 1) - 1
 
 
-def write_kcz(plan: Plan, skeleton: bytes, sections: list[bytes], original: bytes) -> bytes:
-    """A packed file whose plan and skeleton are not compressed."""
+def write_kcz(
+    plan: Plan, skeleton: bytes, sections: list[bytes], original: bytes, base: bytes | None = None
+) -> bytes:
+    """A packed file, or a patch for `base`, whose plan and skeleton are not compressed."""
     encoded = plan.encode()
     first = b"\0" + varint(len(encoded)) + varint(len(skeleton)) + encoded + skeleton
     return container(
-        [first, *sections], original_size=len(original), form=1, crc=crc32c_fast(original)
+        [first, *sections],
+        original_size=len(original),
+        form=1 if base is None else 2,
+        crc=crc32c_fast(original),
+        base=None if base is None else (len(base), crc32c(base)),
     )
 
 

@@ -41,19 +41,25 @@ class ByteModel:
     def prime(self, dictionary: bytes) -> None:
         for position, byte in enumerate(dictionary):
             if position < len(dictionary) - 6000:
-                if position >= 5:
-                    self.places[self._place()] = position
-                self.history.append(byte)
-                continue
-            self._begin(position)
-            prefix = 1
-            for i in range(7, -1, -1):
-                bit = byte >> i & 1
-                for counter in self._counters(prefix, i):
-                    learn(counter, bit, 250)
-                learn(self.order0[self.phase, prefix], bit, 1000)
-                prefix = 2 * prefix + bit
-            self._end(byte)
+                self.remember(byte)
+            else:
+                self.take(byte, position)
+
+    def remember(self, byte: int) -> None:
+        if len(self.history) >= 5:
+            self.places[self._place()] = len(self.history)
+        self.history.append(byte)
+
+    def take(self, byte: int, position: int) -> None:
+        self._begin(position)
+        prefix = 1
+        for i in range(7, -1, -1):
+            bit = byte >> i & 1
+            for counter in self._counters(prefix, i):
+                learn(counter, bit, 250)
+            learn(self.order0[self.phase, prefix], bit, 1000)
+            prefix = 2 * prefix + bit
+        self._end(byte)
 
     def decode(self, coder: ArithmeticDecoder, position: int) -> int:
         self._begin(position)

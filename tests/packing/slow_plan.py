@@ -23,7 +23,14 @@ def read_extent(plan: Input) -> dict:
         extent["fill"] = plan.byte()
     elif kind == 2:
         extent["back"] = plan.varint()
-    elif kind in (6, 7, 4):
+    elif kind == 9:
+        extent["base"] = plan.varint()
+    elif kind == 11:
+        extent["base"], extent["element"] = plan.varint(), plan.byte()
+        extent["last"], extent["row"] = plan.varint(), plan.varint()
+    elif kind in (6, 7, 4, 10):
+        if kind == 10:
+            extent["base"] = plan.varint()
         extent["element"], flags = plan.byte(), plan.byte()
         extent["flags"], extent["last"], extent["row"] = flags, plan.varint(), plan.varint()
         extent["centre"], extent["lowest"], extent["highest"] = plan.take(3)

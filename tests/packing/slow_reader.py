@@ -1,7 +1,8 @@
 """A second reader of packed files, slow and in plain Python, from `export/FORMAT.md` alone.
 
 Frame and original are here; what the other sections of the format say is in `slow_coding`,
-`slow_plan`, `slow_mixing`, `slow_byte_model`, `slow_symbol_model` and `slow_float_model`.
+`slow_plan`, `slow_mixing`, `slow_byte_model`, `slow_symbol_model`, `slow_float_model` and
+`slow_patch`.
 """
 
 from __future__ import annotations
@@ -19,16 +20,23 @@ from tests.packing.slow_coding import (
     read_symbols,
 )
 from tests.packing.slow_float_model import FloatModel
+from tests.packing.slow_patch import DriftModel, PartnerModel, by_partner, take_base
 from tests.packing.slow_plan import apply_rules, read_extent
 from tests.packing.slow_symbol_model import Layout, SymbolModel
 
+_MODELLED = (3, 4, 5, 10, 11)
 
-def unpack(data: bytes) -> bytes:
-    """Restore what was packed with any codec."""
+
+def unpack(data: bytes, base: bytes = b"") -> bytes:
+    """Restore what was packed with any codec, or as a patch for `base`."""
     source = Input(data)
-    assert source.take(5) == b"\x89KCZ\x01"
-    form, size = source.byte(), source.varint()
+    assert source.take(4) == b"\x89KCZ"
+    version, form, size = source.byte(), source.byte(), source.varint()
+    assert (version, form) in ((1, 0), (1, 1), (2, 2))
     checksum = source.take(4)
+    if form == 2:
+        assert source.varint() == len(base)
+        assert source.take(4) == crc32c(base).to_bytes(4, "little")
     lengths = [source.varint() for _ in range(source.varint())]
     assert crc32c(data[: source.at]).to_bytes(4, "little") == source.take(4)
     sections = []
@@ -36,7 +44,7 @@ def unpack(data: bytes) -> bytes:
         sections.append(source.take(length))
         assert crc32c(sections[-1]).to_bytes(4, "little") == source.take(4)
     assert source.at == len(data)
-    out = sections[0] if form == 0 else read_modelled(sections)
+    out = sections[0] if form == 0 else read_modelled(sections, base)
     assert len(out) == size and crc32c(out).to_bytes(4, "little") == checksum
     return out
 
@@ -48,13 +56,13 @@ def read_plan(data: bytes) -> tuple[list[dict], int, Input]:
     return [read_extent(plan) for _ in range(count)], rules, plan
 
 
-def read_first(section: bytes) -> tuple[list[dict], bytearray]:
+def read_first(section: bytes, base: bytes = b"") -> tuple[list[dict], bytearray]:
     """Section 0: the extents, and the skeleton with its rules undone."""
     source = Input(section)
     form, plan_size, skeleton_size = source.byte(), source.varint(), source.varint()
     total = plan_size + skeleton_size
     if form == 1:
-        extents, rules, plan, skeleton = read_with_model(source, plan_size, skeleton_size)
+        extents, rules, plan, skeleton = read_with_model(source, plan_size, skeleton_size, base)
     else:
         body = source.take(total) if form == 0 else read_repeats(source, total)
         extents, rules, plan = read_plan(body[:plan_size])
@@ -64,12 +72,13 @@ def read_first(section: bytes) -> tuple[list[dict], bytearray]:
     return extents, skeleton
 
 
-def read_with_model(source: Input, plan_size: int, skeleton_size: int):
+def read_with_model(source: Input, plan_size: int, skeleton_size: int, base: bytes):
     words = dictionary()
     model = ByteModel(len(words) + plan_size + skeleton_size, 4)
     model.prime(words)
     coder = ArithmeticDecoder(source.take(len(source.data) - source.at))
     extents, rules, plan = read_plan(bytes(model.decode(coder, k) for k in range(plan_size)))
+    take_base(model, base, extents)
     skeleton, position = bytearray(), 0
     for extent in extents:
         for _ in range(extent["gap"]):
@@ -82,8 +91,8 @@ def read_with_model(source: Input, plan_size: int, skeleton_size: int):
     return extents, rules, plan, skeleton
 
 
-def read_modelled(sections: list[bytes]) -> bytes:
-    extents, skeleton = read_first(sections[0])
+def read_modelled(sections: list[bytes], base: bytes = b"") -> bytes:
+    extents, skeleton = read_first(sections[0], base)
     streams: list[Section] = []
     section_of: dict[int, Section] = {}
     used = 0
@@ -94,7 +103,11 @@ def read_modelled(sections: list[bytes]) -> bytes:
         if extent["opens"]:
             section_of[extent["method"]] = Section(sections[1 + len(streams)], extent)
             streams.append(section_of[extent["method"]])
-        if extent["method"] not in (1, 2):
+        if "base" in extent:
+            at = extent["base"]
+            extent["partner"] = base[at : at + extent["size"]]
+            assert len(extent["partner"]) == extent["size"]
+        if extent["method"] not in (1, 2, 9):
             extent["section"] = section_of[extent["method"]]
             extent["section"].total += extent["size"]
     assert len(sections) == 1 + len(streams)
@@ -108,6 +121,8 @@ def read_modelled(sections: list[bytes]) -> bytes:
         elif extent["method"] == 2:
             at = extents[i - extent["back"]]["offset"]
             out += out[at : at + extent["size"]]
+        elif extent["method"] == 9:
+            out += extent["partner"]
         else:
             out += extent["section"].read(extent)
     for stream in streams:
@@ -120,8 +135,8 @@ class Section:
 
     def __init__(self, data: bytes, first: dict) -> None:
         self.source, self.first, self.total = Input(data), first, 0
-        self.model: ByteModel | SymbolModel | FloatModel | None = None
-        if first["method"] in (3, 4, 5):
+        self.model: ByteModel | SymbolModel | FloatModel | PartnerModel | DriftModel | None = None
+        if first["method"] in _MODELLED:
             self.coder = ArithmeticDecoder(self.source.take(self.source.varint()))
             self.noise = Bits(self.source.take(len(data) - self.source.at))
 
@@ -142,6 +157,12 @@ class Section:
             keys = ("count", "row", "last", "lowest", "highest", "centre")
             layout = Layout(*(extent[key] for key in keys), bool(extent["flags"] & 2))
             return elements(extent, self.model.decode(self.coder, layout))
+        if method == 10:
+            self.model = self.model or PartnerModel()
+            return by_partner(self.model, self.coder, extent, extent["partner"])
+        if method == 11:
+            self.model = self.model or DriftModel()
+            return self.model.decode(self.coder, self.noise, extent, extent["partner"])
         assert method in (6, 7)
         if method == 7:
             return elements(extent, read_gaps(self.source, extent))
@@ -149,7 +170,7 @@ class Section:
 
     def finish(self) -> None:
         assert self.source.at == len(self.source.data)
-        if self.first["method"] in (3, 4, 5):
+        if self.first["method"] in _MODELLED:
             self.noise.finish()
 
 

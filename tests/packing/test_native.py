@@ -67,6 +67,7 @@ def test_structures_match_the_header():
         ("kc_extent", native.Extent),
         ("kc_summary", native.Summary),
         ("kc_tensor", native.Tensor),
+        ("kc_unlisted", native.Unlisted),
         ("kc_statistics", native.Statistics),
         ("kc_source", native.Source),
         ("kc_sink", native.Sink),

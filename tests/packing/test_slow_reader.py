@@ -23,12 +23,56 @@ _SLOW = {"v1_small.kcz"}
     "name",
     [
         pytest.param(path.name, marks=[pytest.mark.slow] if path.name in _SLOW else [])
-        for path in sorted(_GOLDEN.glob("v1_*.kcz"))  # patches, version 2, it doesn't read
+        for path in sorted(_GOLDEN.glob("v1_*.kcz"))
     ],
 )
 def test_golden_files(name):
     data = (_GOLDEN / name).read_bytes()
     assert slow_reader.unpack(data) == packing.unpack(data)
+
+
+def test_golden_patch():
+    base = packing.unpack((_GOLDEN / "v1_fast.kcz").read_bytes())
+    patch = (_GOLDEN / "v2_patch.kcz").read_bytes()
+    assert slow_reader.unpack(patch, base) == packing.unpack(patch, base=base)
+    with pytest.raises(AssertionError):
+        slow_reader.unpack(patch, base[:-1] + b"?")
+
+
+def test_a_patch_of_every_kind():
+    rng = np.random.default_rng(4)
+    codebook = clustered((20, 30), 9, 0.5)
+    old = {
+        "float32": rng.normal(size=(8, 3, 3, 5)).astype(np.float32),
+        "float16": rng.normal(size=(8, 3, 3, 5)).astype(np.float16),
+        "int8": np.round(rng.normal(size=(8, 3, 3, 5)) * 30).clip(-128, 127).astype(np.int8),
+        "uint8": np.round(rng.normal(size=(8, 3, 3, 5)) * 30 + 128).clip(0, 255).astype(np.uint8),
+        "codebook": codebook,
+        "half codebook": codebook.astype(np.float16),
+        "same": np.arange(90, dtype=np.float32),
+    }
+    new = {}
+    for name, values in old.items():
+        if "codebook" in name:
+            new[name] = values[::-1] * values.dtype.type(2)
+        elif "int" in name:
+            new[name] = values + rng.integers(-1, 2, values.shape).astype(values.dtype)
+        else:
+            moved = values * (1 + rng.normal(size=values.shape) * 1e-3)
+            new[name] = values if name == "same" else moved.astype(values.dtype)
+    models = build_model(old), build_model(new)
+    patch = packing.pack(models[1], base=models[0])
+    assert len(patch) < len(packing.pack(models[1]))
+    assert slow_reader.unpack(patch, models[0]) == models[1]
+
+
+def test_a_patch_of_bytes_that_are_no_model():
+    # Words of the base come again: nothing of them is named, all of it is learned.
+    old = b"".join(b"layer %d has a kernel and a bias; " % i for i in range(40))
+    new = old[:500] + b"a line that is new " + old[300:]
+    patch = packing.pack(new, base=old)
+    assert len(patch) < 120
+    assert slow_reader.unpack(patch, old) == new
 
 
 @pytest.mark.parametrize(
