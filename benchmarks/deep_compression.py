@@ -54,7 +54,7 @@ def packed(model) -> bytes:
     import keras_compress
     from keras_compress import exporter
 
-    exported = exporter.convert(model)
+    exported = exporter.convert(exporter.order_units(model).model)
     return keras_compress.pack(exported.tflite, codec="small")
 
 

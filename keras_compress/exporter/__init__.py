@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from keras_compress.exporter.survival import Survival, WeightSurvival
     from keras_compress.exporter.tflite_file import TfliteFile, read_tflite
+    from keras_compress.exporter.unit_order import UnitOrder, order_units
     from keras_compress.exporter.verification import Verification
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "SparseCondition",
     "Survival",
     "TfliteFile",
+    "UnitOrder",
     "Verification",
     "WeightSurvival",
     "check_sparse_runtime",
@@ -40,6 +42,7 @@ __all__ = [
     "export",
     "export_binary",
     "make_sparse_ready",
+    "order_units",
     "read_tflite",
     "register_export_handler",
 ]
@@ -55,11 +58,13 @@ _HOME = {
     "Survival": "survival",
     "TfliteFile": "tflite_file",
     "Verification": "verification",
+    "UnitOrder": "unit_order",
     "WeightSurvival": "survival",
     "check_sparse_runtime": "sparse_runtime",
     "convert": "pipeline",
     "export": "folder",
     "make_sparse_ready": "sparse_ready",
+    "order_units": "unit_order",
     "read_tflite": "tflite_file",
     "register_export_handler": "handlers",
 }

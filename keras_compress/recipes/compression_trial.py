@@ -85,7 +85,7 @@ def run_trial(folder: str, rate_weight: float, settings: dict[str, Any]) -> dict
 
     arrays = {name: np.load(search / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
     model, epochs, stopped = _train(search, place, rate_weight, chosen, arrays)
-    plain = rate.finalize(model)
+    plain = exporter.order_units(rate.finalize(model)).model
     exported = exporter.convert(plain, samples=np.asarray(arrays["x_test"][:16]))
     packed = keras_compress.pack(exported.tflite, codec="small")
     accuracy = tflite_accuracy(exported.tflite, arrays["x_test"], arrays["y_test"])
