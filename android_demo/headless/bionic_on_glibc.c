@@ -3,6 +3,7 @@
  * letter becomes a G. What the engine logs is appended to the file KC_ENGINE_LOG names, as logcat would
  * keep it. For tests only. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,10 +30,10 @@ size_t __strlen_chk(const char* text, size_t size) {
   return strlen(text);
 }
 
+/* Of all properties the engine asks for one: before Android 5 it does without XNNPACK. */
 int __system_property_get(const char* name, char* value) {
-  (void)name;
-  value[0] = 0;
-  return 0;
+  strcpy(value, strcmp(name, "ro.build.version.sdk") == 0 ? "34" : "");
+  return (int)strlen(value);
 }
 
 void android_set_abort_message(const char* message) { fprintf(stderr, "abort: %s\n", message); }
@@ -68,6 +69,19 @@ size_t fwritG(const void* data, size_t size, size_t count, FILE* stream) {
   return fwrite(data, size, count, host_stream(stream));
 }
 int strerror_G(int error, char* text, size_t size) { return __xpg_strerror_r(error, text, size); }
+
+/* Asked for a name in all libraries, bionic ends at those of the caller; glibc knows only the global
+ * ones, which a library that Java has loaded is not. This is how the engine finds its own XNNPACK. */
+void* dlsyG(void* handle, const char* name) {
+  void* found = dlsym(handle, name);
+  Dl_info caller;
+  if (found || handle != RTLD_DEFAULT || !dladdr(__builtin_return_address(0), &caller)) return found;
+  void* own = dlopen(caller.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+  if (!own) return NULL;
+  found = dlsym(own, name);
+  dlclose(own);
+  return found;
+}
 
 /* bionic numbers the names of sysconf in its own way. */
 long sysconG(int name) {

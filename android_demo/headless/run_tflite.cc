@@ -1,7 +1,8 @@
 // Runs a model once through the C interface of the AAR's own library, in a glibc program:
 //
-//   run_tflite LIBRARY.so MODEL.tflite INPUT OUTPUT
+//   run_tflite LIBRARY.so MODEL.tflite INPUT OUTPUT [xnnpack]
 //
+// with XNNPACK as the app's screen asks for it, or without: this interface adds no delegate itself.
 // It loads the copy that unbionic.py makes. For tests on a host, or on arm64 under qemu.
 #include <dlfcn.h>
 
@@ -16,6 +17,11 @@ alignas(16) thread_local char bionic_slots[64];
 namespace {
 
 void* library;
+
+// Larger than the real struct of any version, which is handed over by address all the same.
+struct XnnpackOptions {
+  char bytes[256];
+};
 
 template <typename Function>
 Function Find(const char* name) {
@@ -35,7 +41,7 @@ Function Find(const char* name) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 5) Fail("usage");
+  if (count != 5 && count != 6) Fail("usage");
   volatile char keep = bionic_slots[0];
   static_cast<void>(keep);
   library = dlopen(arguments[1], RTLD_NOW);
@@ -45,6 +51,14 @@ int main(int count, char** arguments) {
   if (model == nullptr) Fail("opening the model");
   Handle options = Find<Handle (*)()>("TfLiteInterpreterOptionsCreate")();
   Find<void (*)(Handle, int)>("TfLiteInterpreterOptionsSetNumThreads")(options, 1);
+  if (count == 6) {
+    const auto defaults = Find<XnnpackOptions (*)()>("TfLiteXNNPackDelegateOptionsDefault");
+    const auto create = Find<Handle (*)(const XnnpackOptions*)>("TfLiteXNNPackDelegateCreate");
+    const XnnpackOptions chosen = defaults();
+    Handle delegate = create(&chosen);
+    if (delegate == nullptr) Fail("making the XNNPACK delegate");
+    Find<void (*)(Handle, Handle)>("TfLiteInterpreterOptionsAddDelegate")(options, delegate);
+  }
   Handle interpreter =
       Find<Handle (*)(Handle, Handle)>("TfLiteInterpreterCreate")(model, options);
   if (interpreter == nullptr) Fail("making the interpreter");

@@ -21,7 +21,8 @@ _NEEDED = {
 }
 # The last letter becomes a G; the others of the interface are the same on both sides.
 _RENAMED = {b"vfprintf", b"fprintf", b"fputc", b"fflush", b"fileno", b"fwrite", b"strerror_r"} | {
-    b"sysconf"
+    b"sysconf",
+    b"dlsym",
 }
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ = 5, 6, 10

@@ -44,6 +44,8 @@ def jvm_app() -> list[str]:
         "java",
         "-Xshare:auto",
         "-XX:TieredStopAtLevel=1",
+        # A model may crash the runtime: the JVM's own report of it would land in the checkout.
+        "-XX:+SuppressFatalErrorMessage",
         f"-Djava.library.path={TARGET / 'host'}",
         "-cp",
         ":".join(map(str, parts)),

@@ -13,7 +13,7 @@ from keras_compress.android.session import _PhoneRun
 from keras_compress.bench.comparison import compare
 from keras_compress.cli.main import main
 from keras_compress.errors import KerasCompressError
-from tests.android.conftest import ASSETS
+from tests.android.conftest import ASSETS, require
 
 QUICK = {"num_runs": 10, "min_secs": 0.02, "max_secs": 1.0, "warmup_runs": 1}
 MODEL = ASSETS / "digits_int8.kcz"
@@ -64,6 +64,39 @@ def test_a_pulled_cable_is_said_and_the_next_try_goes_on(live_phone):
     result = android_bench(MODEL, **QUICK)
     assert result.models[0].name == "digits_int8.kcz"
     assert live_phone.calls().count(" push ") == pushes == 1
+    assert live_phone.leftovers() == []
+
+
+def test_a_cable_pulled_while_copying_costs_only_what_had_not_arrived(live_phone):
+    # The second file is asked for when the first has arrived.
+    live_phone.fault(gone_at="1_digits_int8")
+    with pytest.raises(KerasCompressError, match="files that arrived whole are not copied again"):
+        android_bench(MODEL, baseline=PLAIN, **QUICK)
+    assert live_phone.calls().count(" push ") == 1
+    android_bench(MODEL, baseline=PLAIN, **QUICK)
+    assert live_phone.calls().count(" push ") == 2
+    assert live_phone.leftovers() == []
+
+
+def test_a_cable_pulled_while_it_runs_does_not_end_the_run(live_phone):
+    settings = {**QUICK, "min_secs": 2.0, "max_secs": 9.0}
+    live_phone.fault(gone_at="pidof")
+    with pytest.raises(KerasCompressError, match="the phone goes on by itself"):
+        android_bench(MODEL, **settings)
+    starts = live_phone.calls().count("am start")
+    android_bench(MODEL, **settings)
+    assert live_phone.calls().count("am start") == starts == 2
+    assert live_phone.leftovers() == []
+
+
+def test_a_result_that_the_phone_has_no_room_for_is_said(live_phone):
+    """The limit stands for a storage that is full once the models are there."""
+    require("prlimit")
+    java = json.loads((live_phone.folder / "java.json").read_text())
+    limited = ["prlimit", "--fsize=2048", java[0], "-XX:-UsePerfData", *java[1:]]
+    (live_phone.folder / "java.json").write_text(json.dumps(limited))
+    with pytest.raises(KerasCompressError, match=r"On the phone: Can't write .*storage full"):
+        android_bench(MODEL, **QUICK)
     assert live_phone.leftovers() == []
 
 

@@ -41,6 +41,7 @@ final class CurrentRun implements BenchmarkCommand.Output {
         if (current == null || current.finished) {
             CurrentRun run = new CurrentRun(context, arguments);
             current = run;
+            CrashWatch.begin(context);
             new Thread(run::execute, "benchmark").start();
         }
         return current;

@@ -5,7 +5,9 @@ import android.os.Bundle;
 import android.view.View;
 import android.widget.ArrayAdapter;
 import android.widget.ListView;
+import java.text.DateFormat;
 import java.util.ArrayList;
+import java.util.Date;
 import java.util.List;
 import org.json.JSONArray;
 import org.json.JSONObject;
@@ -38,21 +40,22 @@ public final class HistoryActivity extends Activity {
                     continue;
                 }
                 ids.add(id);
-                lines.add(describe(result));
+                lines.add(describe(results.result(id).lastModified(), result));
             } catch (BenchmarkException damaged) {
                 ids.add(id);
                 lines.add(id + "\n" + damaged.getMessage());
             }
         }
         ListView list = (ListView) findViewById(R.id.runs);
-        list.setAdapter(new ArrayAdapter<>(this, android.R.layout.simple_list_item_1, lines));
+        list.setAdapter(new ArrayAdapter<>(this, R.layout.run, lines));
         list.setOnItemClickListener((parent, view, position, row) ->
                 startActivity(ResultActivity.intent(this, ids.get(position))));
         findViewById(R.id.empty).setVisibility(ids.isEmpty() ? View.VISIBLE : View.GONE);
     }
 
-    private String describe(JSONObject result) {
-        StringBuilder line = new StringBuilder(result.optString("created").replace('T', ' '));
+    private String describe(long time, JSONObject result) {
+        StringBuilder line = new StringBuilder(DateFormat.getDateTimeInstance(DateFormat.MEDIUM,
+                DateFormat.SHORT).format(new Date(time)));
         if (result.has("error")) {
             return line.append('\n').append(getString(R.string.failed)).append(": ")
                     .append(result.optString("error")).toString();

@@ -6,6 +6,9 @@ import android.database.Cursor;
 import android.net.Uri;
 import android.os.Bundle;
 import android.provider.OpenableColumns;
+import android.text.SpannableString;
+import android.text.Spanned;
+import android.text.style.RelativeSizeSpan;
 import android.view.View;
 import android.view.ViewGroup;
 import android.widget.ArrayAdapter;
@@ -13,7 +16,6 @@ import android.widget.CheckBox;
 import android.widget.LinearLayout;
 import android.widget.Spinner;
 import android.widget.TextView;
-import java.io.File;
 import java.io.IOException;
 import java.text.NumberFormat;
 import java.util.ArrayList;
@@ -59,8 +61,7 @@ public final class MainActivity extends Activity {
         listModels();
         try {
             // What a crashed run left behind becomes its result, and is told.
-            List<String> crashed = folders.results().closeAbandoned(
-                    pid -> pid > 0 && new File("/proc/" + pid).exists());
+            List<String> crashed = folders.results().closeAbandoned(CrashWatch::isAlive);
             if (!crashed.isEmpty()) {
                 tell(folders.results().read(folders.results().result(crashed.get(0)))
                         .optString("error"));
@@ -94,7 +95,7 @@ public final class MainActivity extends Activity {
                     : R.string.in_folder);
             try {
                 String size = NumberFormat.getIntegerInstance().format(places.size(name));
-                box.setText(getString(R.string.model_row, shown, size) + "\n" + where);
+                box.setText(titled(shown, getString(R.string.model_row, size, where)));
             } catch (BenchmarkException error) {
                 box.setText(shown);
             }
@@ -123,6 +124,14 @@ public final class MainActivity extends Activity {
         if (before > 0 && before < baselines.length) {
             ((Spinner) findViewById(R.id.baseline)).setSelection(before);
         }
+    }
+
+    /** The name large, what there is to know of it small and below. */
+    private static CharSequence titled(String name, String facts) {
+        SpannableString text = new SpannableString(name + "\n" + facts);
+        text.setSpan(new RelativeSizeSpan(0.85f), name.length(), text.length(),
+                Spanned.SPAN_EXCLUSIVE_EXCLUSIVE);
+        return text;
     }
 
     private void spinner(int id, String... items) {

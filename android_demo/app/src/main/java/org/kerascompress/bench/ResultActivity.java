@@ -4,12 +4,15 @@ import android.app.Activity;
 import android.content.ActivityNotFoundException;
 import android.content.Context;
 import android.content.Intent;
+import android.net.Uri;
 import android.os.Bundle;
+import android.provider.DocumentsContract;
 import android.view.View;
 import android.view.ViewGroup;
 import android.widget.TextView;
 import java.io.File;
 import java.io.FileInputStream;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -81,7 +84,7 @@ public final class ResultActivity extends Activity {
         double most = 0;
         for (int i = 0; i < models.length(); i++) {
             most = Math.max(most, models.getJSONObject(i).getJSONObject("latency_metrics")
-                    .getDouble("p95_ms"));
+                    .getDouble("p90_ms"));
         }
         ViewGroup cards = (ViewGroup) findViewById(R.id.cards);
         for (int i = 0; i < models.length(); i++) {
@@ -110,7 +113,7 @@ public final class ResultActivity extends Activity {
             samples[i] = model.getJSONArray("samples_ms").getDouble(i);
         }
         SamplesPlot plot = (SamplesPlot) card.findViewById(R.id.plot);
-        plot.show(samples, latency.getDouble("median_ms"), most * 1.1);
+        plot.show(samples, latency.getDouble("median_ms"), most * 1.25);
         plot.setContentDescription(getString(R.string.plot_label, name, samples.length,
                 number(latency.getDouble("min_ms"), 3), number(latency.getDouble("max_ms"), 3),
                 number(latency.getDouble("median_ms"), 3)));
@@ -128,8 +131,9 @@ public final class ResultActivity extends Activity {
         }
         row(rows, R.string.file_size, getString(R.string.bytes,
                 number(decode.getDouble("file_bytes"), 0)));
-        row(rows, R.string.memory, kb(memory, "overall_footprint_kb") + " · "
-                + kb(memory, "peak_footprint_kb"));
+        row(rows, R.string.memory, kb(memory, "before_kb") + " · " + kb(memory, "after_kb") + " · "
+                + (memory.isNull("peak_mem_mb") ? getString(R.string.not_told)
+                : getString(R.string.kb, number(memory.getDouble("peak_mem_mb") * 1024, 0))));
         JSONObject delegate = model.getJSONObject("delegate");
         String counts = delegate.isNull("delegated_nodes") ? "" : " ("
                 + number(delegate.getDouble("delegated_nodes"), 0) + "/"
@@ -160,12 +164,8 @@ public final class ResultActivity extends Activity {
         boolean pass = verdict.equals("PASS");
         boolean fail = verdict.equals("FAIL");
         line.setText(getString(pass ? R.string.verdict_pass : fail ? R.string.verdict_fail
-                : R.string.verdict_warning) + " · " + getString(R.string.times_faster,
-                number(comparison.getDouble("latency_ratio"), 2),
-                number(comparison.getDouble("latency_ratio_low"), 2),
-                number(comparison.getDouble("latency_ratio_high"), 2)) + " · "
-                + getString(R.string.times_smaller,
-                number(comparison.getDouble("size_ratio"), 2)));
+                : R.string.verdict_warning) + " · " + speed(comparison) + " · "
+                + size(comparison.getDouble("size_ratio")));
         line.setTextColor(getColor(pass ? R.color.good : fail ? R.color.bad : R.color.warning));
         JSONArray reasons = comparison.getJSONArray("reasons");
         StringBuilder text = new StringBuilder();
@@ -174,6 +174,27 @@ public final class ResultActivity extends Activity {
         }
         why.setText(text);
         why.setVisibility(text.length() == 0 ? View.GONE : View.VISIBLE);
+    }
+
+    /** "2.00 times as fast", or the other way about: nobody reads "0.01 times as fast" right. */
+    private String speed(JSONObject comparison) throws JSONException {
+        double ratio = comparison.getDouble("latency_ratio");
+        double low = comparison.getDouble("latency_ratio_low");
+        double high = comparison.getDouble("latency_ratio_high");
+        // What rounds to 1.00 is said the first way.
+        return ratio >= 0.995
+                ? getString(R.string.times_as_fast, ratio(ratio), ratio(low), ratio(high))
+                : getString(R.string.times_as_long, ratio(1 / ratio), ratio(1 / high),
+                ratio(1 / low));
+    }
+
+    private String size(double ratio) {
+        return ratio >= 1 ? getString(R.string.times_smaller, ratio(ratio))
+                : getString(R.string.times_as_large, ratio(1 / ratio));
+    }
+
+    private static String ratio(double value) {
+        return number(value, value < 10 ? 2 : value < 100 ? 1 : 0);
     }
 
     /** Label and value are one item to TalkBack. */
@@ -217,7 +238,7 @@ public final class ResultActivity extends Activity {
                     .addCategory(Intent.CATEGORY_OPENABLE).setType("application/json")
                     .putExtra(Intent.EXTRA_TITLE, file.getName()), EXPORT);
         } catch (ActivityNotFoundException none) {
-            fail(none.getMessage());
+            tell(none.getMessage(), R.color.bad);
         }
     }
 
@@ -227,15 +248,38 @@ public final class ResultActivity extends Activity {
         if (request != EXPORT || code != RESULT_OK || data == null || data.getData() == null) {
             return;
         }
+        Uri target = data.getData();
         try (InputStream in = new FileInputStream(file);
-                OutputStream out = getContentResolver().openOutputStream(data.getData(), "wt")) {
+                OutputStream out = getContentResolver().openOutputStream(target, "wt")) {
+            if (out == null) {
+                throw new IOException("the app that keeps it takes nothing");
+            }
             byte[] part = new byte[65536];
             for (int n = in.read(part); n >= 0; n = in.read(part)) {
                 out.write(part, 0, n);
             }
-            ((TextView) findViewById(R.id.summary)).append("\n" + getString(R.string.saved));
         } catch (IOException | RuntimeException error) {
-            fail(BenchmarkException.oneLine(error.getMessage()));
+            discard(target);
+            tell(getString(R.string.not_saved, BenchmarkException.oneLine(error.getMessage())),
+                    R.color.bad);
+            return;
         }
+        tell(getString(R.string.saved), R.color.good);
+    }
+
+    /** What was begun is taken back: half a result is none. */
+    private void discard(Uri target) {
+        try {
+            DocumentsContract.deleteDocument(getContentResolver(), target);
+        } catch (FileNotFoundException | RuntimeException kept) {
+            // Its keeper does not delete for others; the message says that nothing was saved.
+        }
+    }
+
+    private void tell(String message, int color) {
+        TextView view = (TextView) findViewById(R.id.message);
+        view.setText(message);
+        view.setTextColor(getColor(color));
+        view.setVisibility(View.VISIBLE);
     }
 }

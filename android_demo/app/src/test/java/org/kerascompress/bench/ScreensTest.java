@@ -12,7 +12,6 @@ import android.graphics.Canvas;
 import android.net.Uri;
 import android.view.View;
 import android.view.ViewGroup;
-import android.widget.Button;
 import android.widget.CheckBox;
 import android.widget.ListView;
 import android.widget.Spinner;
@@ -158,8 +157,8 @@ public class ScreensTest {
         View plot = cards.getChildAt(1).findViewById(R.id.plot);
         assertTrue(plot.getContentDescription().toString().contains("timings"));
         assertTrue(((TextView) cards.getChildAt(1).findViewById(R.id.comparison)).getText()
-                .toString().contains("times faster"));
-        grow(result, 3400);
+                .toString().matches("(?s).*(times as fast|times as long).*times smaller.*"));
+        grow(result, 3700);
         shot(result, "result");
         result.findViewById(R.id.share).performClick();
         Intent chooser = Shadows.shadowOf(result).getNextStartedActivity();
@@ -179,10 +178,27 @@ public class ScreensTest {
                     Robolectric.buildActivity(ResultActivity.class, next).setup().get();
             shot(other, look[0]);
         }
+        RuntimeEnvironment.setQualifiers("en-ldltr-w360dp-h720dp-notnight-xhdpi");
+        RuntimeEnvironment.setFontScale(2f);
+        ResultActivity large = Robolectric.buildActivity(ResultActivity.class, next).setup().get();
+        grow(large, 2600);
+        shot(large, "result_large");
+        assertNoTextIsCut(large.findViewById(android.R.id.content));
+        RuntimeEnvironment.setFontScale(1f);
+        results().tell("lost", "running", "Loading evil.tflite", 0, 9, 99999999);
+        results().closeAbandoned(pid -> false);
+        // The last first, whatever their names are.
+        long hourAgo = (System.currentTimeMillis() / 1000 - 3600) * 1000;
+        assertTrue(results().result("shown").setLastModified(hourAgo));
+        assertEquals(java.util.Arrays.asList("lost", "shown"), results().history());
         HistoryActivity history = Robolectric.setupActivity(HistoryActivity.class);
+        shot(history, "history");
         ListView runs = (ListView) history.findViewById(R.id.runs);
-        assertEquals(1, runs.getAdapter().getCount());
+        assertEquals(2, runs.getAdapter().getCount());
         assertEquals(View.GONE, history.findViewById(R.id.empty).getVisibility());
+        String time = java.text.DateFormat.getDateTimeInstance(java.text.DateFormat.MEDIUM,
+                java.text.DateFormat.SHORT).format(new java.util.Date(hourAgo));
+        assertTrue(runs.getAdapter().getItem(1).toString().startsWith(time + "\n"));
         Shadows.shadowOf(runs).performItemClick(0);
         assertNotNull(Shadows.shadowOf(history).getNextStartedActivity());
     }
@@ -203,37 +219,75 @@ public class ScreensTest {
         RuntimeEnvironment.setFontScale(2f);
         MainActivity large = Robolectric.setupActivity(MainActivity.class);
         shot(large, "models_large");
-        // All words fit: no text is cut with dots.
-        for (int id : new int[] {R.id.open, R.id.run, R.id.history}) {
-            Button button = (Button) large.findViewById(id);
-            for (int line = 0; line < button.getLayout().getLineCount(); line++) {
-                assertEquals(0, button.getLayout().getEllipsisCount(line));
+        grow(large, 2600);
+        assertNoTextIsCut(large.findViewById(android.R.id.content));
+        BenchmarkActivity failed = start("--graph=missing.tflite");
+        waitFor(() -> text(failed, R.id.title).equals(failed.getString(R.string.failed)));
+        assertNoTextIsCut(failed.findViewById(android.R.id.content));
+    }
+
+    /** All words fit: no line ends in dots, and no view is lower than its text. */
+    private static void assertNoTextIsCut(View root) {
+        int checked = 0;
+        for (View view : all(root)) {
+            if (view instanceof TextView && view.isShown() && ((TextView) view).length() > 0) {
+                android.text.Layout layout = ((TextView) view).getLayout();
+                String words = ((TextView) view).getText().toString();
+                assertNotNull(words, layout);
+                for (int line = 0; line < layout.getLineCount(); line++) {
+                    assertEquals(words, 0, layout.getEllipsisCount(line));
+                }
+                assertTrue(words, layout.getHeight() <= view.getHeight());
+                checked++;
             }
         }
+        assertTrue("checked " + checked, checked > 2);
+    }
+
+    private static java.util.List<View> all(View root) {
+        java.util.List<View> found = new java.util.ArrayList<>();
+        found.add(root);
+        for (int i = 0; i < found.size(); i++) {
+            if (found.get(i) instanceof ViewGroup) {
+                ViewGroup group = (ViewGroup) found.get(i);
+                for (int c = 0; c < group.getChildCount(); c++) {
+                    found.add(group.getChildAt(c));
+                }
+            }
+        }
+        return found;
     }
 
     @Test
-    public void everyControlHasAWordForTalkBackAndRoomForAFinger() {
+    public void everyControlHasAWordForTalkBackAndRoomForAFinger() throws Exception {
         MainActivity main = Robolectric.setupActivity(MainActivity.class);
-        float density = main.getResources().getDisplayMetrics().density;
-        java.util.ArrayDeque<View> waiting = new java.util.ArrayDeque<>();
-        waiting.add(main.findViewById(android.R.id.content));
+        assertEquals(10, controlsWithWordsAndRoom(main));
+        BenchmarkActivity failed = start("--graph=missing.tflite --run_id=none");
+        waitFor(() -> text(failed, R.id.title).equals(failed.getString(R.string.failed)));
+        assertEquals(1, controlsWithWordsAndRoom(failed));
+        // What changes by itself is read out.
+        for (int id : new int[] {R.id.step, R.id.message}) {
+            View live = id == R.id.step ? failed.findViewById(id) : main.findViewById(id);
+            assertEquals(View.ACCESSIBILITY_LIVE_REGION_POLITE, live.getAccessibilityLiveRegion());
+        }
+        ResultActivity result = Robolectric.buildActivity(ResultActivity.class,
+                ResultActivity.intent(main, "none")).setup().get();
+        assertEquals(2, controlsWithWordsAndRoom(result));
+    }
+
+    private static int controlsWithWordsAndRoom(android.app.Activity screen) {
+        float density = screen.getResources().getDisplayMetrics().density;
         int checked = 0;
-        while (!waiting.isEmpty()) {
-            View view = waiting.poll();
-            if (view.isClickable() && view.getVisibility() == View.VISIBLE) {
+        for (View view : all(screen.findViewById(android.R.id.content))) {
+            if (view.isClickable() && view.isShown()) {
                 boolean words = view.getContentDescription() != null
                         || view instanceof TextView && ((TextView) view).length() > 0;
                 assertTrue(String.valueOf(view), words);
                 assertTrue(String.valueOf(view), view.getHeight() >= 47 * density);
                 checked++;
-            } else if (view instanceof ViewGroup) {
-                for (int i = 0; i < ((ViewGroup) view).getChildCount(); i++) {
-                    waiting.add(((ViewGroup) view).getChildAt(i));
-                }
             }
         }
-        assertTrue("checked " + checked, checked >= 10);
+        return checked;
     }
 
     @Test

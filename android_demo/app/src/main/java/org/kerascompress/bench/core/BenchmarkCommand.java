@@ -72,7 +72,7 @@ public final class BenchmarkCommand {
             }
             JSONObject result = run.execute();
             ResultFiles.write(target, result.toString(1));
-            ResultFiles.appendCsv(csv, id, result);
+            appendCsv(csv, result);
             for (String line : ClassicLine.of(result)) {
                 output.log(line, false);
             }
@@ -99,6 +99,15 @@ public final class BenchmarkCommand {
             output.log("Benchmark failed: " + full.getMessage(), true);
         }
         return message;
+    }
+
+    /** The table is a second copy: what is wrong with it does not undo the result. */
+    private void appendCsv(File csv, JSONObject result) throws JSONException {
+        try {
+            ResultFiles.appendCsv(csv, id, result);
+        } catch (BenchmarkException error) {
+            output.log("Benchmark result kept, but not its row: " + error.getMessage(), true);
+        }
     }
 
     private void prepare(File target) throws BenchmarkException, JSONException {

@@ -70,7 +70,13 @@ final class ModelUnderTest implements AutoCloseable {
         Long decoded = ProcessMemory.residentKb();
         TfliteFile file = new TfliteFile(model, name, limit);
         long began = System.nanoTime();
-        engine = factory.open(model, name, flags.numThreads, asked);
+        try {
+            engine = factory.open(model, name, flags.numThreads, asked);
+        } catch (BenchmarkException error) {
+            throw file.customOperators.isEmpty() ? error : new BenchmarkException(
+                    error.getMessage() + " Its operators " + file.customOperators
+                    + " are not in the runtime; those of binary layers need --use_binary.", error);
+        }
         latency.put("init_ms", (System.nanoTime() - began) / 1e6);
         engine.setInputs(fill(engine.inputs()));
         Long initialized = ProcessMemory.residentKb();

@@ -4,10 +4,13 @@ import java.io.File;
 import java.io.FileInputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
@@ -114,8 +117,16 @@ public final class ResultFiles {
         if (!parent.isDirectory()) {
             parent.mkdirs();
         }
-        try (FileOutputStream out = new FileOutputStream(file, true)) {
-            out.write(rows.toString().getBytes(StandardCharsets.UTF_8));
+        try (RandomAccessFile out = new RandomAccessFile(file, "rw")) {
+            long end = out.length();
+            out.seek(end);
+            try {
+                out.write(rows.toString().getBytes(StandardCharsets.UTF_8));
+            } catch (IOException error) {
+                // A row is whole or not there.
+                out.setLength(end);
+                throw error;
+            }
         } catch (IOException error) {
             throw new BenchmarkException("Can't write " + file + ": "
                     + BenchmarkException.oneLine(error.getMessage()) + ".", error);
@@ -154,14 +165,20 @@ public final class ResultFiles {
 
     /** Runs with a result, the newest first. */
     public List<String> history() {
-        List<String> ids = new ArrayList<>();
+        // Read once: a time that changes while it is sorted by would break the order.
+        Map<String, Long> times = new HashMap<>();
         String[] names = folder.list();
         for (String name : names == null ? new String[0] : names) {
             if (name.endsWith(RESULT) && !name.startsWith(".")) {
-                ids.add(name.substring(0, name.length() - RESULT.length()));
+                times.put(name.substring(0, name.length() - RESULT.length()),
+                        new File(folder, name).lastModified());
             }
         }
-        Collections.sort(ids, Collections.reverseOrder());
+        List<String> ids = new ArrayList<>(times.keySet());
+        Collections.sort(ids, (a, b) -> {
+            int byTime = Long.compare(times.get(b), times.get(a));
+            return byTime != 0 ? byTime : b.compareTo(a);
+        });
         return ids;
     }
 

@@ -82,8 +82,7 @@ public final class TfliteEngine implements Engine {
                 if (delegate != null) {
                     delegate.close();
                 }
-                throw new BenchmarkException("The runtime can't run " + name + ": "
-                        + BenchmarkException.oneLine(error.getMessage()), error);
+                throw refused(name, error);
             }
         }
 
@@ -176,9 +175,16 @@ public final class TfliteEngine implements Engine {
         try {
             interpreter.runForMultipleInputsOutputs(from, into);
         } catch (RuntimeException | OutOfMemoryError error) {
-            throw new BenchmarkException("The runtime can't run " + name + ": "
-                    + BenchmarkException.oneLine(error.getMessage()), error);
+            throw refused(name, error);
         }
+    }
+
+    private static BenchmarkException refused(String name, Throwable error) {
+        String words = BenchmarkException.oneLine(error.getMessage());
+        // What the runtime says when its own allocation has failed.
+        String hint = words.contains("hasn't been allocated")
+                ? " There is not enough memory for its tensors." : "";
+        return new BenchmarkException("The runtime can't run " + name + ": " + words + hint, error);
     }
 
     /**

@@ -15,7 +15,8 @@ import org.json.JSONObject;
  * A machine without Android that runs the app's core: its own engine, its own native library, its own
  * files. Behind a stand-in adb it is the phone of the driver's tests.
  *
- * <p>`java ... JvmPhone FOLDER ASSETS ARGUMENTS` does what BenchmarkActivity does.
+ * <p>`java ... JvmPhone FOLDER ASSETS ARGUMENTS...` does what BenchmarkActivity does, once for each line
+ * of arguments. -Dfree_memory=BYTES is what the machine has free.
  */
 public final class JvmPhone implements PhoneState, ModelPlaces.Bundled {
     private final File assets;
@@ -41,7 +42,7 @@ public final class JvmPhone implements PhoneState, ModelPlaces.Bundled {
 
     @Override
     public long freeMemory() {
-        return 256L << 20;
+        return Long.getLong("free_memory", 256L << 20);
     }
 
     @Override
@@ -81,16 +82,20 @@ public final class JvmPhone implements PhoneState, ModelPlaces.Bundled {
 
     public static void main(String[] arguments) {
         JvmPhone phone = new JvmPhone(new File(arguments[1]));
-        String failure = phone.command(new File(arguments[0]), arguments[2],
-                new BenchmarkCommand.Output() {
-                    @Override
-                    public void step(String line, int done, int total) {}
+        BenchmarkCommand.Output output = new BenchmarkCommand.Output() {
+            @Override
+            public void step(String line, int done, int total) {}
 
-                    @Override
-                    public void log(String line, boolean isError) {
-                        System.out.println((isError ? "E " : "I ") + line);
-                    }
-                }).execute();
-        System.exit(failure == null ? 0 : 1);
+            @Override
+            public void log(String line, boolean isError) {
+                System.out.println((isError ? "E " : "I ") + line);
+            }
+        };
+        boolean failed = false;
+        for (int i = 2; i < arguments.length; i++) {
+            File folder = new File(arguments[0]);
+            failed |= phone.command(folder, arguments[i], output).execute() != null;
+        }
+        System.exit(failed ? 1 : 0);
     }
 }
