@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 
+import jsonschema
 import pytest
 
 from keras_compress.android import android_bench, merge_results
 from keras_compress.android.adb import find_adb
 from keras_compress.android.session import _PhoneRun
 from keras_compress.bench.comparison import compare
+from keras_compress.bench.schema import load_schema
 from keras_compress.cli.main import main
 from keras_compress.errors import KerasCompressError
 from tests.android.conftest import ASSETS, require
@@ -41,6 +43,7 @@ def test_push_run_pull_merge_and_report(live_phone, tmp_path, capsys):
     page = (out / "report.html").read_text()
     assert "stand-in JVM" in page and "this machine" in page
     phone = printed["parts"]["phone"]
+    jsonschema.validate(phone, load_schema())
     assert phone["environment"]["serial"] == "phone1"
     assert phone["environment"]["runtime"]["version"] == "2.16.1"
     packed = phone["models"][1]
