@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kPanel = 4;
 constexpr int kBlock = 8;
-constexpr int kPairsBeforeOverflow = 31;  // each adds up to 8 to a byte
+constexpr int kCountsBeforeOverflow = 31;  // each adds up to 8 to a byte
 
 uint32_t negative8(const float* x, __m256 limit) {
   return static_cast<uint32_t>(
@@ -84,93 +84,156 @@ KC_INLINE __m256i count_bytes(__m256i v) {
                          _mm256_shuffle_epi8(table, halves));
 }
 
-KC_INLINE __m256i sum_of_bytes(__m256i v) {
-  return _mm256_madd_epi16(_mm256_maddubs_epi16(v, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+KC_INLINE __m256i weighted_sum(__m256i bytes, int8_t weight) {
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(weight)),
+                           _mm256_set1_epi16(1));
 }
 
-KC_INLINE void store(const Product& p, int32_t row, int32_t filter, __m256i dots) {
-  if (p.filter_count - filter < kBlock && p.result != Result::kBits) {
-    alignas(32) int32_t each[kBlock];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(each), dots);
-    store_row<kBlock>(p, row, filter, each);
-    return;
-  }
-  char* out = static_cast<char*>(p.out) + row * p.out_stride;
-  if (p.result == Result::kCounts) {
+// What finishes the products of eight filters, in registers for all rows of a block.
+struct Finish {
+  __m256 scale, bias, low, high, threshold;
+};
+
+KC_INLINE Finish finish_of(const Product& p, int32_t filter) {
+  return {_mm256_loadu_ps(p.scale + filter), _mm256_loadu_ps(p.bias + filter),
+          _mm256_set1_ps(p.low), _mm256_set1_ps(p.high), _mm256_loadu_ps(p.threshold + filter)};
+}
+
+template <Result kResult>
+KC_INLINE void store(const Finish& f, char* out, int32_t filter, __m256i dots) {
+  if (kResult == Result::kCounts) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + filter * 4), dots);
     return;
   }
-  __m256 value = _mm256_add_ps(
-      _mm256_mul_ps(_mm256_cvtepi32_ps(dots), _mm256_loadu_ps(p.scale + filter)),
-      _mm256_loadu_ps(p.bias + filter));
-  value = _mm256_min_ps(_mm256_max_ps(value, _mm256_set1_ps(p.low)), _mm256_set1_ps(p.high));
-  if (p.result == Result::kFloat) {
+  __m256 value = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(dots), f.scale), f.bias);
+  value = _mm256_min_ps(_mm256_max_ps(value, f.low), f.high);
+  if (kResult == Result::kFloat) {
     _mm256_storeu_ps(reinterpret_cast<float*>(out) + filter, value);
-  } else if (p.result == Result::kInt8) {
+  } else if (kResult == Result::kInt8) {
     const __m256i rounded = _mm256_cvtps_epi32(value);
     const __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(rounded),
                                            _mm256_extracti128_si256(rounded, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out + filter), _mm_packs_epi16(narrow, narrow));
   } else {
-    const __m256 limit = _mm256_loadu_ps(p.threshold + filter);
     out[filter / 8] =
-        static_cast<char>(_mm256_movemask_ps(_mm256_cmp_ps(value, limit, _CMP_NGE_UQ)));
+        static_cast<char>(_mm256_movemask_ps(_mm256_cmp_ps(value, f.threshold, _CMP_NGE_UQ)));
   }
 }
 
+struct Pairs {
+  __m256i first, both;
+};
+
+KC_INLINE Pairs differing(const uint32_t* w, const uint32_t* a) {
+  const __m256i first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
+  const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + kBlock));
+  return {_mm256_xor_si256(first, _mm256_set1_epi32(static_cast<int32_t>(a[0]))),
+          _mm256_xor_si256(both, _mm256_set1_epi32(static_cast<int32_t>(a[1])))};
+}
+
+// Adds the bits x and y, of which `both` is the exclusive or, to those kept; returns what carries.
+KC_INLINE __m256i carry(__m256i x, __m256i both, __m256i* kept) {
+  const __m256i carried =
+      _mm256_or_si256(_mm256_and_si256(both, *kept), _mm256_andnot_si256(both, x));
+  *kept = _mm256_xor_si256(*kept, both);
+  return carried;
+}
+
 // A pair (a, b) of both sides' words, differing in x and y: their sum with the bits carried along
-// is one bit kept and one carried, and only the carried ones, half as many, are counted.
+// is one bit kept and one carried. The carried ones of two pairs are added in the same way, and
+// only what they carry, a quarter as many, is counted.
 template <int kRows>
-KC_INLINE void tile(const Product& p, const uint64_t* panel, int32_t row, int32_t filter) {
-  const uint32_t* w = p.filters + static_cast<size_t>(filter) * p.pairs * 2;
-  const uint32_t* a = reinterpret_cast<const uint32_t*>(panel);
-  __m256i kept[kRows], bytes[kRows], totals[kRows];
-  for (int i = 0; i < kRows; ++i) kept[i] = totals[i] = _mm256_setzero_si256();
-  for (int32_t left = p.pairs; left > 0;) {
-    const int32_t now = left < kPairsBeforeOverflow ? left : kPairsBeforeOverflow;
+KC_INLINE void count_differing(const uint32_t* w, const uint32_t* a, int32_t pairs,
+                               __m256i* twice) {
+  __m256i ones[kRows], twos[kRows], bytes[kRows], totals[kRows];
+  for (int i = 0; i < kRows; ++i) ones[i] = twos[i] = totals[i] = _mm256_setzero_si256();
+  int32_t left = pairs / 2;
+  do {
+    const int32_t now = left < kCountsBeforeOverflow ? left : kCountsBeforeOverflow;
     left -= now;
     for (int i = 0; i < kRows; ++i) bytes[i] = _mm256_setzero_si256();
-    for (int32_t k = 0; k < now; ++k, w += 2 * kBlock, a += 2 * kPanel) {
-      const __m256i w_first = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w));
-      const __m256i w_both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w + kBlock));
+    for (int32_t k = 0; k < now; ++k, w += 4 * kBlock, a += 4 * kPanel) {
 #pragma GCC unroll 4
       for (int i = 0; i < kRows; ++i) {
-        const __m256i x =
-            _mm256_xor_si256(w_first, _mm256_set1_epi32(static_cast<int32_t>(a[2 * i])));
-        const __m256i both =
-            _mm256_xor_si256(w_both, _mm256_set1_epi32(static_cast<int32_t>(a[2 * i + 1])));
-        const __m256i carried = _mm256_or_si256(_mm256_and_si256(both, kept[i]),
-                                                _mm256_andnot_si256(both, x));
-        kept[i] = _mm256_xor_si256(kept[i], both);
-        bytes[i] = _mm256_add_epi8(bytes[i], count_bytes(carried));
+        const Pairs p = differing(w, a + 2 * i);
+        const Pairs q = differing(w + 2 * kBlock, a + 2 * kPanel + 2 * i);
+        const __m256i x = carry(p.first, p.both, &ones[i]);
+        const __m256i y = carry(q.first, q.both, &ones[i]);
+        bytes[i] = _mm256_add_epi8(
+            bytes[i], count_bytes(carry(x, _mm256_xor_si256(x, y), &twos[i])));
       }
     }
-    for (int i = 0; i < kRows; ++i) {
-      totals[i] = _mm256_add_epi32(totals[i], sum_of_bytes(bytes[i]));
+    if (left > 0) {
+      for (int i = 0; i < kRows; ++i) {
+        totals[i] = _mm256_add_epi32(totals[i], weighted_sum(bytes[i], 8));
+      }
     }
+  } while (left > 0);
+  const bool odd = pairs & 1;
+#pragma GCC unroll 4
+  for (int i = 0; i < kRows; ++i) {
+    __m256i more = _mm256_setzero_si256();
+    if (odd) {
+      const Pairs p = differing(w, a + 2 * i);
+      more = count_bytes(carry(p.first, p.both, &ones[i]));
+    }
+    // Twice the count: 2 for a bit among the ones, 4 for one that was carried, 8 for a second time.
+    __m256i sums = _mm256_maddubs_epi16(count_bytes(ones[i]), _mm256_set1_epi8(2));
+    if (pairs > 1) {
+      more = _mm256_add_epi8(more, count_bytes(twos[i]));
+      sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(bytes[i], _mm256_set1_epi8(8)));
+    }
+    sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(more, _mm256_set1_epi8(4)));
+    twice[i] = _mm256_add_epi32(totals[i], _mm256_madd_epi16(sums, _mm256_set1_epi16(1)));
   }
+}
+
+template <Result kResult, int kRows>
+KC_INLINE void tile(const Product& p, const Finish& f, const uint32_t* w, const uint32_t* a,
+                    int32_t row, int32_t filter) {
+  __m256i twice[kRows];
+  count_differing<kRows>(w, a, p.pairs, twice);
+#pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i) {
     const int32_t* base =
         p.base + static_cast<size_t>(p.classes[row + i]) * p.base_stride + filter;
-    const __m256i once = sum_of_bytes(count_bytes(kept[i]));
-    const __m256i differ = _mm256_add_epi32(_mm256_add_epi32(totals[i], totals[i]), once);
-    store(p, row + i, filter,
-          _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(base)),
-                           _mm256_add_epi32(differ, differ)));
+    const __m256i dots =
+        _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(base)), twice[i]);
+    if (kResult != Result::kBits && p.filter_count - filter < kBlock) {
+      alignas(32) int32_t each[kBlock];
+      _mm256_store_si256(reinterpret_cast<__m256i*>(each), dots);
+      store_row<kBlock>(p, row + i, filter, each);
+    } else {
+      char* out = static_cast<char*>(p.out) + (row + i) * p.out_stride;
+      store<kResult>(f, out, filter, dots);
+    }
+  }
+}
+
+template <Result kResult>
+void multiply_to(const Product& product) {
+  const Product p = product;  // a copy that no store can change, so that it stays in registers
+  const size_t panel_size = static_cast<size_t>(p.pairs) * kPanel * 2;
+  for (int32_t filter = 0; filter < p.filter_count; filter += kBlock) {
+    const uint32_t* w = p.filters + static_cast<size_t>(filter) * p.pairs * 2;
+    const uint32_t* panel = reinterpret_cast<const uint32_t*>(p.rows);
+    const Finish f = finish_of(p, filter);
+    int32_t row = 0;
+    for (; row + kPanel <= p.row_count; row += kPanel, panel += panel_size) {
+      tile<kResult, kPanel>(p, f, w, panel, row, filter);
+    }
+    if (p.row_count - row == 3) tile<kResult, 3>(p, f, w, panel, row, filter);
+    if (p.row_count - row == 2) tile<kResult, 2>(p, f, w, panel, row, filter);
+    if (p.row_count - row == 1) tile<kResult, 1>(p, f, w, panel, row, filter);
   }
 }
 
 void multiply(const Product& p) {
-  const size_t panel_size = static_cast<size_t>(p.pairs) * kPanel;
-  for (int32_t filter = 0; filter < p.filter_count; filter += kBlock) {
-    const uint64_t* panel = p.rows;
-    int32_t row = 0;
-    for (; row + kPanel <= p.row_count; row += kPanel, panel += panel_size) {
-      tile<kPanel>(p, panel, row, filter);
-    }
-    if (p.row_count - row == 3) tile<3>(p, panel, row, filter);
-    if (p.row_count - row == 2) tile<2>(p, panel, row, filter);
-    if (p.row_count - row == 1) tile<1>(p, panel, row, filter);
+  switch (p.result) {
+    case Result::kCounts: return multiply_to<Result::kCounts>(p);
+    case Result::kFloat: return multiply_to<Result::kFloat>(p);
+    case Result::kInt8: return multiply_to<Result::kInt8>(p);
+    case Result::kBits: return multiply_to<Result::kBits>(p);
   }
 }
 

@@ -7,19 +7,17 @@ namespace binary {
 
 namespace {
 
-// The pixels of a result's row that find input under a filter's column: from `first` to `end`.
+// The pixels of [x0, x1) that find input under a filter's column: from `first` to `end`.
 struct Span {
   int32_t first, end;
 };
 
-Span inside(int32_t in, int32_t out, int32_t stride, int32_t offset) {
-  // 0 <= position * stride + offset < in
-  int64_t first = offset >= 0 ? 0 : (-static_cast<int64_t>(offset) + stride - 1) / stride;
-  int64_t end = offset >= in ? 0 : (static_cast<int64_t>(in) - offset + stride - 1) / stride;
-  if (end > out) end = out;
-  if (end < 0) end = 0;
-  if (first > end) first = end;
-  return {static_cast<int32_t>(first), static_cast<int32_t>(end)};
+// Steps from the ends, of which there are no more than a panel's rows: a division would take longer.
+inline Span inside(const Geometry& g, int32_t offset, int32_t x0, int32_t x1) {
+  Span span = {x0, x1};
+  while (span.first < x1 && int64_t{span.first} * g.stride_w + offset < 0) ++span.first;
+  while (span.end > span.first && int64_t{span.end - 1} * g.stride_w + offset >= g.in_w) --span.end;
+  return span;
 }
 
 inline uint64_t load(const uint32_t* from) {
@@ -46,10 +44,7 @@ void gather_pairs(const Geometry& g, int32_t panel, const uint32_t* image, int32
     const bool row_inside = iy >= 0 && iy < g.in_h;
     for (int32_t tx = 0; tx < g.filter_w; ++tx) {
       const int32_t offset = tx * g.dilation_w - g.pad_left;
-      Span span = row_inside ? inside(g.in_w, g.out_w, g.stride_w, offset) : Span{0, 0};
-      if (span.first < x0) span.first = x0;
-      if (span.end > x1) span.end = x1;
-      if (span.end < span.first) span.first = span.end = x0;
+      const Span span = row_inside ? inside(g, offset, x0, x1) : Span{x0, x0};
       const uint32_t* from =
           image + (static_cast<ptrdiff_t>(row_inside ? iy : 0) * g.in_w +
                    static_cast<ptrdiff_t>(span.first) * g.stride_w + offset) * pixel +
@@ -58,8 +53,8 @@ void gather_pairs(const Geometry& g, int32_t panel, const uint32_t* image, int32
         for (int32_t x = x0; x < span.first; ++x) out[x - x0] = 0;
         uint64_t* to = out + (span.first - x0);
         const int32_t count = span.end - span.first;
-        if (step == 2) {  // The panel's rows are neighbours in memory.
-          for (int32_t i = 0; i < count; ++i) to[i] = laid_out<kCarries>(load(from + 2 * i));
+        if (step == 2 && count == 4) {  // The panel's rows are neighbours in memory.
+          for (int32_t i = 0; i < 4; ++i) to[i] = laid_out<kCarries>(load(from + 2 * i));
         } else {
           for (int32_t i = 0; i < count; ++i) {
             to[i] = laid_out<kCarries>(load(from + 2 * j + i * step));

@@ -66,7 +66,48 @@ Geometry random_geometry() {
   }
 }
 
-void test_case(const Kernels* kernels, Pool* pool) {
+// The same layer with each kind of result. `p` holds the numbers that finish a product.
+void test_kernels(const Kernels* kernels, Pool* pool, Settings s, Product p,
+                  const int32_t* expected, const void* image, char* received) {
+  const Geometry& g = s.geometry;
+  const size_t out = static_cast<size_t>(pixels(g)) * g.out_c;
+  for (int kind = 0; kind < 4; ++kind) {
+    s.result = static_cast<Result>(kind);
+    if (s.result == Result::kInt8) {
+      s.low = p.low = s.low < -128 ? -128.0f : s.low;
+      s.high = p.high = s.high > 127 ? 127.0f : s.high;
+    }
+    const char* problem = nullptr;
+    Convolution* c = new_convolution(s, kernels, pool, &problem);
+    CHECK(c != nullptr && problem == nullptr);
+    memset(received, 0x55, out * 4 + 64);
+    convolve(c, image, received);
+    free_convolution(c);
+    size_t stored = out * 4;
+    for (size_t i = 0; i < out; ++i) {
+      const int32_t o = static_cast<int32_t>(i % g.out_c);
+      const float value = finish(p, expected[i], o);
+      if (s.result == Result::kCounts) {
+        CHECK(!memcmp(received + i * 4, &expected[i], 4));
+      } else if (s.result == Result::kFloat) {
+        CHECK(!memcmp(received + i * 4, &value, 4));
+      } else if (s.result == Result::kInt8) {
+        stored = out;
+        CHECK(static_cast<int8_t>(received[i]) == to_int8(value));
+      } else {
+        stored = static_cast<size_t>(pixels(g)) * words_of(g.out_c) * 4;
+        uint32_t word;
+        memcpy(&word, received + (i / g.out_c * words_of(g.out_c) + o / 32) * 4, 4);
+        const float limit = s.result_threshold ? s.result_threshold[o] : 0.0f;
+        CHECK((word >> o % 32 & 1) == static_cast<uint32_t>(!(value >= limit)));
+        if (o == g.out_c - 1 && g.out_c % 32) CHECK(word >> g.out_c % 32 == 0);
+      }
+    }
+    for (int i = 0; i < 64; ++i) CHECK(received[stored + i] == 0x55);  // nothing behind it
+  }
+}
+
+void test_case(const Kernels* const* all, int count, Pool* pool) {
   const Geometry g = random_geometry();
   const size_t in = static_cast<size_t>(g.in_h) * g.in_w * g.in_c;
   const size_t out = static_cast<size_t>(pixels(g)) * g.out_c;
@@ -128,40 +169,7 @@ void test_case(const Kernels* kernels, Pool* pool) {
   float* zeros = room<float>(g.out_c);
   p.bias = s.bias ? s.bias : zeros;
   char* received = room<char>(out * 4 + 64);
-  for (int kind = 0; kind < 4; ++kind) {
-    s.result = static_cast<Result>(kind);
-    if (s.result == Result::kInt8) {
-      s.low = p.low = s.low < -128 ? -128.0f : s.low;
-      s.high = p.high = s.high > 127 ? 127.0f : s.high;
-    }
-    const char* problem = nullptr;
-    Convolution* c = new_convolution(s, kernels, pool, &problem);
-    CHECK(c != nullptr && problem == nullptr);
-    memset(received, 0x55, out * 4 + 64);
-    convolve(c, image, received);
-    free_convolution(c);
-    size_t stored = out * 4;
-    for (size_t i = 0; i < out; ++i) {
-      const int32_t o = static_cast<int32_t>(i % g.out_c);
-      const float value = finish(p, expected[i], o);
-      if (s.result == Result::kCounts) {
-        CHECK(!memcmp(received + i * 4, &expected[i], 4));
-      } else if (s.result == Result::kFloat) {
-        CHECK(!memcmp(received + i * 4, &value, 4));
-      } else if (s.result == Result::kInt8) {
-        stored = out;
-        CHECK(static_cast<int8_t>(received[i]) == to_int8(value));
-      } else {
-        stored = static_cast<size_t>(pixels(g)) * words_of(g.out_c) * 4;
-        uint32_t word;
-        memcpy(&word, received + (i / g.out_c * words_of(g.out_c) + o / 32) * 4, 4);
-        const float limit = s.result_threshold ? threshold[o] : 0.0f;
-        CHECK((word >> o % 32 & 1) == static_cast<uint32_t>(!(value >= limit)));
-        if (o == g.out_c - 1 && g.out_c % 32) CHECK(word >> g.out_c % 32 == 0);
-      }
-    }
-    for (int i = 0; i < 64; ++i) CHECK(received[stored + i] == 0x55);  // nothing behind it
-  }
+  for (int k = 0; k < count; ++k) test_kernels(all[k], pool, s, p, expected, image, received);
   void* const owned[] = {weights, negative, expected,  image, limits,
                          scale,   bias,     threshold, zeros, received};
   for (void* memory : owned) free(memory);
@@ -203,16 +211,23 @@ int main(int argc, char** argv) {
   state = argc > 2 ? strtoull(argv[2], nullptr, 10) : 1;
   test_refusals();
   const char* names[] = {"portable", "avx2", "avx512", "neon"};
+  const Kernels* found[4];
+  int count = 0;
   for (const char* name : names) {
     const Kernels* kernels = kernels_named(name);
 #if defined(KC_EMULATE_AVX512)
     if (!strcmp(name, "avx512")) kernels = &kAvx512Kernels;
 #endif
-    if (kernels == nullptr) continue;
-    Pool* pools[] = {new_pool(1), new_pool(3)};
-    for (int i = 0; i < cases; ++i) test_case(kernels, pools[i % 8 == 0]);
-    for (Pool* pool : pools) free_pool(pool);
-    printf("%s: %d shapes, four results each, equal to the definition\n", name, cases);
+    if (kernels != nullptr) found[count++] = kernels;
+  }
+  Pool* pools[] = {new_pool(1), new_pool(3)};
+  for (int i = 1; i <= cases; ++i) {
+    test_case(found, count, pools[i % 8 == 0]);
+    if (i % 10000 == 0) printf("%d shapes so far\n", i), fflush(stdout);
+  }
+  for (Pool* pool : pools) free_pool(pool);
+  for (int k = 0; k < count; ++k) {
+    printf("%s: %d shapes, four results each, equal to the definition\n", found[k]->name, cases);
   }
   return 0;
 }
