@@ -142,6 +142,14 @@ def has_binary_operators(model: bytes) -> bool:
     return b"KcBinaryConv2D" in model or b"KcUnpackWeights" in model
 
 
+def binary_kernels() -> str:
+    """Return the name of the binary kernels that this processor runs best, such as `"avx2"`."""
+    from keras_compress.packing import native
+
+    name: bytes = native.library().kc_binary_kernels()
+    return name.decode()
+
+
 def _binary_delegate(runtime: Runtime, kernels: str | None) -> Any:
     from keras_compress.packing import native
 

@@ -140,7 +140,7 @@ PUBLIC = {
         "load_result",
     ],
     "keras_compress.exporter": [
-        "BinaryExport",
+        "BinaryParts",
         "Export",
         "ExportWarning",
         "SparseCheck",
@@ -152,9 +152,7 @@ PUBLIC = {
         "WeightSurvival",
         "check_sparse_runtime",
         "convert",
-        "convert_binary",
         "export",
-        "export_binary",
         "make_sparse_ready",
         "order_units",
         "read_tflite",

@@ -21,7 +21,13 @@ import numpy as np
 from keras_compress.bench.delegation import describe_delegation
 from keras_compress.bench.machine import memory_kb, reset_peak_memory
 from keras_compress.errors import KerasCompressError, ModelFileError, PackedFileError
-from keras_compress.runtime import check_model_bytes, load_runtime, make_interpreter
+from keras_compress.runtime import (
+    binary_kernels,
+    check_model_bytes,
+    has_binary_operators,
+    load_runtime,
+    make_interpreter,
+)
 from keras_compress.storage import read_file
 
 _LATER_INITS = 3
@@ -97,7 +103,10 @@ class Worker:
             "memory_initialized_kb": initialized,
             "memory_overall_kb": overall,
             "memory_peak_kb": peak,
-            "delegate": describe_delegation(self.interpreter, delegate),
+            "delegate": {
+                **describe_delegation(self.interpreter, delegate),
+                "binary_kernels": binary_kernels() if has_binary_operators(data) else None,
+            },
             "runtime": {"name": runtime.name, "version": runtime.version},
         }
 

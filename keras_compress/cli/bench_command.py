@@ -289,6 +289,8 @@ def _remarks(result: dict[str, Any]) -> list[str]:
                     f"{delegate['asked']} took {delegate['delegated_nodes']} of "
                     f"{delegate['nodes']} nodes"
                 )
+        if delegate.get("binary_kernels"):
+            remarks.append(f"binary layers ran on the {delegate['binary_kernels']} kernels")
         if remarks:
             lines.append(f"{model['name']}: {'; '.join(remarks)}.")
     machine = result["environment"]

@@ -66,6 +66,12 @@ def register(subparsers: Any) -> None:
         "--sparse", action="store_true", help="store kernels in TFLite's sparse format"
     )
     parser.add_argument(
+        "--no-binary",
+        action="store_true",
+        help="built-in operators alone, also for binary layers (which otherwise become custom "
+        "operators, with model.twin.tflite beside them)",
+    )
+    parser.add_argument(
         "--layers", action="store_true", help="verify layer by layer too, on the first sample"
     )
     parser.add_argument(
@@ -122,12 +128,16 @@ def _run(args: argparse.Namespace) -> int:
                 per_channel=not args.per_tensor,
                 io_dtype=args.io_dtype,
                 sparse=args.sparse,
+                binary="never" if args.no_binary else "auto",
                 progress=status.update,
             )
             status.update("Packing")
             packed = pack(exported.tflite, codec=args.codec)
             report = report_of(model, exported, packed)
-            paths = write_folder(args.out, tflite=exported.tflite, packed=packed, report=report)
+            twin = exported.binary.twin.tflite if exported.binary else None
+            paths = write_folder(
+                args.out, tflite=exported.tflite, packed=packed, report=report, twin=twin
+            )
     if args.json:
         summary = {
             "files": [str(path) for path in paths],
@@ -155,6 +165,9 @@ def _print_tables(exported: Any, report: dict[str, Any], paths: list[Any]) -> No
     sizes.add_row("Weights in float32", f"{float32:,}", "")
     sizes.add_row("model.tflite", f"{tflite:,}", f"{float32 / tflite:.2f}")
     sizes.add_row("model.kcz", f"{packed:,}", f"{float32 / packed:.2f}", style="bold")
+    if exported.binary:
+        twin = len(exported.binary.twin.tflite)
+        sizes.add_row(exported.binary.to_dict()["twin"], f"{twin:,}", f"{float32 / twin:.2f}")
     console.print(sizes)
 
     verification = exported.verification
@@ -176,10 +189,24 @@ def _print_tables(exported: Any, report: dict[str, Any], paths: list[Any]) -> No
             console.print("The samples were made up; give real ones with --data.")
         _print_layers(console, verification)
     _print_survival(console, exported.survival)
+    if exported.binary:
+        _print_binary(console, exported.binary)
     for note in exported.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)
     for path in paths:
         console.print(str(path), highlight=False, markup=False)
+
+
+def _print_binary(console: Any, binary: Any) -> None:
+    parts = [
+        f"{len(binary.layers)} layers compute with bits",
+        f"{len(binary.passed_as_bits)} of their results stay bits",
+        f"{len(binary.packed_weights)} other kernels are stored as bits",
+    ]
+    if binary.twin_difference is not None:
+        parts.append(f"results are {binary.twin_difference:.2g} from the twin's")
+    console.print("; ".join(parts) + ".", highlight=False, markup=False)
+    console.print(binary.advice, highlight=False, markup=False)
 
 
 def _print_layers(console: Any, verification: Any) -> None:

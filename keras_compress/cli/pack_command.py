@@ -49,4 +49,9 @@ def _run(args: argparse.Namespace) -> int:
             f"{sizes.target}: {sizes.packed_size} bytes, "
             f"{sizes.ratio:.2f} times smaller than {sizes.source} ({sizes.original_size} bytes)"
         )
+        if sizes.needs_binary_kernels:
+            print(
+                "It holds binary layers: open it with keras_compress.load_interpreter. Its twin in "
+                "built-in operators is a file of its own, and is not packed with it."
+            )
     return 0

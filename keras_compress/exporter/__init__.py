@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_compress.exporter.binary import BinaryExport, convert_binary, export_binary
+    from keras_compress.exporter.binary import BinaryParts
     from keras_compress.exporter.folder import export
     from keras_compress.exporter.handlers import register_export_handler
     from keras_compress.exporter.pipeline import Export, ExportWarning, convert
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from keras_compress.exporter.verification import Verification
 
 __all__ = [
-    "BinaryExport",
+    "BinaryParts",
     "Export",
     "ExportWarning",
     "SparseCheck",
@@ -38,9 +38,7 @@ __all__ = [
     "WeightSurvival",
     "check_sparse_runtime",
     "convert",
-    "convert_binary",
     "export",
-    "export_binary",
     "make_sparse_ready",
     "order_units",
     "read_tflite",
@@ -48,9 +46,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "BinaryExport": "binary",
-    "convert_binary": "binary",
-    "export_binary": "binary",
+    "BinaryParts": "binary",
     "Export": "pipeline",
     "ExportWarning": "pipeline",
     "SparseCheck": "sparse_runtime",

@@ -1,130 +1,126 @@
-"""`export_binary`: a model with binary layers as custom operators, and its twin without any."""
+"""The binary way of `convert`: custom operators for binary layers, beside a twin without any."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from keras_compress.errors import ExportError
 from keras_compress.exporter.binary_rewrite import TWIN_NAME, rewrite_binary
-from keras_compress.exporter.pipeline import Export, convert
+from keras_compress.exporter.pipeline import Export, ExportWarning
+from keras_compress.exporter.verification import Verification
 
-__all__ = ["BinaryExport", "convert_binary", "export_binary"]
+__all__ = ["BinaryParts", "constant_kernels", "has_binary_kernels", "with_custom_operators"]
 
 
 @dataclass(frozen=True)
-class BinaryExport:
-    """A binary model and its twin.
+class BinaryParts:
+    """What runs on bits in a converted file, and the file's twin.
 
     Attributes:
-        tflite: The file with custom operators; open it with `keras_compress.load_interpreter`.
         twin: The `Export` of the same model in built-in operators alone, verified against Keras.
-        binary: Names of the results of layers that compute with bits.
+        layers: Names of the results of layers that compute with bits.
         packed_weights: Names of kernels stored as bits for layers with real inputs.
         passed_as_bits: Names of tensors that go from layer to layer as bits.
-        relative_error: Largest relative error of a result against Keras' own, on the samples that
-            the twin was verified on: Euclidean norm of the difference over that of the result.
-            `None` if it was not verified.
+        twin_difference: Largest difference between a result of the file and its twin's, relative:
+            Euclidean norm of the difference over that of the twin's. `None` if not verified.
     """
 
-    tflite: bytes
     twin: Export
-    binary: tuple[str, ...]
+    layers: tuple[str, ...]
     packed_weights: tuple[str, ...]
     passed_as_bits: tuple[str, ...]
-    relative_error: float | None
+    twin_difference: float | None
+
+    @property
+    def advice(self) -> str:
+        """How to open the two files, in one sentence."""
+        return (
+            "Open model.tflite with keras_compress.load_interpreter, which loads the binary "
+            f"kernels; {TWIN_NAME} is the same net in built-in operators, for any runtime."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the twin's bytes, ready for JSON."""
+        return {
+            "twin": TWIN_NAME,
+            "twin_bytes": len(self.twin.tflite),
+            "layers": list(self.layers),
+            "packed_weights": list(self.packed_weights),
+            "passed_as_bits": list(self.passed_as_bits),
+            "twin_difference": self.twin_difference,
+            "advice": self.advice,
+        }
 
 
-def convert_binary(model: Any, *, samples: Any = None, **options: Any) -> BinaryExport:
-    """Convert a model with binary layers, for the binary kernels and for any runtime.
+def has_binary_kernels(model: Any) -> bool:
+    """Whether a model has layers whose kernels are -1 and +1 times a scale."""
+    from keras_compress.exporter.checks import layers_of
+
+    return any(getattr(layer, "has_binary_kernel", False) for layer in layers_of(model))
+
+
+def with_custom_operators(
+    twin: Export,
+    verify: Callable[[bytes, Any], Verification] | None,
+    rows: dict[str, np.ndarray],
+) -> Export:
+    """Return the binary export whose twin is `twin`, or `twin` where no binary layer is found.
 
     Args:
-        model: A built `keras.Model` with layers of `keras_compress.binary`.
-        samples: Inputs to verify on. Defaults to `None`: as for `convert`.
-        **options: The other arguments of `convert`. `precision="int8"` quantizes what is beside
-            the binary layers.
-
-    Returns:
-        A `BinaryExport`.
-
-    Raises:
-        ExportError: As for `convert`, and if no binary layer is found in the converted file.
+        twin: The model converted to built-in operators.
+        verify: What compares a file, given as bytes and as read, with Keras; `None` to verify
+            nothing.
+        rows: For each argument of the model, samples to compare the two files on.
     """
-    from keras_compress.exporter import inputs, tflite_file, tracing, verification
+    from keras_compress.exporter import tflite_file, verification
 
-    with _constant_kernels(model):
-        twin = convert(model, samples=samples, **options)
     rewritten = rewrite_binary(twin.tflite)
-    if not rewritten.binary and not rewritten.packed_weights:
-        raise ExportError(
-            "A binary export needs layers with kernels of +scale and -scale. Received: "
-            f"{model.name!r}, in whose conversion none was found. Use `convert`."
+    if not rewritten.layers and not rewritten.packed_weights:
+        note = (
+            "None of the model's binary layers could be stored as bits: the converter left none "
+            f"with a kernel of two values and at least 1,024 weights in {twin.precision}."
         )
-    error = None
-    if twin.verification is not None:
-        data = options.get("representative_data") if samples is None else samples
-        takes = inputs.describe_inputs(model, samples=data, input_shape=options.get("input_shape"))
-        rows = takes.random_rows(16) if data is None else takes.rows(data, argument="samples")
-        expected = tracing.run_model(model, takes, rows)
-        file = tflite_file.read_tflite(rewritten.tflite)
-        received = verification.run_tflite(
-            rewritten.tflite,
-            file,
-            {spec.name: array for spec, array in zip(takes.specs, rows, strict=True)},
+        warnings.warn(note, ExportWarning, stacklevel=4)
+        return replace(twin, notes=(*twin.notes, note))
+    file = tflite_file.read_tflite(rewritten.tflite)
+    checked, difference = None, None
+    if verify is not None and twin.verification is not None:
+        checked = replace(
+            verify(rewritten.tflite, file),
+            # Tensors inside the binary file may hold bits, so layers are compared in the twin.
+            layers=twin.verification.layers,
+            unmapped_layers=twin.verification.unmapped_layers,
         )
-        names = [output.name for output in twin.verification.outputs]
-        error = max(
-            float(np.linalg.norm(received[name].reshape(-1) - wanted.reshape(-1)))
+        received = verification.run_tflite(rewritten.tflite, file, rows)
+        expected = verification.run_tflite(twin.tflite, tflite_file.read_tflite(twin.tflite), rows)
+        difference = max(
+            float(np.linalg.norm(received[name] - wanted))
             / max(float(np.linalg.norm(wanted)), 1e-30)
-            for name, wanted in zip(names, expected, strict=True)
+            for name, wanted in expected.items()
         )
-    return BinaryExport(
-        rewritten.tflite,
+    parts = BinaryParts(
         twin,
-        rewritten.binary,
+        rewritten.layers,
         rewritten.packed_weights,
         rewritten.passed_as_bits,
-        error,
+        difference,
     )
-
-
-def export_binary(
-    model: Any, folder: str | os.PathLike[str], *, codec: str = "auto", **options: Any
-) -> BinaryExport:
-    """Convert and write `model.tflite`, `model.kcz` and the twin, `model.twin.tflite`.
-
-    Args:
-        model: As for `convert_binary`.
-        folder: Where to write; made if need be.
-        codec: How `model.kcz` is packed. Defaults to `"auto"`.
-        **options: The other arguments of `convert_binary`.
-
-    Raises:
-        KerasCompressError: As for `convert_binary`, and if the folder can't be written to.
-    """
-    from keras_compress.packing import pack
-    from keras_compress.storage import write_files
-
-    exported = convert_binary(model, **options)
-    write_files(
-        Path(folder),
-        {
-            "model.tflite": exported.tflite,
-            "model.kcz": pack(exported.tflite, codec=codec),
-            TWIN_NAME: exported.twin.tflite,
-        },
+    return replace(
+        twin,
+        tflite=rewritten.tflite,
+        verification=checked,
+        operators=tuple(operator.name for operator in file.operators),
+        binary=parts,
     )
-    return exported
 
 
 @contextlib.contextmanager
-def _constant_kernels(model: Any) -> Iterator[None]:
+def constant_kernels(model: Any) -> Iterator[None]:
     """Let binary layers compute with finished kernels within the block.
 
     Traced, a kernel would be binarized anew from its latent weights whenever the file is run, and

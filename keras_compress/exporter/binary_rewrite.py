@@ -7,6 +7,7 @@ converter has folded normalization, scale, bias and activation, and quantized wh
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,14 @@ import numpy as np
 from keras_compress.errors import ExportError
 from keras_compress.exporter.tflite_file import read_tflite
 
-__all__ = ["TWIN_NAME", "Rewritten", "rewrite_binary"]
+__all__ = [
+    "TWIN_NAME",
+    "Rewritten",
+    "operator_name",
+    "packed_model",
+    "rewrite_binary",
+    "schema",
+]
 
 TWIN_NAME = "model.twin.tflite"
 # A runtime without the delegate prints this name when it refuses the file.
@@ -35,13 +43,13 @@ class Rewritten:
 
     Attributes:
         tflite: Its bytes.
-        binary: Names of the results of layers that compute with bits.
+        layers: Names of the results of layers that compute with bits.
         packed_weights: Names of kernels stored as bits for layers with real inputs.
         passed_as_bits: Names of tensors that go from layer to layer as bits.
     """
 
     tflite: bytes
-    binary: tuple[str, ...]
+    layers: tuple[str, ...]
     packed_weights: tuple[str, ...]
     passed_as_bits: tuple[str, ...]
 
@@ -58,15 +66,10 @@ def rewrite_binary(data: bytes) -> Rewritten:
 
 class _Rewriter:
     def __init__(self, data: bytes, file: Any) -> None:
-        self.schema = _schema()
+        self.schema = schema()
         self.file = file
         self.model = self.schema.ModelT.InitFromPackedBuf(data, 0)
         self.graph = self.model.subgraphs[0]
-        self.codes = {
-            number: name
-            for name, number in vars(self.schema.BuiltinOperator).items()
-            if isinstance(number, int)
-        }
         self.producers = {
             int(t): op for op in self.graph.operators for t in op.outputs if int(t) >= 0
         }
@@ -90,27 +93,30 @@ class _Rewriter:
         names = tuple(self.name(int(operator.outputs[0])) for operator in binary)
         passed = tuple(self.name(tensor) for tensor in bits)
         self.compact()
-        import flatbuffers
-
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return Rewritten(bytes(builder.Output()), names, tuple(packed), passed)
+        return Rewritten(packed_model(self.model), names, tuple(packed), passed)
 
     # Reading the graph.
 
     def kind(self, operator: Any) -> str:
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        return self.codes.get(max(code.builtinCode, code.deprecatedBuiltinCode), "")
+        return operator_name(self.schema, self.model, operator)
 
     def name(self, tensor: int) -> str:
         name = self.graph.tensors[tensor].name
         return name.decode() if isinstance(name, bytes) else str(name)
 
-    def constant(self, tensor: int) -> np.ndarray | None:
+    def stored(self, tensor: int) -> Any:
+        """The constant that a tensor is, or is widened from; `None` if there is none."""
         if tensor < 0:
             return None
+        producer = self.producers.get(tensor)
+        if producer is not None and self.kind(producer) == "DEQUANTIZE":
+            tensor = int(producer.inputs[0])
         found = self.file.tensor(tensor)
-        return found.dequantized() if found.is_readable else None
+        return found if found.is_readable else None
+
+    def constant(self, tensor: int) -> np.ndarray | None:
+        found = self.stored(tensor)
+        return None if found is None else np.asarray(found.dequantized(), np.float32)
 
     def is_constant_of(self, tensor: int, value: float) -> bool:
         found = self.constant(tensor)
@@ -119,10 +125,10 @@ class _Rewriter:
 
     def two_valued(self, operator: Any) -> tuple[np.ndarray, np.ndarray] | None:
         """The kernel's signs, filters first, and each filter's scale; `None` if it has others."""
-        tensor = self.file.tensor(int(operator.inputs[1])) if len(operator.inputs) > 1 else None
-        if tensor is None or not tensor.is_readable or tensor.dtype not in ("FLOAT32", "INT8"):
+        tensor = self.stored(int(operator.inputs[1])) if len(operator.inputs) > 1 else None
+        if tensor is None or tensor.dtype not in ("FLOAT32", "FLOAT16", "INT8"):
             return None
-        values = tensor.dequantized()
+        values = np.asarray(tensor.dequantized(), np.float32)
         if self.kind(operator) == "DEPTHWISE_CONV_2D":
             values = values.transpose(3, 1, 2, 0)
         scale = np.abs(values.reshape(len(values), -1)).max(axis=1)
@@ -224,8 +230,9 @@ class _Rewriter:
     def make_packed(self, operator: Any, kernel: tuple[np.ndarray, np.ndarray]) -> bool:
         _, scale = kernel
         index = int(operator.inputs[1])
-        tensor = self.file.tensor(index)
-        if tensor.dtype != "FLOAT32" or int(np.prod(tensor.shape)) < _FEWEST_WEIGHTS:
+        tensor = self.stored(index)
+        computes_float = self.file.tensor(int(operator.outputs[0])).dtype == "FLOAT32"
+        if not computes_float or int(np.prod(tensor.shape)) < _FEWEST_WEIGHTS:
             return False
         axis = len(tensor.shape) - 1 if self.kind(operator) == "DEPTHWISE_CONV_2D" else 0
         result = self.schema.TensorT()
@@ -241,7 +248,7 @@ class _Rewriter:
             _UNPACK,
             [_UNPACK_ATTRIBUTES, axis],
             [
-                self.add_constant(f"{self.name(index)}/bits", _packed(tensor.array())),
+                self.add_constant(f"{self.name(index)}/bits", _packed(tensor.dequantized())),
                 self.add_constant(f"{self.name(index)}/scale", scale),
             ],
         )
@@ -351,7 +358,33 @@ def _packed(values: np.ndarray) -> np.ndarray:
     return np.packbits((values < 0).reshape(-1), bitorder="little")
 
 
-def _schema() -> Any:
+def operator_name(types: Any, model: Any, operator: Any) -> str:
+    """Return the name of a built-in operator, such as "CONV_2D"."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return _operator_names(types).get(max(code.builtinCode, code.deprecatedBuiltinCode), "")
+
+
+@functools.cache
+def _operator_names(types: Any) -> dict[int, str]:
+    names = vars(types.BuiltinOperator).items()
+    return {number: name for name, number in names if isinstance(number, int)}
+
+
+def packed_model(model: Any) -> bytes:
+    """Return the file that a `ModelT` stands for."""
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def schema() -> Any:
+    """Return the module of TFLite's schema with its object API.
+
+    Raises:
+        ExportError: If no runtime that brings it is installed.
+    """
     for module in (
         "ai_edge_litert.schema_py_generated",
         "tensorflow.lite.python.schema_py_generated",

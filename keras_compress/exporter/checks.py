@@ -22,7 +22,13 @@ def layers_of(model: Any) -> list[Any]:
 
 
 def check_options(
-    *, precision: str, has_data: bool, sparse: bool, io_dtype: str | None, tolerance: float | None
+    *,
+    precision: str,
+    has_data: bool,
+    sparse: bool,
+    io_dtype: str | None,
+    tolerance: float | None,
+    binary: str,
 ) -> None:
     """Raise `ExportError` for settings that are unknown or known to fail together."""
     if precision not in PRECISIONS:
@@ -49,6 +55,8 @@ def check_options(
         raise ExportError(
             f'io_dtype="int8" goes with precision="int8" alone. Received: precision="{precision}".'
         )
+    if binary not in ("auto", "never"):
+        raise ExportError(f'`binary` must be "auto" or "never". Received: binary={binary!r}.')
     if tolerance is not None and not tolerance >= 0:
         raise ExportError(f"`tolerance` can't be negative. Received: tolerance={tolerance}.")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_compress.exporter.binary_rewrite import TWIN_NAME
 from keras_compress.exporter.pipeline import Export, convert
 from keras_compress.storage import write_files
 
@@ -25,7 +26,8 @@ def export(
 ) -> Export:
     """Convert a model and write `model.tflite`, `model.kcz` and the report into `folder`.
 
-    The report is `report.json` and, to be read, `report.html`. Nothing is written before
+    For a model with binary layers `model.twin.tflite` lies beside them: the same net in built-in
+    operators. The report is `report.json` and, to be read, `report.html`. Nothing is written before
     conversion, verification and packing are done.
 
     Args:
@@ -48,14 +50,20 @@ def export(
         options["progress"]("Packing")
     packed = pack(exported.tflite, codec=codec)
     report = report_of(model, exported, packed)
-    write_folder(folder, tflite=exported.tflite, packed=packed, report=report)
+    twin = exported.binary.twin.tflite if exported.binary else None
+    write_folder(folder, tflite=exported.tflite, packed=packed, report=report, twin=twin)
     return exported
 
 
 def write_folder(
-    folder: str | os.PathLike[str], *, tflite: bytes, packed: bytes, report: dict[str, Any]
+    folder: str | os.PathLike[str],
+    *,
+    tflite: bytes,
+    packed: bytes,
+    report: dict[str, Any],
+    twin: bytes | None = None,
 ) -> list[Path]:
-    """Write `model.tflite`, `model.kcz`, `report.json` and `report.html`; return their paths.
+    """Write model, packed model, twin if there is one, and report; return their paths.
 
     Raises:
         KerasCompressError: If the folder can't be written to.
@@ -67,6 +75,7 @@ def write_folder(
         {
             "model.tflite": tflite,
             "model.kcz": packed,
+            **({} if twin is None else {TWIN_NAME: twin}),
             "report.json": json.dumps(report, indent=1, allow_nan=False) + "\n",
             "report.html": render(report),
         },
@@ -80,21 +89,37 @@ def report_of(model: Any, exported: Export, packed: bytes) -> dict[str, Any]:
 
     name = model.name
     float32_bytes = 4 * sum(int(np.prod(w.shape, dtype=np.int64)) for w in model.weights)
+    verified = {name: exported.verification.to_dict()} if exported.verification else {}
+    stage = {
+        "name": name,
+        "title": name,
+        "precision": exported.precision,
+        "tflite_bytes": len(exported.tflite),
+        "packed_bytes": len(packed),
+        "shipped": True,
+        "note": " ".join([*exported.notes, *([exported.binary.advice] if exported.binary else [])]),
+    }
+    stages = []
+    if exported.binary:
+        twin = exported.binary.twin
+        twin_stage = {
+            "name": TWIN_NAME,
+            "title": f"{TWIN_NAME}, built-in operators",
+            "precision": twin.precision,
+            "tflite_bytes": len(twin.tflite),
+        }
+        stages = [twin_stage, stage]
+        if twin.verification:
+            verified[TWIN_NAME] = twin.verification.to_dict()
     return {
         "schema_version": SCHEMA_VERSION,
         "title": f"{name}, {exported.precision}",
         "created": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
-        "compressed": {
-            "name": name,
-            "title": name,
-            "precision": exported.precision,
-            "tflite_bytes": len(exported.tflite),
-            "packed_bytes": len(packed),
-            "shipped": True,
-            "note": " ".join(exported.notes),
-        },
+        "compressed": stage,
+        "stages": stages,
         "packed": inspect(packed).to_dict(),
-        "verification": ({name: exported.verification.to_dict()} if exported.verification else {}),
+        "verification": verified,
+        "binary": exported.binary.to_dict() if exported.binary else None,
         "survival": {name: exported.survival.to_dict()},
         "settings": {
             "precision": exported.precision,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.errors import ExportError
 from keras_compress.exporter.survival import Survival
 from keras_compress.exporter.verification import Verification
+
+if TYPE_CHECKING:
+    from keras_compress.exporter.binary import BinaryParts
 
 __all__ = ["Export", "ExportWarning", "convert"]
 
@@ -34,6 +37,8 @@ class Export:
         survival: What became of zeros and shared values.
         operators: Names of the operators in the file.
         notes: What a user should know, one sentence each; also raised as warnings.
+        binary: What runs on bits, and the twin in built-in operators; `None` for a model without
+            binary layers.
     """
 
     tflite: bytes
@@ -43,6 +48,7 @@ class Export:
     survival: Survival
     operators: tuple[str, ...]
     notes: tuple[str, ...]
+    binary: BinaryParts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the bytes, ready for JSON."""
@@ -54,6 +60,7 @@ class Export:
             "notes": list(self.notes),
             "verification": self.verification.to_dict() if self.verification else None,
             "survival": self.survival.to_dict(),
+            "binary": self.binary.to_dict() if self.binary else None,
         }
 
 
@@ -72,9 +79,13 @@ def convert(
     sparse: bool = False,
     input_shape: Any = None,
     allow_custom_ops: bool = False,
+    binary: str = "auto",
     progress: Callable[[str], None] | None = None,
 ) -> Export:
     """Convert a Keras model to TFLite: batch 1, built-in operators, verified.
+
+    Layers of `keras_compress.binary` become custom operators that compute with bits, and the same
+    model in built-in operators comes along as `Export.binary.twin`.
 
     The model is left as it is. Half-precision models are converted, and compared, as they
     compute in float32.
@@ -100,8 +111,9 @@ def convert(
     Args:
         model: A built `keras.Model`: Sequential, functional, nested or subclassed.
         precision: `"float32"`; `"float16"`, weights halved and widened when loaded;
-            `"dynamic"`, weights of large layers in int8, activations float; `"int8"`, integers
-            throughout. Defaults to `"float32"`.
+            `"dynamic"`, weights of large layers in int8, activations float (beside binary layers
+            these weights are widened when loaded); `"int8"`, integers throughout. Defaults to
+            `"float32"`.
         representative_data: Typical inputs, on which `"int8"` measures the activations'
             ranges: arrays with samples along the first axis, in the structure of the model's
             inputs, or an iterable of batches. Defaults to `None`.
@@ -126,6 +138,8 @@ def convert(
             structure of the inputs where there are several. Defaults to `None`.
         allow_custom_ops: Whether layers with an export handler may emit custom operators. Such
             a model can't be verified here. Defaults to `False`.
+        binary: `"auto"`: custom operators for binary layers, if there are any; `"never"`: built-in
+            operators alone. Defaults to `"auto"`.
         progress: Called with one line before every stage. Defaults to `None`.
 
     Returns:
@@ -145,11 +159,14 @@ def convert(
         sparse=sparse,
         io_dtype=io_dtype,
         tolerance=tolerance,
+        binary=binary,
     )
     checks.check_model(model, precision=precision)
 
+    from keras_compress.exporter import binary as binary_way
     from keras_compress.exporter import conversion, inputs, survival, tflite_file, tracing
     from keras_compress.exporter import verification as verification_module
+    from keras_compress.exporter.weight_widening import widen_weights
 
     given = representative_data if samples is None else samples
     takes = inputs.describe_inputs(model, samples=given, input_shape=input_shape)
@@ -164,19 +181,23 @@ def convert(
         rows, origin = takes.random_rows(_RANDOM_SAMPLES), "random"
 
     tell("Tracing the model")
-    trace = tracing.trace_model(model, takes, keep_batch_norm=not fold_batch_norm)
-    tell(f"Converting to {precision}")
-    data, indices = conversion.convert_trace(
-        trace,
-        model,
-        takes,
-        precision=precision,
-        calibration=calibration,
-        io_dtype=io_dtype,
-        per_channel=per_channel,
-        sparse=sparse,
-        allow_custom_ops=allow_custom_ops,
-    )
+    has_bits = binary_way.has_binary_kernels(model)
+    with binary_way.constant_kernels(model):
+        trace = tracing.trace_model(model, takes, keep_batch_norm=not fold_batch_norm)
+        tell(f"Converting to {precision}")
+        data, indices = conversion.convert_trace(
+            trace,
+            model,
+            takes,
+            precision=precision,
+            calibration=calibration,
+            io_dtype=io_dtype,
+            per_channel=per_channel,
+            sparse=sparse,
+            allow_custom_ops=allow_custom_ops,
+        )
+    if has_bits and precision == "dynamic":
+        data = widen_weights(data)
     file = tflite_file.read_tflite(data)
     runs_here = not file.custom_operators
 
@@ -209,7 +230,7 @@ def convert(
         warnings.warn(note, ExportWarning, stacklevel=2)
     if verification is not None and tolerance is not None:
         _check_tolerance(verification, tolerance)
-    return Export(
+    exported = Export(
         tflite=data,
         precision=precision,
         options={
@@ -223,6 +244,20 @@ def convert(
         operators=tuple(operator.name for operator in file.operators),
         notes=tuple(notes),
     )
+    if not has_bits or binary == "never":
+        return exported
+    tell("Storing binary layers as bits")
+
+    def verify_again(data: bytes, file: Any) -> Verification:
+        return _verified(verification_module, model, takes, trace, data, file, rows, origin)
+
+    names = [spec.name for spec in takes.specs]
+    exported = binary_way.with_custom_operators(
+        exported, verify_again if verify else None, dict(zip(names, rows, strict=True))
+    )
+    if exported.verification is not None and tolerance is not None:
+        _check_tolerance(exported.verification, tolerance)
+    return exported
 
 
 def _sparse_notes(data: bytes) -> list[str]:

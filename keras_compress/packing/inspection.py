@@ -12,6 +12,7 @@ from keras_compress import storage
 from keras_compress.errors import ModelFileError
 from keras_compress.packing import native
 from keras_compress.packing.pack import MAGIC
+from keras_compress.runtime import has_binary_operators
 
 __all__ = ["Inspection", "TensorReport", "inspect"]
 
@@ -82,6 +83,8 @@ class Inspection:
         not_compared: Compressors that are not installed.
         notes: What the tensors above don't tell: sparse tensors, data in other files and the like,
             with how many there are.
+        needs_binary_kernels: Whether the model holds binary layers, which
+            `keras_compress.load_interpreter` runs.
     """
 
     original_size: int
@@ -92,6 +95,7 @@ class Inspection:
     compared: dict[str, int]
     not_compared: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    needs_binary_kernels: bool = False
 
     @property
     def ratio(self) -> float:
@@ -149,6 +153,7 @@ def inspect(
         compared=compared,
         not_compared=missing,
         notes=_notes(original),
+        needs_binary_kernels=has_binary_operators(original),
     )
 
 

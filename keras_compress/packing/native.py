@@ -262,6 +262,7 @@ def _declare(loaded: ctypes.CDLL) -> None:
     loaded.kc_free.argtypes = [out]
     loaded.kc_free.restype = None
     loaded.kc_format_version.restype = ctypes.c_uint32
+    loaded.kc_binary_kernels.restype = ctypes.c_char_p
     for name, argument in (
         ("kc_status_message", ctypes.c_int32),
         ("kc_place_name", ctypes.c_int32),

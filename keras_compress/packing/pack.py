@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from keras_compress import storage
 from keras_compress.errors import KerasCompressError, ModelFileError, PackedFileError
 from keras_compress.packing import native
 from keras_compress.packing.packed_file import FilePieces, PackedFile, open_packed
+from keras_compress.runtime import has_binary_operators
 
 __all__ = ["FileSizes", "pack", "pack_file", "unpack", "unpack_file", "unpack_into", "verify"]
 
@@ -27,6 +28,8 @@ class FileSizes:
         original_size: Bytes of the original on disk.
         packed_size: Bytes of the packed file on disk.
         ratio: `original_size / packed_size`.
+        needs_binary_kernels: Whether the model holds binary layers, which
+            `keras_compress.load_interpreter` runs.
     """
 
     source: str
@@ -34,6 +37,7 @@ class FileSizes:
     original_size: int
     packed_size: int
     ratio: float
+    needs_binary_kernels: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as a dictionary, for JSON."""
@@ -177,7 +181,8 @@ def pack_file(
             "the file."
         )
     storage.write_atomic(target, packed)
-    return _sizes(source, target, len(data), len(packed))
+    sizes = _sizes(source, target, len(data), len(packed))
+    return replace(sizes, needs_binary_kernels=has_binary_operators(data))
 
 
 def unpack_file(

@@ -1,5 +1,6 @@
 """Binary layers exported as custom operators, beside Keras and beside the twin."""
 
+import json
 import struct
 
 import numpy as np
@@ -16,9 +17,10 @@ from keras_compress.binary import (  # noqa: E402
     BinaryDense,
     BinaryDepthwiseConv2D,
 )
+from keras_compress.cli.main import main  # noqa: E402
 from keras_compress.errors import KerasCompressError  # noqa: E402
 from keras_compress.packing import native  # noqa: E402
-from keras_compress.runtime import load_runtime  # noqa: E402
+from keras_compress.runtime import binary_kernels, load_runtime  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -40,6 +42,10 @@ def with_statistics(model):
                 [rng.random(n) + 0.5, rng.normal(size=n), rng.normal(size=n), rng.random(n) + 0.5]
             )
     return model
+
+
+def relative_error(exported):
+    return max(output.relative_error for output in exported.verification.outputs)
 
 
 def model_of(layer, shape, *, batch_norm=True):
@@ -69,7 +75,7 @@ def small_net():
 @pytest.fixture(scope="module")
 def exported(small_net, tmp_path_factory):
     folder = tmp_path_factory.mktemp("binary")
-    return exporter.export_binary(small_net, folder, samples=inputs_of((12, 12, 3))), folder
+    return exporter.export(small_net, folder, samples=inputs_of((12, 12, 3))), folder
 
 
 @pytest.mark.parametrize(
@@ -90,11 +96,11 @@ def exported(small_net, tmp_path_factory):
 def test_a_layer_computes_what_keras_does(layer, shape):
     keras.utils.set_random_seed(1)
     model = model_of(layer(), shape)
-    result = exporter.convert_binary(model, samples=inputs_of(shape))
-    assert len(result.binary) == 1
-    assert result.relative_error <= 1e-5
-    assert result.twin.verification.outputs[0].relative_error <= 1e-5
-    twin = exporter.read_tflite(result.twin.tflite)
+    result = exporter.convert(model, samples=inputs_of(shape))
+    assert len(result.binary.layers) == 1
+    assert relative_error(result) <= 1e-5
+    assert result.binary.twin.verification.outputs[0].relative_error <= 1e-5
+    twin = exporter.read_tflite(result.binary.twin.tflite)
     assert not twin.custom_operators
 
 
@@ -102,26 +108,26 @@ def test_batch_norm_scale_and_activation_are_folded():
     given = keras.Input((8, 8, 64))
     x = layers.BatchNormalization()(BinaryConv2D(64, 3, padding="same")(given))
     model = with_statistics(keras.Model(given, layers.ReLU()(x)))
-    result = exporter.convert_binary(model, samples=inputs_of((8, 8, 64)))
+    result = exporter.convert(model, samples=inputs_of((8, 8, 64)))
     operators = exporter.read_tflite(result.tflite).operators
     assert [operator.name for operator in operators] == ["CUSTOM"]
-    assert result.relative_error <= 1e-5
+    assert relative_error(result) <= 1e-5
 
 
 def test_a_net_with_residuals_and_bits_between_layers(exported):
     result, _ = exported
-    assert len(result.binary) == 4
-    assert len(result.passed_as_bits) == 1
-    assert result.relative_error <= 1e-5
-    assert len(result.tflite) < len(result.twin.tflite) / 8
+    assert len(result.binary.layers) == 4
+    assert len(result.binary.passed_as_bits) == 1
+    assert relative_error(result) <= 1e-5
+    assert len(result.tflite) < len(result.binary.twin.tflite) / 8
 
 
 def test_binary_weights_take_one_bit_each():
     given = keras.Input((8, 8, 64))
     model = keras.Model(given, BinaryConv2D(128, 3, input_quantizer=None)(given))
-    result = exporter.convert_binary(model, samples=inputs_of((8, 8, 64)))
-    assert result.packed_weights and not result.binary
-    assert result.relative_error <= 1e-5
+    result = exporter.convert(model, samples=inputs_of((8, 8, 64)))
+    assert result.binary.packed_weights and not result.binary.layers
+    assert relative_error(result) <= 1e-5
     bits, alpha = 64 * 128 * 9 // 8, 4 * 128
     assert len(result.tflite) < bits + alpha + 3000
     assert len(keras_compress.pack(result.tflite)) < bits + alpha + 1500
@@ -129,7 +135,7 @@ def test_binary_weights_take_one_bit_each():
 
 def test_int8_beside_binary_layers(small_net):
     x = inputs_of((12, 12, 3), count=16)
-    result = exporter.convert_binary(small_net, precision="int8", representative_data=x)
+    result = exporter.convert(small_net, precision="int8", representative_data=x)
     file = exporter.read_tflite(result.tflite)
     kinds = {file.tensor(t).dtype for op in file.operators for t in op.outputs}
     assert kinds == {"INT8", "INT32"}
@@ -141,8 +147,8 @@ def test_a_single_int8_layer_is_near_keras():
     model = model_of(BinaryConv2D(64, 3, padding="same"), (8, 8, 64))
     x = inputs_of((8, 8, 64), count=8)
     x = np.where(np.abs(x) < 0.05, np.float32(0.5), x)  # no sign lost to rounding
-    result = exporter.convert_binary(model, precision="int8", representative_data=x)
-    assert result.relative_error < 0.02
+    result = exporter.convert(model, precision="int8", representative_data=x)
+    assert relative_error(result) < 0.02
 
 
 @pytest.mark.parametrize("ending", ["tflite", "kcz"])
@@ -216,7 +222,66 @@ def test_hostile_attributes_are_refused(exported, tmp_path, field, value):
     interpreter.invoke()
 
 
-def test_a_model_without_binary_layers_is_refused():
+def test_a_model_without_binary_layers_is_converted_as_ever():
     given = keras.Input((8,))
-    with pytest.raises(KerasCompressError, match="none was found"):
-        exporter.convert_binary(keras.Model(given, layers.Dense(4)(given)))
+    exported = exporter.convert(keras.Model(given, layers.Dense(4)(given)))
+    assert exported.binary is None and exported.to_dict()["binary"] is None
+
+
+def test_never_means_builtin_operators_alone(small_net):
+    exported = exporter.convert(small_net, samples=inputs_of((12, 12, 3)), binary="never")
+    assert exported.binary is None and "CUSTOM" not in exported.operators
+    with pytest.raises(KerasCompressError, match='"auto" or "never"'):
+        exporter.convert(small_net, binary="yes")
+
+
+def test_binary_layers_too_small_for_bits_are_told_of():
+    given = keras.Input((4, 4, 2))
+    model = keras.Model(given, BinaryConv2D(2, 3, input_quantizer=None)(given))
+    with pytest.warns(exporter.ExportWarning, match="None of the model's binary layers"):
+        exported = exporter.convert(model)
+    assert exported.binary is None and "None of" in exported.notes[-1]
+
+
+@pytest.mark.parametrize("precision", ["float16", "dynamic"])
+def test_halves_and_integer_weights_beside_binary_layers(small_net, precision):
+    x = inputs_of((12, 12, 3))
+    exported = exporter.convert(small_net, precision=precision, samples=x)
+    assert len(exported.binary.layers) == 4
+    # Both files hold the same rounded weights.
+    assert exported.binary.twin_difference <= 1e-5
+    file = exporter.read_tflite(exported.tflite)
+    kinds = {file.tensor(t).dtype for op in file.operators for t in op.inputs if t >= 0}
+    assert ("INT8" if precision == "dynamic" else "FLOAT16") in kinds
+    # Nothing quantizes activations: every result is float, or bits.
+    results = {file.tensor(t).dtype for op in file.operators for t in op.outputs}
+    assert results == {"FLOAT32", "INT32"}
+
+
+def test_both_files_are_named_in_the_report(exported):
+    _, folder = exported
+    report = json.loads((folder / "report.json").read_text())
+    assert report["binary"]["twin"] == "model.twin.tflite"
+    assert report["binary"]["twin_difference"] <= 1e-5
+    assert report["binary"]["twin_bytes"] == (folder / "model.twin.tflite").stat().st_size
+    assert "model.twin.tflite" in report["verification"] and len(report["verification"]) == 2
+    page = (folder / "report.html").read_text()
+    assert "load_interpreter" in page and "model.twin.tflite" in page
+
+
+def test_the_commands_take_binary_models(exported, small_net, tmp_path, capsys):
+    _, folder = exported
+    small_net.save(tmp_path / "net.keras")
+    out = tmp_path / "out"
+    assert main(["export", str(tmp_path / "net.keras"), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "model.twin.tflite" in printed and "4 layers compute with bits" in printed
+    assert main(["export", str(tmp_path / "net.keras"), "--out", str(out), "--no-binary"]) == 0
+    assert "compute with bits" not in capsys.readouterr().out
+    model = str(folder / "model.tflite")
+    assert main(["pack", model, "-o", str(tmp_path / "x.kcz")]) == 0
+    assert "load_interpreter" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path / "x.kcz")]) == 0
+    assert "binary layers" in capsys.readouterr().out
+    assert main(["bench", model, "--num-runs", "5", "--min-secs", "0.01"]) == 0
+    assert f"ran on the {binary_kernels()} kernels" in " ".join(capsys.readouterr().out.split())
