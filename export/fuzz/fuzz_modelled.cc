@@ -25,6 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   kc::PackedFile file;
   kc::Container& container = file.container;
   container.form = patch ? kc::kFormPatch : kc::kFormModelled;
+  container.version = patch ? kc::kPatchVersion : kc::kFormatVersion;
   file.plan.is_patch = patch;
   file.plan.base = base.data();
   file.plan.base_size = base_size;

@@ -24,6 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const uint8_t elements[3] = {1, 2, 4};
   e.element = elements[data[1] % 3];
+  if (e.method == kc::kMethodIntegers) e.element = 4;
   e.row = 1 + data[2] % e.count();
   e.last = data[3] % (e.row + 1);
   e.format = e.element == 4 ? 2 : data[1] >> 4 & 1;
@@ -40,6 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     e.centre_flag = (data[1] & 64) != 0;
     for (size_t i = 0; i < size_t{e.symbols} * e.element; ++i) plan.codebooks.push(static_cast<uint8_t>(i));
   }
+  if (e.method == kc::kMethodIntegers) e.highest = static_cast<uint8_t>(1 + data[2] % 32);
   if (e.method == kc::kMethodFill || e.method == kc::kMethodCopy) return 0;
   plan.extents.push(e);
   kc::decode_section(&plan, 1, data + 4, size - 4, restored);

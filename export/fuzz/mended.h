@@ -14,6 +14,11 @@ inline void mend(kc::Bytes* file) {
   in.varint();
   in.u32();
   if (form == kc::kFormPatch) in.varint(), in.u32();
+  if (form == kc::kFormCompact && file->size() >= 4) {
+    const size_t end = file->size() - 4;
+    kc::store32(file->data() + end, kc::crc32c(0, file->data(), end));
+    return;
+  }
   uint64_t count = in.varint(), lengths[64] = {};
   if (count > 64) return;
   for (uint64_t i = 0; i < count; ++i) lengths[i] = in.varint();

@@ -10,4 +10,10 @@ const uint8_t kDictionary[] = {
 };
 const size_t kDictionarySize = sizeof kDictionary;
 
+// Two samples: one without extents, and one with a constant buffer of 8 bytes.
+const DictionarySample kSampleSizes[] = {{2, 8}, {6, 12}};
+const size_t kSamples = 2;
+const uint8_t kSampleBytes[] = {0, 0, 28, 0, 0, 0, 'T', 'F', 'L', '3', 1,  0, 10, 8, 1, 7,
+                                28, 0, 0, 0, 'T', 'F', 'L', '3', 20, 0, 32, 0};
+
 }  // namespace kc

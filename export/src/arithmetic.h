@@ -30,6 +30,7 @@ class ArithmeticEncoder {
   }
 
   size_t bytes() const { return out_->size(); }
+  size_t overrun() const { return 0; }
 
   // One byte is enough: the top bytes of low and high differ, and the reader sees zeros after it.
   void finish() {

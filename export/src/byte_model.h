@@ -9,13 +9,18 @@
 
 namespace kc {
 
-class ByteModel {
+// With `kWords` (version 3) it also knows how words of a graph move: tables that share a vtable say
+// how far it is, and where a graph repeats an earlier one with a piece more or less, all offsets over
+// that piece differ by its size.
+template <bool kWords>
+class BasicByteModel {
  public:
   // `expected` bytes will be coded (the tables' size depends on it), of words of `stride` bytes.
-  bool init(size_t expected, size_t stride) {
+  // With `most_bits` below 16 the tables stay smaller.
+  bool init(size_t expected, size_t stride, int most_bits = 16) {
     stride_ = stride < 1 ? 1 : stride;
     int bits = 12;
-    while (bits < 16 && (static_cast<size_t>(1) << bits) < expected * 8) ++bits;
+    while (bits < most_bits && (static_cast<size_t>(1) << bits) < expected * 8) ++bits;
     group_mask_ = (static_cast<uint32_t>(1) << bits) - 1;
     int match_bits = bits < 16 ? bits + 1 : 18;
     match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
@@ -35,9 +40,10 @@ class ByteModel {
     int prefix = 1;
     for (int i = 7; i >= 0; --i) {
       if (i == 3) find_groups(static_cast<uint32_t>(prefix));
-      int bit = code_bit(coder, byte >> i & 1, prefix, i);
+      const int bit = code_bit(coder, byte >> i & 1, prefix, i);
       prefix = prefix * 2 + bit;
     }
+    if (kWords) finish_word(history, prefix & 255, position);
     finish_byte(history, prefix & 255);
     return prefix & 255;
   }
@@ -69,11 +75,12 @@ class ByteModel {
                   : static_cast<size_t>((prefix & ((1 << (3 - i)) - 1)) | 1 << (3 - i));
   }
 
-  static constexpr int kHashed = 12;
-  static constexpr int kInputs = 16;
+  static constexpr int kHashed = kWords ? 16 : 12;
+  static constexpr int kInputs = kWords ? 24 : 16;
   static constexpr int32_t kFirstWeight = 65536 * 15 / 100;
   static constexpr uint32_t kLimit = 250;
   static constexpr size_t kShortestMatch = 5;
+  static constexpr size_t kSureMatch = 16;  // words: none better is looked for
 
   static bool fill(Array<uint32_t>* table) {
     for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
@@ -119,9 +126,50 @@ class ByteModel {
     add(at(8) | at(16) << 8 | before_ << 16, static_cast<uint32_t>(position & 7));
     add(text_hash_, before_);
     add(at(3) | at(2) << 8 | static_cast<uint32_t>(in_word) << 16, 5);
-    find_groups(0);
-    find_match(history);
+    if (kWords) {
+      find_match(history);
+      const uint32_t here = static_cast<uint32_t>(position - in_word);
+      for (int k = 0; k < 2; ++k) add_word(here - vtables_[k], inside, in_word, 6 + k, &n);
+      uint32_t matched = 0;
+      if (match_at_ >= 4) matched = load_word(history, match_at_ - in_word);
+      for (int k = 0; k < 2; ++k) add_word(matched + moves_[k], inside, in_word, 8 + k, &n);
+      find_groups(0);
+    } else {
+      find_groups(0);
+      find_match(history);
+    }
     state_ = static_cast<size_t>(match_level() * 4 + static_cast<int>(in_word));
+  }
+
+  // The byte that follows if the word is `guess`, and whether it agrees so far.
+  void add_word(uint32_t guess, uint32_t inside, size_t in_word, int number, uint32_t* n) {
+    const bool agrees = inside == (in_word == 0 ? 0 : guess & ((1u << (8 * in_word)) - 1));
+    const uint32_t byte = guess >> (8 * in_word) & 255;
+    const uint32_t a = byte | (agrees ? 256u : 0u) | static_cast<uint32_t>(in_word) << 9;
+    hashes_[*n] = mix_hash(mix_hash(a, static_cast<uint32_t>(number)), *n + 1);
+    ++*n;
+  }
+
+  static uint32_t load_word(const Bytes& history, size_t at) {
+    return at + 4 <= history.size() ? load32(history.data() + at) : 0;
+  }
+
+  // Once a word is whole: was it the way to a vtable, and how does it differ from the match's?
+  void finish_word(const Bytes& history, int byte, size_t position) {
+    if ((position & 3) != 3) return;
+    const size_t have = history.size();
+    if (have < 3) return;
+    const uint8_t* end = history.data() + have;
+    const uint32_t word = static_cast<uint32_t>(end[-3]) | static_cast<uint32_t>(end[-2]) << 8 |
+                          static_cast<uint32_t>(end[-1]) << 16 | static_cast<uint32_t>(byte) << 24;
+    if (word >= 0xC0000000u) to_front(vtables_, static_cast<uint32_t>(position - 3) - word);
+    if (match_at_ < 4) return;
+    const uint32_t move = word - load_word(history, match_at_ - 3);
+    if (move != 0 && move + (1u << 16) < (1u << 17)) to_front(moves_, move);
+  }
+
+  static void to_front(uint32_t* two, uint32_t value) {
+    if (two[0] != value) two[1] = two[0], two[0] = value;
   }
 
   // A group holds the counters of the 15 nodes of half a byte under one context.
@@ -147,22 +195,23 @@ class ByteModel {
 
   void find_match(const Bytes& history) {
     size_t have = history.size();
-    if (match_length_ == 0 && have >= kShortestMatch) {
+    if (match_length_ < (kWords ? kSureMatch : 1) && have >= kShortestMatch) {
       size_t candidate = match_table_[match_hash(history)];
-      if (candidate != 0) {
+      if (candidate != 0 && candidate != match_at_) {
         size_t length = 0;
         while (length < 400 && length < candidate &&
                history.data()[candidate - 1 - length] == history.data()[have - 1 - length]) {
           ++length;
         }
-        if (length >= kShortestMatch) {
+        if (length >= kShortestMatch && length > match_length_) {
           match_length_ = length;
           match_at_ = candidate;
         }
       }
     }
     if (have >= kShortestMatch) match_table_[match_hash(history)] = static_cast<uint32_t>(have);
-    predicted_ = match_length_ != 0 ? history.data()[match_at_] | 256 : 0;
+    const bool speaks = match_length_ != 0 || (kWords && match_at_ != 0);
+    predicted_ = speaks && match_at_ < have ? history.data()[match_at_] | 256 : 0;
   }
 
   uint32_t match_hash(const Bytes& history) const {
@@ -177,7 +226,11 @@ class ByteModel {
   }
 
   void finish_byte(const Bytes&, int byte) {
-    if (match_length_ != 0) {
+    if (kWords && match_at_ != 0) {  // it goes on after what was different
+      const bool came = (predicted_ & 255) == byte && predicted_ != 0;
+      ++match_at_;
+      match_length_ = came ? (match_length_ < 65535 ? match_length_ + 1 : match_length_) : 0;
+    } else if (match_length_ != 0) {
       if ((predicted_ & 255) == byte && predicted_ != 0) {
         ++match_at_;
         if (match_length_ < 65535) ++match_length_;
@@ -252,6 +305,7 @@ class ByteModel {
   uint32_t group_mask_ = 0;
   uint32_t match_mask_ = 0;
   uint32_t before_ = 0;
+  uint32_t vtables_[2] = {}, moves_[2] = {};  // the last two, newest first
   uint32_t text_hash_ = 0;
   size_t stride_ = 4;
   size_t phase_ = 0;
@@ -260,6 +314,8 @@ class ByteModel {
   size_t match_at_ = 0;
   int predicted_ = 0;
 };
+
+using ByteModel = BasicByteModel<false>;
 
 }  // namespace kc
 

@@ -380,7 +380,7 @@ const char* kc_place_name(int32_t place) {
 const char* kc_method_name(uint32_t method) {
   static const char* const kNames[kc::kMethodCount] = {
       "raw", "fill", "copy", "bytes", "symbols", "floats", "huffman", "gaps", "planes",
-      "base", "partner", "drift"};
+      "base", "partner", "drift", "integers"};
   return method < kc::kMethodCount ? kNames[method] : "unknown";
 }
 

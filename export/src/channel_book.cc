@@ -289,6 +289,52 @@ uint32_t scaled_value(double shared, double scale, int element, int64_t step) {
   return from_order(key, element);
 }
 
+bool append_grid(uint32_t step, int64_t first, size_t entries, int element, Bytes* codebooks) {
+  constexpr int64_t kMost = 1 << 16;
+  if (first < -kMost || first > kMost || element == 1) return false;
+  const double scale = to_double(step, element);
+  for (size_t j = 0; j < entries; ++j) {
+    const uint32_t value = scaled_value(static_cast<double>(first + static_cast<int64_t>(j)), scale, element, 0);
+    for (int b = 0; b < element; ++b) codebooks->push(static_cast<uint8_t>(value >> (8 * b)));
+  }
+  return true;
+}
+
+bool find_grid(const uint32_t* values, size_t count, int element, size_t largest, uint32_t* step,
+               int64_t* first, size_t* entries) {
+  double smallest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const double size = size_of(to_double(values[i], element));
+    if (size != 0 && size < 1e30 && (smallest == 0 || size < smallest)) smallest = size;
+  }
+  if (smallest == 0) return false;
+  // The smallest value may be a multiple itself; its share is rounded, up or down.
+  for (int part = 1; part <= 4; ++part) {
+    const uint32_t near = round_float(smallest / part, element);
+    for (int off = 0; off < (part == 1 ? 1 : 3); ++off) {
+      const uint32_t candidate = near + static_cast<uint32_t>(off == 2 ? -1 : off);
+      const double scale = to_double(candidate, element);
+      if (!(scale > 0)) continue;
+      int64_t low = 0, high = 0;
+      bool good = true;
+      for (size_t i = 0; i < count && good; ++i) {
+        const double multiple = to_double(values[i], element) / scale;
+        if (!(multiple > -70000.0 && multiple < 70000.0)) { good = false; break; }
+        const int64_t k = static_cast<int64_t>(multiple < 0 ? multiple - 0.5 : multiple + 0.5);
+        good = scaled_value(static_cast<double>(k), scale, element, 0) == values[i];
+        low = i == 0 || k < low ? k : low;
+        high = i == 0 || k > high ? k : high;
+      }
+      if (!good || static_cast<uint64_t>(high - low) >= largest) continue;
+      *step = candidate;
+      *first = low;
+      *entries = static_cast<size_t>(high - low) + 1;
+      return true;
+    }
+  }
+  return false;
+}
+
 bool read_channel_books(Reader* in, size_t entries, size_t channels, int element, Bytes* codebooks) {
   if (channels == 0 || channels > in->left() || channels * kScaleBytes > in->left() ||
       channels * entries > in->left()) {

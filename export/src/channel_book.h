@@ -28,6 +28,14 @@ struct ChannelOrder {
 // (float32), 2 (float16) or 1 byte (int8).
 uint32_t scaled_value(double shared, double scale, int element, int64_t step);
 
+// Appends `entries` elements, the multiples of `step` (an element) from `first` on. False: out of range.
+bool append_grid(uint32_t step, int64_t first, size_t entries, int element, Bytes* codebooks);
+
+// Finds the step of which all `count` values are multiples, such that append_grid() gives them
+// back; `largest` bounds the entries. The values are distinct elements, floats of 2 or 4 bytes.
+bool find_grid(const uint32_t* values, size_t count, int element, size_t largest, uint32_t* step,
+               int64_t* first, size_t* entries);
+
 // Reads the stored form and appends `channels` codebooks of `entries` elements to `codebooks`.
 // False: malformed.
 bool read_channel_books(Reader* in, size_t entries, size_t channels, int element, Bytes* codebooks);

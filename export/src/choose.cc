@@ -1,8 +1,10 @@
 #include "choose.h"
 
 #include "channel_book.h"
+#include "container.h"
 #include "fast_coding.h"
 #include "float_model.h"
+#include "integer_model.h"
 #include "sections.h"
 
 namespace kc {
@@ -11,7 +13,7 @@ namespace {
 constexpr size_t kSmallest = 32;         // smaller buffers cost more in the plan than they gain
 constexpr size_t kSmallestUntyped = 1u << 16;
 
-enum TensorType { kFloat32 = 0, kFloat16 = 1, kUint8 = 3, kInt16 = 7, kInt8 = 9, kFloat64 = 10,
+enum TensorType { kFloat32 = 0, kFloat16 = 1, kInt32 = 2, kUint8 = 3, kInt16 = 7, kInt8 = 9, kFloat64 = 10,
                   kInt64 = 4, kUint64 = 12, kUint16 = 16, kInt4 = 17, kBfloat16 = 18 };
 
 int element_bytes(int type) {
@@ -147,6 +149,33 @@ void choose_bytes_as_symbols(const uint8_t* data, size_t count, bool is_signed, 
   e->lowest = static_cast<uint8_t>(low);
   e->highest = static_cast<uint8_t>(high);
   e->symbols = 0;
+}
+
+// The multiples of one step that the values are, with few others between; counted in `counts`.
+bool choose_grid(const Distinct& distinct, int bytes, size_t count, Plan* plan, Extent* e) {
+  uint32_t values[256];
+  const size_t found = distinct.size();
+  for (size_t i = 0; i < found; ++i) values[i] = distinct.value(i);
+  const size_t largest = 4 * found + 16 < 256 ? 4 * found + 16 : 256;
+  size_t entries = 0;
+  if (!find_grid(values, found, bytes, largest, &e->step, &e->first_multiple, &entries)) return false;
+  e->method = kMethodSymbols;
+  e->element = static_cast<uint8_t>(bytes);
+  e->grid = true;
+  e->symbols = static_cast<uint16_t>(entries);
+  e->codebook = plan->codebooks.size();
+  append_grid(e->step, e->first_multiple, entries, bytes, &plan->codebooks);
+  uint32_t counts[256] = {};
+  size_t next = 0, zero = 256;
+  for (size_t i = 0; i < entries; ++i) {  // both ascend
+    const uint32_t value = load_element(plan->codebooks.data() + e->codebook + i * e->element, bytes);
+    if (next < found && distinct.value(next) == value) counts[i] = distinct.counts()[next++];
+    if (value == 0) zero = i;
+  }
+  choose_centre(counts, entries, count, zero, e);
+  e->lowest = 0;
+  e->highest = static_cast<uint8_t>(entries - 1);
+  return next == found;
 }
 
 void choose_codebook(const Distinct& distinct, int bytes, size_t count, Plan* plan, Extent* e) {
@@ -300,6 +329,23 @@ void try_channels(const kc_tensor& tensor, const uint8_t* file, int bytes, Plan*
   plan->tables.shrink(tables);
 }
 
+// Biases of quantized models; what is short, or of few values, the skeleton's model knows better.
+bool choose_integers(const uint8_t* data, size_t count, Extent* e) {
+  constexpr size_t kFewest = 10;
+  int longest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t value = load32(data + 4 * i);
+    const int length = IntegerModel::length_of((value >> 31) != 0 ? 0u - value : value);
+    longest = length > longest ? length : longest;
+  }
+  if (count < kFewest || longest < 5) return false;
+  e->method = kMethodIntegers;
+  e->element = 4;
+  e->row = count;
+  e->highest = static_cast<uint8_t>(longest);
+  return true;
+}
+
 bool all_equal(const uint8_t* data, size_t size) {
   return size == 1 || memcmp(data, data + 1, size - 1) == 0;
 }
@@ -319,6 +365,9 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   bool is_float = tensor.type == kFloat32 || tensor.type == kFloat16 || tensor.type == kBfloat16;
   bool is_symbols = tensor.type == kInt8 || tensor.type == kUint8 || tensor.type == kInt16 ||
                     tensor.type == kUint16;
+  if (tensor.type == kInt32 && size % 4 == 0 && plan->version >= kGridVersion) {
+    return choose_integers(data, size / 4, e);
+  }
   if ((!is_float && !is_symbols) || size % static_cast<size_t>(bytes) != 0) {
     if (size < kSmallestUntyped) return false;
     e->method = kMethodBytes;
@@ -335,6 +384,14 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   Distinct distinct;
   if (distinct.count(data, count, bytes)) {
     distinct.sort(bytes, is_float);
+    const bool grids = plan->version >= kGridVersion && is_float && tensor.type != kBfloat16;
+    if (grids && entropy_bits(distinct.counts(), distinct.size()) + 100 < size * 8) {
+      const Extent plain = *e;
+      const size_t codebooks = plan->codebooks.size();
+      if (choose_grid(distinct, bytes, count, plan, e)) return true;
+      *e = plain;
+      plan->codebooks.shrink(codebooks);
+    }
     uint64_t codebook_bits = distinct.size() * static_cast<size_t>(bytes) * 7 +
                              entropy_bits(distinct.counts(), distinct.size()) + 40;
     if (codebook_bits < count * (bytes == 4 ? 26u : 13u)) {

@@ -22,7 +22,8 @@ int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section
 void write_container(const Container& c, Bytes* out) {
   size_t start = out->size();
   out->append(kMagic, sizeof kMagic);
-  out->push(static_cast<uint8_t>(c.form == kFormPatch ? kPatchVersion : 1));
+  const bool compact = c.form == kFormCompact;
+  out->push(static_cast<uint8_t>(c.version));
   out->push(c.form);
   out->varint(c.original_size);
   out->u32(c.original_crc);
@@ -31,13 +32,54 @@ void write_container(const Container& c, Bytes* out) {
     out->u32(c.base_crc);
   }
   out->varint(c.sections.size());
-  for (size_t i = 0; i < c.sections.size(); ++i) out->varint(c.sections[i].size);
+  for (size_t i = 0; i + (compact ? 1 : 0) < c.sections.size(); ++i) out->varint(c.sections[i].size);
+  if (compact) {
+    for (size_t i = 0; i < c.sections.size(); ++i) out->append(c.sections[i].data, c.sections[i].size);
+    out->u32(crc32c(0, out->data() + start, out->size() - start));
+    return;
+  }
   out->u32(crc32c(0, out->data() + start, out->size() - start));
   for (size_t i = 0; i < c.sections.size(); ++i) {
     out->append(c.sections[i].data, c.sections[i].size);
     out->u32(crc32c(0, c.sections[i].data, c.sections[i].size));
   }
 }
+
+namespace {
+
+// The rest of a compact file's frame: sections one after another, and one checksum for the whole.
+int32_t read_compact(const Source& source, const Reader& in, Container* c, uint32_t version,
+                     uint64_t count, kc_error* error) {
+  const size_t size = static_cast<size_t>(source.size());
+  Bytes own;
+  const uint8_t* data = nullptr;
+  const kc_status read = source.take(0, size, &own, &data);
+  if (read != KC_OK) return fail(error, read, KC_PLACE_WHOLE);
+  if (in.bad() || size < 4 + in.position()) return fail(error, KC_ERROR_TRUNCATED, KC_PLACE_HEADER);
+  if (load32(data + size - 4) != crc32c(0, data, size - 4)) {
+    return fail(error, KC_ERROR_CHECKSUM, KC_PLACE_WHOLE);
+  }
+  if (count == 0) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  c->form = kFormCompact;
+  c->version = version;
+  if (c->original_size / kMostExpansion > size) {
+    if (error != nullptr) error->value = c->original_size;
+    return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
+  }
+  size_t at = in.position();
+  for (size_t i = 0; i < c->sections.size(); ++i) {
+    Span& span = c->sections[i];
+    if (size - 4 - at < span.size) {
+      return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+    }
+    span.offset = at;
+    if (source.memory() != nullptr) span.data = source.memory() + at;
+    at += span.size;
+  }
+  return at == size - 4 ? KC_OK : fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+}
+
+}  // namespace
 
 int32_t read_frame(const Source& source, Container* c, kc_error* error) {
   const uint64_t size = source.size();
@@ -71,15 +113,20 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
   if (!in.bad() && count > kMostSectionsHere) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   }
+  const bool compact = form == kFormCompact && version >= kGridVersion;
+  if (compact && size > kLargestCompact) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   uint64_t total = 0;
   for (uint64_t i = 0; i < count && !in.bad(); ++i) {
     Span span;
-    uint64_t length = in.varint();
+    // Of a compact file the last section takes what is left.
+    const bool rest = compact && i + 1 == count && size >= total + in.position() + 4;
+    uint64_t length = rest ? size - total - in.position() - 4 : (compact && i + 1 == count ? 0 : in.varint());
     if (length > SIZE_MAX / 4 - total) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
     span.size = static_cast<size_t>(length);
     total += length;
     if (!c->sections.push(span)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_HEADER);
   }
+  if (compact) return read_compact(source, in, c, version, count, error);
   size_t checked = in.position();
   uint32_t crc = in.u32();
   if (in.bad()) {
@@ -90,10 +137,12 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
 
   // From here on the header is as it was written; the rest finds what a hostile writer wrote.
   if (version == 0 || form > kFormPatch || count == 0 ||
-      (form == kFormPatch) != (version >= kPatchVersion)) {
+      (form == kFormPatch) != (version == kPatchVersion) ||
+      (form == kFormStored && version != 1)) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   }
   c->form = static_cast<Form>(form);
+  c->version = version;
   // What a patch takes from its base costs it nothing.
   const uint64_t base = c->base_size < UINT64_MAX - size ? c->base_size : 0;
   if (c->original_size / kMostExpansion > size + base) {

@@ -9,9 +9,12 @@
 namespace kc {
 
 constexpr uint8_t kMagic[4] = {0x89, 'K', 'C', 'Z'};
-// The newest version read. A file states the lowest that has what it uses: 2 has patches.
-constexpr uint32_t kFormatVersion = 2;
+// The newest version read. A file states the lowest that has what it uses.
+constexpr uint32_t kFormatVersion = 3;
 constexpr uint32_t kPatchVersion = 2;
+constexpr uint32_t kGridVersion = 3;  // compact frames, samples, grids
+constexpr size_t kLargestCompact = 1u << 16;  // bytes of a compact file
+constexpr size_t kLongestCompactHeader = 64 + 3 * 2048;
 // A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.
 constexpr uint64_t kMostExpansion = 1u << 20;
 
@@ -19,6 +22,7 @@ enum Form : uint8_t {
   kFormStored = 0,   // one section: the original as it is
   kFormModelled = 1, // a skeleton section and data sections
   kFormPatch = 2,    // the same, beside a base file
+  kFormCompact = 3,  // as modelled, with one checksum for all: for small files
 };
 
 struct Span {
@@ -29,6 +33,7 @@ struct Span {
 
 struct Container {
   Form form = kFormStored;
+  uint32_t version = 1;
   uint64_t original_size = 0;
   uint32_t original_crc = 0;
   uint64_t base_size = 0;  // patches: the file they are made for

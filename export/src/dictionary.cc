@@ -7,4 +7,12 @@ const uint8_t kDictionary[] = {
 };
 const size_t kDictionarySize = sizeof kDictionary;
 
+const DictionarySample kSampleSizes[] = {
+#include "sample_sizes.inc"
+};
+const size_t kSamples = sizeof kSampleSizes / sizeof *kSampleSizes;
+const uint8_t kSampleBytes[] = {
+#include "samples.inc"
+};
+
 }  // namespace kc

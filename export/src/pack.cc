@@ -24,6 +24,8 @@ uint64_t model_time(const kc_tensor& tensor) {
 }
 
 constexpr uint64_t kAutoBudget = 4000000000u;
+// How much of a skeleton is compared with the samples.
+constexpr size_t kMostCompared = 1u << 16;
 constexpr size_t kAutoSkeleton = 2u << 20;
 
 void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<uint32_t>& crcs,
@@ -198,6 +200,8 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
     } else if (use) {
       try_repeats(*plan, data, &e);
     }
+    // Huffman codes of their bytes gain nothing over the skeleton's repeats.
+    if (e.method == kMethodIntegers && codec == KC_CODEC_FAST) use = false;
     const kc_tensor* partner =
         walked ? find_partner(base_walker, plan->base, tensor, i, data) : nullptr;
     if (partner != nullptr) {
@@ -302,6 +306,43 @@ bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& s
   return !model.failed();
 }
 
+// The sample that has the most runs of eight bytes in common with the skeleton.
+size_t nearest_sample(const Bytes& skeleton) {
+  constexpr int kBits = 14;
+  constexpr size_t kRun = 8;
+  Array<uint8_t> seen(1u << kBits);
+  auto place = [](const uint8_t* p) {
+    return ((load32(p) * 0x9E3779B1u ^ load32(p + 4)) * 0x85EBCA6Bu) >> (32 - kBits);
+  };
+  const size_t size = skeleton.size() < kMostCompared ? skeleton.size() : kMostCompared;
+  size_t at = 0, best = 0, most = 0;
+  if (!seen.ok()) return 0;
+  for (size_t i = 0; i + kRun <= size; ++i) seen[place(skeleton.data() + i)] = 1;
+  for (size_t s = 0; s < kSamples; ++s) {
+    at += kSampleSizes[s].plan;
+    size_t common = 0;
+    for (size_t i = 0; i + kRun <= kSampleSizes[s].skeleton; ++i) {
+      common += seen[place(kSampleBytes + at + i)];
+    }
+    // Of what is much longer, much is of no use.
+    const size_t share = common * 4096 / (kSampleSizes[s].skeleton + size + 1);
+    if (share > most) most = share, best = s;
+    at += kSampleSizes[s].skeleton;
+  }
+  return best;
+}
+
+bool encode_beside_sample(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton,
+                          size_t sample, uint64_t original_size, Bytes* out) {
+  ArithmeticEncoder coder(out);
+  SampleCoder model;
+  if (!model.init_with_sample(sample)) return false;
+  model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
+  if (!model.run_graph(&coder, plan, skeleton.data(), original_size)) return false;
+  coder.finish();
+  return !model.failed();
+}
+
 bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size, int32_t codec,
                      Bytes* out) {
   Bytes plan_bytes, coded;
@@ -315,7 +356,16 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
               (codec == KC_CODEC_AUTO && skeleton.size() <= kAutoSkeleton);
   SkeletonForm form = (slow || plan.is_patch) && skeleton.size() <= kMostModelledBytes ? kSkeletonModel
                                                                     : kSkeletonRepeats;
-  if (form == kSkeletonModel) {
+  if (form == kSkeletonModel && !plan.is_patch && kSamples != 0) {
+    const size_t sample = nearest_sample(skeleton);
+    if (!encode_beside_sample(plan, plan_bytes, skeleton, sample, original_size, &coded)) return false;
+    if (coded.size() < plan_bytes.size() + skeleton.size()) {
+      out->push(static_cast<uint8_t>(kSkeletonSample + sample));
+      out->varint(plan_bytes.size());
+      out->append(coded.data(), coded.size());
+      return !coded.failed() && !out->failed();
+    }
+  } else if (form == kSkeletonModel) {
     if (!encode_with_model(plan, plan_bytes, skeleton, &coded)) return false;
   } else {
     Bytes history;
@@ -337,6 +387,23 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
   return !coded.failed() && !out->failed();
 }
 
+// The lowest version that has what the file uses; small files take the compact frame.
+uint32_t version_needed(const Plan& plan, Container& container) {
+  if (plan.is_patch) return kPatchVersion;
+  uint64_t total = 0;
+  for (size_t s = 0; s < container.sections.size(); ++s) total += container.sections[s].size;
+  if (total != 0 && total + kLongestCompactHeader <= kLargestCompact) {
+    container.form = kFormCompact;
+    return kGridVersion;
+  }
+  bool grids = false;
+  for (size_t i = 0; i < plan.extents.size(); ++i) {
+    grids = grids || plan.extents[i].grid || plan.extents[i].method == kMethodIntegers;
+  }
+  const bool sample = total != 0 && container.sections[0].data[0] >= kSkeletonSample;
+  return grids || sample ? kGridVersion : 1;
+}
+
 }  // namespace
 
 PackJob::~PackJob() {
@@ -350,6 +417,7 @@ bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_
                    size_t base_size) {
   Plan& plan = packing.plan;
   plan.is_patch = base != nullptr;
+  plan.version = plan.is_patch ? kPatchVersion : kFormatVersion;
   plan.base = base;
   plan.base_size = base_size;
   data_ = data;
@@ -403,6 +471,7 @@ int32_t PackJob::finish(Bytes* out, kc_error* error) {
     span.size = parts_[s].payload->size();
     modelled = parts_[s].done && container.sections.push(span);
   }
+  container.version = version_needed(plan, container);
   if (modelled) {
     packing.skeleton_size = skeleton_.size();
     packing.skeleton_packed = container.sections[0].size;

@@ -30,7 +30,10 @@ class PackJob {
             size_t base_size = 0);
   size_t size() const { return size_; }
   uint32_t sections() const { return static_cast<uint32_t>(parts_.size()); }
+  // The bytes outside the extents, as they are coded.
+  const Bytes& skeleton() const { return skeleton_; }
   void work(uint32_t section);
+  size_t payload_size(uint32_t s) const { return parts_[s].payload->size(); }
   int32_t finish(Bytes* out, kc_error* error);
 
   Packing packing;

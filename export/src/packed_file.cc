@@ -61,9 +61,10 @@ int32_t PackedFile::load(uint32_t section, Bytes* own, Span* payload, kc_error* 
   *payload = container.sections[section];
   if (payload->data != nullptr) return KC_OK;  // in memory, and checked
   const uint8_t* data = nullptr;
-  kc_status status = source_.take(payload->offset, payload->size + 4, own, &data);
+  const bool summed = container.form == kFormCompact;  // with the whole file
+  kc_status status = source_.take(payload->offset, payload->size + (summed ? 0 : 4), own, &data);
   if (status != KC_OK) return fail(error, status, place_of(section), section);
-  if (load32(data + payload->size) != crc32c(0, data, payload->size)) {
+  if (!summed && load32(data + payload->size) != crc32c(0, data, payload->size)) {
     return fail(error, KC_ERROR_CHECKSUM, place_of(section), section);
   }
   payload->data = data;

@@ -1,12 +1,13 @@
 #include "plan.h"
 
 #include "channel_book.h"
+#include "container.h"
 
 namespace kc {
 namespace {
 
 constexpr uint8_t kNewSection = 0x80;
-constexpr uint8_t kIdentity = 1, kCentreFlag = 2, kFlip = 4, kChannels = 8, kInterleaved = 16;
+constexpr uint8_t kIdentity = 1, kCentreFlag = 2, kFlip = 4, kChannels = 8, kInterleaved = 16, kGrid = 32;
 constexpr uint8_t kSparse = 4, kSignedZeros = 8;  // beside the number of the float format
 
 bool uses_codebook(uint8_t method) {
@@ -36,6 +37,7 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
       out->varint(e.row);
       return;
     case kMethodBytes: out->push(e.stride); return;
+    case kMethodIntegers: out->push(e.highest); return;
     case kMethodFloats:
     case kMethodPlanes:
       out->push(static_cast<uint8_t>(e.format | (e.sparse ? kSparse : 0) |
@@ -54,7 +56,7 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
   out->push(e.element);
   out->push(static_cast<uint8_t>((e.identity ? kIdentity : 0) | (e.centre_flag ? kCentreFlag : 0) |
                                  (e.flip ? kFlip : 0) | (e.channels != 0 ? kChannels : 0) |
-                                 (e.interleaved ? kInterleaved : 0)));
+                                 (e.interleaved ? kInterleaved : 0) | (e.grid ? kGrid : 0)));
   out->varint(e.last);
   out->varint(e.row);
   out->push(e.centre);
@@ -63,6 +65,9 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
   if (e.channels != 0) {
     out->varint(e.channels);
     out->append(plan.tables.data() + e.table, e.table_size);
+  } else if (e.grid) {
+    for (int b = 0; b < e.element; ++b) out->push(static_cast<uint8_t>(e.step >> (8 * b)));
+    out->varint(zigzag(e.first_multiple));
   } else if (!e.identity) {
     out->append(plan.codebooks.data() + e.codebook, static_cast<size_t>(e.symbols) * e.element);
   }
@@ -78,6 +83,7 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
   if (e->method >= kMethodCount) return false;
   if (e->new_section && !needs_section(e->method)) return false;
   if (!plan->is_patch && uses_base(e->method)) return false;
+  if (plan->version < kGridVersion && e->method == kMethodIntegers) return false;
   switch (e->method) {
     case kMethodFill: e->fill = in->byte(); return true;
     case kMethodCopy: e->back = in->varint(); return true;
@@ -89,6 +95,10 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
       e->row = in->varint();
       return e->element == 2 || e->element == 4;
     case kMethodBytes: e->stride = in->byte(); return e->stride >= 1;
+    case kMethodIntegers:
+      e->highest = in->byte();
+      e->element = 4;
+      return e->highest >= 1 && e->highest <= 32;
     case kMethodFloats:
     case kMethodPlanes:
       e->format = in->byte();
@@ -119,7 +129,8 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
   e->highest = in->byte();
   const bool by_channel = (flags & kChannels) != 0;
   e->interleaved = (flags & kInterleaved) != 0;
-  if (flags > 31 || (e->interleaved && !by_channel) || (by_channel && e->identity) ||
+  e->grid = (flags & kGrid) != 0;
+  if (flags > (plan->version >= kGridVersion ? 63 : 31) || (e->grid && (by_channel || e->identity)) || (e->interleaved && !by_channel) || (by_channel && e->identity) ||
       (by_channel && e->method == kMethodPartner) ||
       (e->element != 1 && e->element != 2 && e->element != 4)) return false;
   if (e->lowest > e->centre || e->centre > e->highest) return false;
@@ -132,6 +143,12 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
     return e->channels <= kMostModelledBytes &&
            read_channel_books(in, e->symbols, static_cast<size_t>(e->channels), e->element,
                               &plan->codebooks);
+  }
+  if (e->grid) {
+    for (int b = 0; b < e->element; ++b) e->step |= static_cast<uint32_t>(in->byte()) << (8 * b);
+    e->first_multiple = unzigzag(in->varint());
+    e->codebook = plan->codebooks.size();
+    return append_grid(e->step, e->first_multiple, e->symbols, e->element, &plan->codebooks);
   }
   size_t bytes = static_cast<size_t>(e->symbols) * e->element;
   const uint8_t* values = in->take(bytes);

@@ -20,7 +20,8 @@ enum Method : uint8_t {
   kMethodBase = 9,     // patches: the bytes of the base file at an offset
   kMethodPartner = 10, // patches: symbols, by the partner model
   kMethodDrift = 11,   // patches: floats, by the drift model
-  kMethodCount = 12,
+  kMethodIntegers = 12,  // version 3: 32-bit integers, by the integer model
+  kMethodCount = 13,
 };
 
 constexpr uint64_t kMostExtents = 1u << 16;
@@ -54,6 +55,9 @@ struct Extent {
   uint8_t centre = 0, lowest = 0, highest = 0;
   uint16_t symbols = 0;   // entries of the codebook
   size_t codebook = 0;    // where they start in Plan::codebooks
+  bool grid = false;      // the codebook holds multiples of a step, from `first_multiple` on
+  uint32_t step = 0;
+  int64_t first_multiple = 0;
   uint64_t channels = 0;  // codebooks, one after another, if each channel has one of its own
   bool interleaved = false;  // channels change from element to element, and not from row to row
   size_t table = 0, table_size = 0;  // their stored form in Plan::tables
@@ -86,6 +90,7 @@ struct Plan {
   Bytes codebooks;
   Bytes tables;  // stored forms of channel codebooks; the packer's alone
   uint32_t sections = 0;  // data sections
+  uint32_t version = 1;  // of the format: which fields there may be
   // Of a patch: the file it is made for.
   bool is_patch = false;
   const uint8_t* base = nullptr;

@@ -5,6 +5,7 @@
 #include "fast_coding.h"
 #include "drift_model.h"
 #include "float_model.h"
+#include "integer_model.h"
 #include "partner.h"
 #include "partner_model.h"
 #include "symbol_model.h"
@@ -76,7 +77,9 @@ int section_bits(const Plan& plan, uint32_t number) {
   int most = 0;
   each_extent(plan, number, [&](const Extent& e) {
     const int bits = SymbolModel::magnitude_bits(
-        e.method == kMethodFloats ? FloatModel::depth_layout(float_layout(e)) : symbol_layout(e));
+        e.method == kMethodFloats     ? FloatModel::depth_layout(float_layout(e))
+        : e.method == kMethodIntegers ? IntegerModel::depth_layout(1, e.highest)
+                                      : symbol_layout(e));
     most = bits > most ? bits : most;
     return true;
   });
@@ -160,6 +163,18 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
       e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
       return true;
     });
+  } else if (first->method == kMethodIntegers) {
+    IntegerModel model;
+    if (!model.init(section_bits(plan, number))) return Decoded::kMemory;
+    each_extent(plan, number, [&](Extent& e) {
+      const uint64_t before = 8ull * coder->bytes() + noise->bits();
+      uint8_t* data = memory + (Coder::kDecodes ? e.place : e.offset);
+      if (!model.run(coder, noise, data, static_cast<size_t>(e.count()), e.highest)) {
+        return stop(Decoded::kMemory);
+      }
+      e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
+      return true;
+    });
   } else {
     ByteModel model;
     Bytes history;
@@ -183,7 +198,7 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
 
 bool is_modelled(uint8_t method) {
   return method == kMethodBytes || method == kMethodSymbols || method == kMethodFloats ||
-         method == kMethodPartner || method == kMethodDrift;
+         method == kMethodPartner || method == kMethodDrift || method == kMethodIntegers;
 }
 
 }  // namespace

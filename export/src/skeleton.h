@@ -14,12 +14,15 @@ enum SkeletonForm : uint8_t {
   kSkeletonPlain = 0,
   kSkeletonModel = 1,
   kSkeletonRepeats = 2,  // lz.h, with the dictionary before it
+  kSkeletonSample = 16,  // version 3: 16 + number of the sample that is nearest
 };
 
 // The end of the dictionary goes through all counters; what stands before is there for repeats.
 constexpr size_t kPrimedBytes = 6000;
 
-class SkeletonCoder {
+// With `kWords` beside a sample (version 3), else after the dictionary.
+template <bool kWords>
+class BasicSkeletonCoder {
  public:
   bool init(size_t plan_size, size_t skeleton_size) {
     if (!model_.init(kDictionarySize + plan_size + skeleton_size, 4)) return false;
@@ -33,6 +36,68 @@ class SkeletonCoder {
     }
     return !history_.failed();
   }
+
+  // Version 3: all samples are there for repeats; the one of number `nearest` goes through the model
+  // as if it had been coded. False: no memory.
+  bool init_with_sample(size_t nearest) {
+    if (!model_.init(SIZE_MAX / 16, 4, kSampleTableBits)) return false;
+    size_t at = 0, found = 0;
+    for (size_t s = 0; s < kSamples; ++s) {
+      const size_t size = kSampleSizes[s].plan + kSampleSizes[s].skeleton;
+      if (s == nearest) found = at;
+      for (size_t i = 0; s != nearest && i < size; ++i) {
+        model_.remember(history_);
+        history_.push(kSampleBytes[at + i]);
+      }
+      at += size;
+    }
+    const uint8_t* plan_bytes = kSampleBytes + found;
+    const uint8_t* skeleton = plan_bytes + kSampleSizes[nearest].plan;
+    Plan plan;
+    plan.version = kSampleVersion;
+    KnownBits known;
+    run(&known, plan_bytes, kSampleSizes[nearest].plan, 0);
+    uint64_t original = kSampleSizes[nearest].skeleton;
+    if (!read_plan(plan_bytes, kSampleSizes[nearest].plan, &plan)) return false;
+    const uint8_t* end = skeleton;
+    for (size_t i = 0; i < plan.extents.size(); ++i) {
+      Extent& e = plan.extents[i];
+      end += e.gap;
+      original += e.size_known ? e.size : load32(end - 4);
+    }
+    return run_graph(&known, plan, skeleton, original) && !failed();
+  }
+
+  // Codes the bytes outside the extents of a file of `original_size` bytes, at their places. False:
+  // the plan doesn't fit the size, or the coder ran dry.
+  template <typename Coder>
+  bool run_graph(Coder* coder, const Plan& plan, const uint8_t* skeleton, uint64_t original_size) {
+    uint64_t offset = 0, used = 0;
+    for (size_t i = 0; i <= plan.extents.size(); ++i) {
+      const bool last = i == plan.extents.size();
+      const uint64_t gap = last ? original_size - offset : plan.extents[i].gap;
+      if (gap > original_size - offset || gap > kMostModelledBytes - used) return false;
+      // Piece by piece, so that a cut file doesn't make us work for long.
+      for (uint64_t done = 0; done < gap;) {
+        const uint64_t piece = gap - done < kPiece ? gap - done : kPiece;
+        run(coder, skeleton == nullptr ? nullptr : skeleton + used, static_cast<size_t>(piece),
+            static_cast<size_t>(offset + done));
+        if (coder->overrun() > 4 || failed()) return false;
+        done += piece, used += piece;
+      }
+      offset += gap;
+      if (last) break;
+      const Extent& e = plan.extents[i];
+      // Sizes that stand in the skeleton are taken up as they come by.
+      if (!e.size_known && used < 4) return false;
+      const uint64_t size = e.size_known ? e.size : load32(coded(4));
+      if (size > original_size - offset) return false;
+      offset += size;
+    }
+    skeleton_size_ = static_cast<size_t>(used);
+    return true;
+  }
+  size_t skeleton_size() const { return skeleton_size_; }
 
   // Of a patch: takes the base's bytes outside of what the plan takes from it.
   void learn_base(const Plan& plan) {
@@ -72,11 +137,25 @@ class SkeletonCoder {
  private:
   static constexpr int kBaseBlock = 6;
   static constexpr size_t kMostPrimed = 1u << 18;
+  static constexpr int kSampleTableBits = 14;
+  static constexpr uint32_t kSampleVersion = 3;
+  static constexpr uint64_t kPiece = 1u << 14;
 
+  // Stands in for a coder of bits that both sides know.
+  struct KnownBits {
+    static constexpr bool kDecodes = false;
+    int code(int bit, uint32_t) { return bit; }
+    size_t overrun() const { return 0; }
+  };
+
+  size_t skeleton_size_ = 0;
   size_t primed_ = 0;
-  ByteModel model_;
+  BasicByteModel<kWords> model_;
   Bytes history_;
 };
+
+using SkeletonCoder = BasicSkeletonCoder<false>;
+using SampleCoder = BasicSkeletonCoder<true>;
 
 }  // namespace kc
 

@@ -45,14 +45,39 @@ Decoded decode_with_model(Reader* in, size_t plan_size, size_t skeleton_size, ui
   return coder.overrun() > 4 ? Decoded::kMalformed : Decoded::kDone;
 }
 
+Decoded decode_beside_sample(Reader* in, size_t sample, size_t plan_size, uint64_t original_size,
+                             Plan* plan, Bytes* skeleton) {
+  ArithmeticDecoder coder(in->here(), in->left());
+  SampleCoder model;
+  if (!model.init_with_sample(sample)) return Decoded::kMemory;
+  model.run(&coder, nullptr, plan_size, 0);
+  if (model.failed()) return Decoded::kMemory;
+  if (coder.overrun() > 4 || !read_plan(model.coded(plan_size), plan_size, plan)) {
+    return Decoded::kMalformed;
+  }
+  if (!model.run_graph(&coder, *plan, nullptr, original_size)) {
+    return model.failed() ? Decoded::kMemory : Decoded::kMalformed;
+  }
+  skeleton->append(model.coded(model.skeleton_size()), model.skeleton_size());
+  return Decoded::kDone;
+}
+
 Decoded decode_skeleton(const Container& container, const Span& first, Plan* plan,
                         Bytes* skeleton) {
   Reader in(first.data, first.size);
   uint8_t form = in.byte();
-  uint64_t plan_size = in.varint(), skeleton_size = in.varint();
+  const bool beside_sample = container.version >= kGridVersion && form >= kSkeletonSample;
+  plan->version = container.version;
+  uint64_t plan_size = in.varint(), skeleton_size = beside_sample ? 0 : in.varint();
   if (in.bad() || skeleton_size > container.original_size || plan_size > kMostModelledBytes ||
       plan_size > container.original_size + kPlanSlack) {
     return Decoded::kMalformed;
+  }
+  if (beside_sample) {
+    const size_t sample = static_cast<size_t>(form - kSkeletonSample);
+    if (sample >= kSamples) return Decoded::kMalformed;
+    return decode_beside_sample(&in, sample, static_cast<size_t>(plan_size), container.original_size,
+                                plan, skeleton);
   }
   size_t plan_bytes = static_cast<size_t>(plan_size), size = static_cast<size_t>(skeleton_size);
   if (form == kSkeletonModel) {

@@ -170,7 +170,7 @@ class ByteModel:
             s = stretch(trust[0] >> 6)
             weak = trunc(s, 4) + (256 if length > 15 else 64)
             inputs += [s, weak] if expected else [-s, -weak]
-            level = 1 if length < 8 else 2 if length < 24 else 3
+            level = 0 if length == 0 else 1 if length < 8 else 2 if length < 24 else 3
         else:
             inputs += [0, 0]
         inputs.append(256)

@@ -35,7 +35,9 @@ def read_extent(plan: Input) -> dict:
         extent["flags"], extent["last"], extent["row"] = flags, plan.varint(), plan.varint()
         extent["centre"], extent["lowest"], extent["highest"] = plan.take(3)
         width = extent["element"]
-        if flags & 8:
+        if flags & 32:
+            extent["book"] = read_grid(plan, extent["highest"] + 1, width)
+        elif flags & 8:
             extent["channels"] = read_channel_books(plan, extent["highest"] + 1, width)
             extent["interleaved"] = flags & 16
         elif flags & 1:
@@ -51,8 +53,20 @@ def read_extent(plan: Input) -> dict:
         extent["modelled"], extent["zeros"] = plan.take(2)
     elif kind == 3:
         extent["stride"] = plan.byte()
+    elif kind == 12:
+        extent["element"], extent["highest"] = 4, plan.byte()
     extent["last"] = extent.get("last") or extent.get("row")
     return extent
+
+
+def read_grid(plan: Input, entries: int, width: int) -> list[bytes]:
+    """Section 2, *grids*."""
+    step = np.frombuffer(plan.take(width), "<f4" if width == 4 else "<f2")[0]
+    first = unzigzag(plan.varint())
+    return [
+        product_of(k * float(step), width).to_bytes(width, "little")
+        for k in range(first, first + entries)
+    ]
 
 
 def read_channel_books(plan: Input, entries: int, width: int) -> list[list[bytes]]:

@@ -1,8 +1,7 @@
 """A second reader of packed files, slow and in plain Python, from `export/FORMAT.md` alone.
 
 Frame and original are here; what the other sections of the format say is in `slow_coding`,
-`slow_plan`, `slow_mixing`, `slow_byte_model`, `slow_symbol_model`, `slow_float_model` and
-`slow_patch`.
+`slow_plan`, `slow_mixing` and the modules of the single models.
 """
 
 from __future__ import annotations
@@ -20,11 +19,13 @@ from tests.packing.slow_coding import (
     read_symbols,
 )
 from tests.packing.slow_float_model import FloatModel
+from tests.packing.slow_integer_model import IntegerModel
 from tests.packing.slow_patch import DriftModel, PartnerModel, by_partner, take_base
 from tests.packing.slow_plan import apply_rules, read_extent
 from tests.packing.slow_symbol_model import Layout, SymbolModel
+from tests.packing.slow_word_model import WordModel, samples
 
-_MODELLED = (3, 4, 5, 10, 11)
+_MODELLED = (3, 4, 5, 10, 11, 12)
 
 
 def unpack(data: bytes, base: bytes = b"") -> bytes:
@@ -32,19 +33,27 @@ def unpack(data: bytes, base: bytes = b"") -> bytes:
     source = Input(data)
     assert source.take(4) == b"\x89KCZ"
     version, form, size = source.byte(), source.byte(), source.varint()
-    assert (version, form) in ((1, 0), (1, 1), (2, 2))
+    assert (version, form) in {(1, 0), (1, 1), (2, 2), (3, 1), (3, 3)}
     checksum = source.take(4)
     if form == 2:
         assert source.varint() == len(base)
         assert source.take(4) == crc32c(base).to_bytes(4, "little")
-    lengths = [source.varint() for _ in range(source.varint())]
-    assert crc32c(data[: source.at]).to_bytes(4, "little") == source.take(4)
     sections = []
-    for length in lengths:
-        sections.append(source.take(length))
-        assert crc32c(sections[-1]).to_bytes(4, "little") == source.take(4)
+    if form == 3:
+        assert len(data) <= 1 << 16
+        assert crc32c(data[:-4]).to_bytes(4, "little") == data[-4:]
+        lengths = [source.varint() for _ in range(source.varint() - 1)]
+        sections = [source.take(length) for length in lengths]
+        sections.append(source.take(len(data) - 4 - source.at))
+        source.take(4)
+    else:
+        lengths = [source.varint() for _ in range(source.varint())]
+        assert crc32c(data[: source.at]).to_bytes(4, "little") == source.take(4)
+        for length in lengths:
+            sections.append(source.take(length))
+            assert crc32c(sections[-1]).to_bytes(4, "little") == source.take(4)
     assert source.at == len(data)
-    out = sections[0] if form == 0 else read_modelled(sections, base)
+    out = sections[0] if form == 0 else read_modelled(sections, size, base)
     assert len(out) == size and crc32c(out).to_bytes(4, "little") == checksum
     return out
 
@@ -56,10 +65,16 @@ def read_plan(data: bytes) -> tuple[list[dict], int, Input]:
     return [read_extent(plan) for _ in range(count)], rules, plan
 
 
-def read_first(section: bytes, base: bytes = b"") -> tuple[list[dict], bytearray]:
+def read_first(section: bytes, size: int, base: bytes = b"") -> tuple[list[dict], bytearray]:
     """Section 0: the extents, and the skeleton with its rules undone."""
     source = Input(section)
-    form, plan_size, skeleton_size = source.byte(), source.varint(), source.varint()
+    form, plan_size = source.byte(), source.varint()
+    if form >= 16:
+        extents, rules, plan, skeleton = read_beside_sample(source, form - 16, plan_size, size)
+        apply_rules(plan, rules, skeleton)
+        assert plan.at == plan_size
+        return extents, skeleton
+    skeleton_size = source.varint()
     total = plan_size + skeleton_size
     if form == 1:
         extents, rules, plan, skeleton = read_with_model(source, plan_size, skeleton_size, base)
@@ -91,8 +106,39 @@ def read_with_model(source: Input, plan_size: int, skeleton_size: int, base: byt
     return extents, rules, plan, skeleton
 
 
-def read_modelled(sections: list[bytes], base: bytes = b"") -> bytes:
-    extents, skeleton = read_first(sections[0], base)
+def graph_positions(extents: list[dict], size: int, skeleton: bytearray):
+    """Where in the original each byte of the skeleton, which grows meanwhile, has its place."""
+    position = 0
+    for extent in extents:
+        yield from range(position, position + extent["gap"])
+        position += extent["gap"]
+        position += extent["size"] or int.from_bytes(skeleton[-4:], "little")
+    yield from range(position, size)
+
+
+def read_beside_sample(source: Input, number: int, plan_size: int, size: int):
+    model, all_samples = WordModel(), samples()
+    for k, (its_plan, its_skeleton) in enumerate(all_samples):
+        if k != number:
+            model.remember(its_plan + its_skeleton)
+    its_plan, its_skeleton = all_samples[number]
+    for position, byte in enumerate(its_plan):
+        model.know(byte, position)
+    seen = bytearray()
+    positions = graph_positions(read_plan(its_plan)[0], 1 << 40, seen)
+    for byte in its_skeleton:
+        model.know(byte, next(positions))
+        seen.append(byte)
+    coder = ArithmeticDecoder(source.take(len(source.data) - source.at))
+    extents, rules, plan = read_plan(bytes(model.decode(coder, k) for k in range(plan_size)))
+    skeleton = bytearray()
+    for position in graph_positions(extents, size, skeleton):
+        skeleton.append(model.decode(coder, position))
+    return extents, rules, plan, skeleton
+
+
+def read_modelled(sections: list[bytes], size: int, base: bytes = b"") -> bytes:
+    extents, skeleton = read_first(sections[0], size, base)
     streams: list[Section] = []
     section_of: dict[int, Section] = {}
     used = 0
@@ -135,7 +181,9 @@ class Section:
 
     def __init__(self, data: bytes, first: dict) -> None:
         self.source, self.first, self.total = Input(data), first, 0
-        self.model: ByteModel | SymbolModel | FloatModel | PartnerModel | DriftModel | None = None
+        self.model: (
+            ByteModel | SymbolModel | FloatModel | IntegerModel | PartnerModel | DriftModel | None
+        ) = None
         if first["method"] in _MODELLED:
             self.coder = ArithmeticDecoder(self.source.take(self.source.varint()))
             self.noise = Bits(self.source.take(len(data) - self.source.at))
@@ -149,6 +197,9 @@ class Section:
         if method == 3:
             self.model = self.model or ByteModel(self.total, self.first["stride"])
             return bytes(self.model.decode(self.coder, k) for k in range(extent["size"]))
+        if method == 12:
+            self.model = self.model or IntegerModel()
+            return self.model.decode(self.coder, self.noise, extent["count"], extent["highest"])
         if method == 5:
             self.model = self.model or FloatModel()
             return self.model.decode(self.coder, self.noise, extent)

@@ -197,6 +197,7 @@ def test_moves_longer_than_any_element_count_as_32_bits(length):
     section = varint(len(coded)) + coded + noise
     first = slow_reader.read_modelled(
         [b"\0" + varint(len(plan.encode())) + varint(50) + plan.encode() + _SKELETON, section],
+        100,
         _BASE,
     )
     patch = write_kcz(plan, _SKELETON, [section], first, _BASE)

@@ -16,14 +16,14 @@ from tests.packing.tflite_models import build_model, clustered, every_kind
 _GOLDEN = Path(__file__).with_name("golden")
 # Model forms of section 0 take seconds in plain Python, and this one, with 72,000 bytes in the
 # byte model, most of a minute.
-_SLOW = {"v1_small.kcz"}
+_SLOW = {"v1_small.kcz", "v3_long.kcz"}
 
 
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param(path.name, marks=[pytest.mark.slow] if path.name in _SLOW else [])
-        for path in sorted(_GOLDEN.glob("v1_*.kcz"))
+        for path in sorted(_GOLDEN.glob("v[13]_*.kcz"))
     ],
 )
 def test_golden_files(name):
