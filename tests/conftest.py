@@ -34,6 +34,8 @@ def two_replicas():
     One for the whole session: TensorFlow numbers its collective operations anew for each
     strategy and mistakes those of another model on the same devices for them.
     """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        pytest.skip("tf.distribute is TensorFlow's alone")
     tf = pytest.importorskip("tensorflow")
     devices = tf.config.list_logical_devices("CPU")
     assert len(devices) == 2

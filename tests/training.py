@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
+
+#: For what is TensorFlow's alone: tapes, strategies, TFLite, event files.
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's alone"
+)
 
 CLASSES = 4
 

@@ -1,4 +1,4 @@
-"""tfmot's pruning guides with one changed import: whole models, chosen layers, 2:4, own loops.
+"""tfmot's pruning guides with one changed import: whole models, chosen layers, files, summaries.
 
 python examples/migrate/pruning.py
 """
@@ -9,53 +9,12 @@ import os
 import tempfile
 
 import keras
-import numpy as np
+from lit_quadrants import compiled, data, fit, show, trained
 
 # Was: import tensorflow_model_optimization as tfmot
 from keras_compress.compat import tfmot
 
 sparsity = tfmot.sparsity.keras
-
-
-def data(samples=512):
-    """Noisy images (samples, 8, 8, 1) whose class is the quadrant that is lit."""
-    generator = np.random.default_rng(0)
-    y = generator.integers(0, 4, samples)
-    x = generator.normal(0, 0.3, (samples, 8, 8, 1)).astype("float32")
-    for image, label in zip(x, y, strict=True):
-        row, column = divmod(int(label), 2)
-        image[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 1.0
-    return x, y
-
-
-def trained(x, y):
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            keras.layers.Conv2D(16, 3, activation="relu", name="conv"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(32, activation="relu", name="hidden"),
-            keras.layers.Dense(4, name="logits"),
-        ]
-    )
-    fit(compiled(model), x, y)
-    return model
-
-
-def compiled(model):
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"])
-    return model
-
-
-def fit(model, x, y, callbacks=()):
-    model.fit(x, y, batch_size=32, epochs=3, verbose=0, callbacks=list(callbacks))
-
-
-def show(title, model, x, y):
-    kernel = keras.ops.convert_to_numpy(model.get_layer("hidden").kernel)
-    accuracy = compiled(model).evaluate(x, y, verbose=0)[1]
-    print(f"{title}: {(kernel == 0).mean():.1%} zeros in hidden, accuracy {accuracy:.1%}")
 
 
 def whole_model(base, x, y):
@@ -83,30 +42,35 @@ def chosen_layers(base, x, y):
     show("dense layers", sparsity.strip_pruning(model), x, y)
 
 
-def two_of_four(base, x, y):
-    model = compiled(sparsity.prune_low_magnitude(base, sparsity_m_by_n=(2, 4)))
+class DenseWithBias(keras.layers.Dense, sparsity.PrunableLayer):
+    """A dense layer whose bias is pruned as well."""
+
+    def get_prunable_weights(self):
+        return [self.kernel, self.bias]
+
+
+def own_choice_of_weights(x, y):
+    schedule = sparsity.ConstantSparsity(0.5, begin_step=0, frequency=10)
+    layers = [
+        keras.layers.Flatten(),
+        sparsity.prune_low_magnitude(
+            DenseWithBias(32, activation="relu", name="hidden"), pruning_schedule=schedule
+        ),
+        keras.layers.Dense(4),
+    ]
+    model = compiled(keras.Sequential([keras.Input((8, 8, 1)), *layers]))
     fit(model, x, y, [sparsity.UpdatePruningStep()])
-    show("2:4", sparsity.strip_pruning(model), x, y)
+    show("bias as well", sparsity.strip_pruning(model), x, y)
 
 
-def own_loop(base, x, y):
-    import tensorflow as tf
-
-    schedule = sparsity.ConstantSparsity(0.5, begin_step=1, frequency=10)
-    model = sparsity.prune_low_magnitude(base, schedule)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.optimizer = optimizer = keras.optimizers.Adam()
-    callback = sparsity.UpdatePruningStep()
-    callback.set_model(model)
-    callback.on_train_begin()
-    for begin in range(0, len(x), 32):
-        callback.on_train_batch_begin(batch=-1)
-        with tf.GradientTape() as tape:
-            value = loss(y[begin : begin + 32], model(x[begin : begin + 32], training=True))
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
-    callback.on_epoch_end(batch=-1)
-    show("own loop", sparsity.strip_pruning(model), x, y)
+def with_summaries(base, x, y):
+    schedule = sparsity.ConstantSparsity(0.5, begin_step=0, frequency=10)
+    model = compiled(sparsity.prune_low_magnitude(base, schedule))
+    with tempfile.TemporaryDirectory() as folder:
+        summaries = sparsity.PruningSummaries(log_dir=folder)
+        fit(model, x, y, [sparsity.UpdatePruningStep(), summaries], epochs=1)
+        print("summaries in", *sorted(os.listdir(folder)))
+    show("with summaries", sparsity.strip_pruning(model), x, y)
 
 
 def main():
@@ -114,9 +78,9 @@ def main():
     base = trained(x, y)
     whole_model(base, x, y)
     chosen_layers(base, x, y)
-    two_of_four(base, x, y)
-    if keras.backend.backend() == "tensorflow":
-        own_loop(base, x, y)
+    own_choice_of_weights(x, y)
+    if keras.backend.backend() == "tensorflow":  # Which alone writes summaries.
+        with_summaries(base, x, y)
 
 
 if __name__ == "__main__":

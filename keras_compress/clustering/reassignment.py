@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_compress.clustering.channels import channel_axis
 from keras_compress.clustering.clusterer import clustered_layers, codebook_for, weights_to_wrap
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
@@ -63,19 +64,62 @@ class Reassigned(Clustered):
         super().set_codebooks(codebooks)
         places = zip(self.substituted_weights(), self.pruned, codebooks, strict=True)
         for variable, pruned, codebook in places:
-            fixed = codebook.has_zero & (values_of(variable) == 0)
-            pruned.assign(fixed)
+            # Members of a fixed zero, of which a codebook by channels has several.
+            fixed = codebook.free()[codebook.assignment] == 0
+            pruned.assign(fixed & (values_of(variable) == 0))
 
     def substitutes(self) -> list[tuple[Any, Any]]:
+        ops = keras.ops
         pairs = []
-        for variable, shared in super().substitutes():
-            weight = keras.ops.convert_to_tensor(variable)
+        for (variable, shared), pruned in zip(super().substitutes(), self.pruned, strict=False):
+            weight = ops.convert_to_tensor(variable)
             # No change in value; the gradient of the value, for the weight behind it.
-            pairs.append((variable, shared + (weight - keras.ops.stop_gradient(weight))))
+            behind = weight - ops.stop_gradient(weight)
+            gone = ops.convert_to_tensor(pruned)
+            pairs.append((variable, shared + ops.where(gone, ops.zeros_like(behind), behind)))
         return pairs
 
     def _freeze_kernels(self) -> None:
         """Leave them trainable: here they are trained behind their centroids."""
+
+    def move_to_nearest(self) -> None:
+        """Assign each weight to its nearest centroid, inside the graph of a training step."""
+        for place, variable in enumerate(self.substituted_weights()):
+            self.assign_in_graph(place, self._nearest(place, variable))
+
+    def assign_in_graph(self, place: int, assignment: Any) -> None:
+        """Take over an assignment, but for the weights that are pruned for good."""
+        ops = keras.ops
+        before = ops.convert_to_tensor(self.assignments[place])
+        pruned = ops.convert_to_tensor(self.pruned[place])
+        after = ops.where(pruned, before, ops.cast(assignment, "int32"))
+        self.assignments[place].assign(after)
+        if self.gradient_aggregation == "mean":
+            ones = ops.ones_like(ops.reshape(after, (-1,)), dtype="float32")
+            size = int(self.counts[place].shape[0])
+            counts = ops.segment_sum(ones, ops.reshape(after, (-1,)), num_segments=size)
+            self.counts[place].assign(ops.maximum(counts, 1.0))
+
+    def _nearest(self, place: int, variable: Any) -> Any:
+        ops = keras.ops
+        weight = ops.convert_to_tensor(variable)
+        centroids = ops.stop_gradient(
+            ops.convert_to_tensor(self.centroids[place]) * ops.convert_to_tensor(self.free[place])
+        )
+        if not self.per_channel:
+            order = ops.argsort(centroids)
+            edges = _middles(ops.take(centroids, order))
+            nearest = ops.take(order, ops.searchsorted(edges, ops.reshape(weight, (-1,))))
+            return ops.reshape(nearest, variable.shape)
+        axis = channel_axis(variable)
+        table = ops.reshape(centroids, (-1, self.n_clusters))
+        order = ops.cast(ops.argsort(table, axis=-1), "int32")
+        edges = _middles(ops.take_along_axis(table, order, axis=-1))
+        above = ops.expand_dims(ops.moveaxis(weight, axis, -1), -1) > edges
+        within = ops.sum(ops.cast(above, "int32"), axis=-1)
+        first = self.n_clusters * ops.arange(table.shape[0], dtype="int32")
+        ordered = ops.reshape(order + ops.expand_dims(first, -1), (-1,))
+        return ops.moveaxis(ops.take(ordered, within + first), -1, axis)
 
     def reassign(self, place: int, rate_weight: float, importance: np.ndarray | None) -> int:
         """Assign the weights of `place` anew; return how many changed their centroid."""
@@ -91,6 +135,11 @@ class Reassigned(Clustered):
         self.assignments[place].assign(after)
         self.counts[place].assign(np.maximum(members, 1).astype(np.float32))
         return int(np.count_nonzero(after != before))
+
+
+def _middles(ascending: Any) -> Any:
+    """Return where the nearer of two neighbours changes, along the last axis."""
+    return (ascending[..., 1:] + ascending[..., :-1]) / 2
 
 
 def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:

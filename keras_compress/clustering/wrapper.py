@@ -73,11 +73,11 @@ class Clustered(SubstitutedLayer):
             each = {"shape": (size,), "dtype": variable.dtype, "initializer": "zeros"}
             return self.add_weight(name=f"{variable.name}_{what}", **{**each, **arguments})
 
+        # Where a training step moves them, all replicas find the same.
+        state = {"trainable": False, "aggregation": "only_first_replica"}
         self.centroids.append(add("centroids"))
-        self.assignments.append(
-            add("assignment", shape=variable.shape, dtype="int32", trainable=False)
-        )
-        self.counts.append(add("counts", initializer="ones", trainable=False))
+        self.assignments.append(add("assignment", shape=variable.shape, dtype="int32", **state))
+        self.counts.append(add("counts", initializer="ones", **state))
         self.free.append(add("free", initializer="ones", trainable=False))
 
     def set_codebooks(self, codebooks: Sequence[Codebook]) -> None:

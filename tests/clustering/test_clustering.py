@@ -14,7 +14,16 @@ from keras_compress.clustering import (
     ClusteringConfig,
     make_codebook,
 )
-from tests.training import BUILDERS, arrays, compiled, data, fit, sequential, subclassed
+from tests.training import (
+    BUILDERS,
+    arrays,
+    compiled,
+    data,
+    fit,
+    sequential,
+    subclassed,
+    tensorflow_only,
+)
 
 SIX = ClusteringConfig(n_clusters=6)
 KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
@@ -56,9 +65,11 @@ def test_both_doors_train_to_the_same_numbers(kind, optimizer, aggregation):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4, err_msg=a.path)
 
 
+@tensorflow_only
 def test_centroid_gradient_is_the_sum_over_its_members():
     """Deep Compression, eq. 3, checked on one step of plain gradient descent."""
-    tf = pytest.importorskip("tensorflow")
+    import tensorflow as tf
+
     x, y = data(32)
     model = compiled(optimizer=keras.optimizers.SGD(0.01))
     before = {id(v): np.array(v) for v in model.trainable_variables}
@@ -176,9 +187,11 @@ def test_mixed_precision(policy, door):
     assert all(np.unique(values).size <= 6 for values in kernels(small).values())
 
 
+@tensorflow_only
 @pytest.mark.parametrize("door", ["callback", "wrapper"])
 def test_custom_training_loop(door):
-    tf = pytest.importorskip("tensorflow")
+    import tensorflow as tf
+
     reference = compiled(optimizer=keras.optimizers.SGD(0.01), jit_compile=False)
     model = compiled(optimizer=keras.optimizers.SGD(0.01))
     if door == "wrapper":

@@ -1,4 +1,4 @@
-"""Writes `tfmot_api.json` and `tfmot_numbers.json` from the real tensorflow-model-optimization.
+"""Writes `tfmot_{api,numbers,refusals}.json` from the real tensorflow-model-optimization.
 
 Run where `tensorflow-model-optimization==0.8.1`, `tf-keras` and `tensorflow` are installed:
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from refused_calls import refused_calls
 
 HERE = Path(__file__).parent
 
@@ -136,6 +137,20 @@ def clusters():
     return found
 
 
+def refusals():
+    """What each wrong call raises, as the names of the exception's bases, or `None`."""
+    found = {}
+    calls = refused_calls(keras, tfmot.sparsity.keras, tfmot.clustering.keras)
+    for name, call in calls.items():
+        try:
+            call()
+        except Exception as error:  # whatever it is, it is written down
+            found[name] = [kind.__name__ for kind in type(error).__mro__]
+        else:
+            found[name] = None
+    return found
+
+
 if __name__ == "__main__":
     spaces = {
         "sparsity": tfmot.sparsity.keras,
@@ -145,3 +160,4 @@ if __name__ == "__main__":
     (HERE / "tfmot_api.json").write_text(json.dumps(table, indent=1) + "\n")
     numbers = {"masks": masks(), "schedules": schedules(), "clusters": clusters()}
     (HERE / "tfmot_numbers.json").write_text(json.dumps(numbers) + "\n")
+    (HERE / "tfmot_refusals.json").write_text(json.dumps(refusals(), indent=1) + "\n")

@@ -16,7 +16,16 @@ from keras_compress.pruning import (
     PruningCallback,
     PruningConfig,
 )
-from tests.training import BUILDERS, arrays, compiled, data, fit, sequential, subclassed
+from tests.training import (
+    BUILDERS,
+    arrays,
+    compiled,
+    data,
+    fit,
+    sequential,
+    subclassed,
+    tensorflow_only,
+)
 
 GRADUAL = PruningConfig(PolynomialDecay(0.2, 0.75, begin_step=2, end_step=10), frequency=3)
 KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel")
@@ -201,15 +210,17 @@ def test_mixed_precision(policy, door):
     assert np.mean(np.asarray(kernel) == 0) == pytest.approx(0.75, abs=0.01)
 
 
+@tensorflow_only
 @pytest.mark.parametrize("door", ["callback", "wrapper"])
 def test_custom_training_loop(door):
+    import tensorflow as tf
+
     reference = compiled(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), jit_compile=False)
     model = compiled(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
     if door == "wrapper":
         model = pruning.prepare(model, GRADUAL)
     fit(reference, callbacks=[PruningCallback(GRADUAL)])
 
-    tf = pytest.importorskip("tensorflow")
     optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
     pruner = Pruner(model, GRADUAL, optimizer=optimizer)
     x, y = data()

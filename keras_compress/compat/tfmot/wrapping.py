@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,21 @@ from keras_compress.engine.cloning import clone_layers, copy_layer, is_clonable,
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
+
+
+def declared_input(layer: Any) -> dict[str, Any]:
+    """Return `{"input_shape": ...}` if `layer` was given one as it was made, else `{}`.
+
+    As in tfmot the wrapper then stands for the layer: a Sequential model that begins with it is
+    built at once.
+    """
+    if not isinstance(layer, keras.Layer) or isinstance(layer, keras.Model) or layer.built:
+        return {}
+    # A layer keeps the shape to itself; a Sequential model that begins with it tells.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        probe = keras.Sequential([layer])
+    return {"input_shape": tuple(probe.input_shape[1:])} if probe.built else {}
 
 
 def wrap(
@@ -69,7 +85,8 @@ def _wrap_model(
                 f"`{call}` takes a Sequential or functional model. Received: {model.name!r}, a "
                 f"subclassed {type(model).__name__}. Use the technique's callback."
             )
-        return keras.Sequential([replace(copy_layer(layer)) for layer in model.layers], model.name)
+        layers = [replace(copy_layer(layer)) for layer in model.layers]
+        return keras.Sequential(layers, name=model.name)
 
     def fill_all() -> None:
         for wrapper in made:

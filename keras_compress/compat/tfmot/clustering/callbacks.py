@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import keras
 
 from keras_compress.compat.tfmot.clustering.wrapper import ClusterWeights
+from keras_compress.compat.tfmot.event_files import event_writer, require_event_files
 from keras_compress.layers import iter_layers
 
 
 class ClusteringSummaries(keras.callbacks.TensorBoard):
     """TensorBoard with the centroids of each clustered weight as histograms.
 
-    Needs TensorFlow for the writing, whichever back end trains.
+    Needs TensorFlow and TensorBoard for the writing, whichever back end trains.
 
     Args:
         log_dir: Folder of the logs. Defaults to `"logs"`.
         cluster_update_freq: `"epoch"`, `"batch"` or a number of batches. Defaults to `"epoch"`.
         **kwargs: More arguments of `keras.callbacks.TensorBoard`.
+
+    Raises:
+        KerasCompressError: A `ValueError`, if TensorFlow or TensorBoard isn't installed.
     """
 
     def __init__(
         self, log_dir: str = "logs", cluster_update_freq: Any = "epoch", **kwargs: Any
     ) -> None:
+        require_event_files("ClusteringSummaries")
         super().__init__(log_dir=log_dir, **kwargs)
         self.cluster_update_freq = 1 if cluster_update_freq == "batch" else cluster_update_freq
         self._cluster_writer: Any = None
@@ -45,8 +49,7 @@ class ClusteringSummaries(keras.callbacks.TensorBoard):
         import tensorflow as tf
 
         if self._cluster_writer is None:
-            folder = os.path.join(str(self.log_dir), "clusters")
-            self._cluster_writer = tf.summary.create_file_writer(folder)
+            self._cluster_writer = event_writer(self.log_dir, "clusters")
         with self._cluster_writer.as_default(step=step):
             for _, layer in iter_layers(self.model):
                 if isinstance(layer, ClusterWeights):

@@ -1,4 +1,4 @@
-"""The layer that `cluster_weights` returns: `clustering.Clustered` with tfmot's arguments."""
+"""The layer that `cluster_weights` returns: `clustering.Reassigned` with tfmot's arguments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from keras_compress.clustering.clusterer import codebook_for
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
+from keras_compress.clustering.reassignment import Reassigned
 from keras_compress.clustering.wrapper import Clustered
 from keras_compress.compat.tfmot.clustering.algorithms import (
     CentroidInitialization,
@@ -17,6 +18,7 @@ from keras_compress.compat.tfmot.clustering.algorithms import (
     ClusteringAlgorithm,
     GradientAggregation,
 )
+from keras_compress.compat.tfmot.wrapping import declared_input
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import WeightRef, iter_weights, kernel_indices
 from keras_compress.errors import KerasCompressError
@@ -30,8 +32,11 @@ _INIT: dict[CentroidInitialization, Any] = {
 
 
 @keras.saving.register_keras_serializable(package="keras_compress.tfmot")
-class ClusterWeights(Clustered):
+class ClusterWeights(Reassigned):
     """Runs a layer on kernels looked up in trained centroids.
+
+    As in tfmot the weights behind the centroids are trained as well, and each training step
+    begins by assigning them to the nearest ones.
 
     Args:
         layer: The layer to cluster: one of Keras', or a `ClusterableLayer`.
@@ -74,7 +79,7 @@ class ClusterWeights(Clustered):
             gradient_aggregation="sum" if aggregation is GradientAggregation.SUM else "mean",
             initialized=initialized,
             per_channel=cluster_per_channel,
-            **kwargs,
+            **{**declared_input(layer), **kwargs},
         )
         self.number_of_clusters = number_of_clusters
         self.cluster_centroids_init = CentroidInitialization(cluster_centroids_init)
@@ -90,7 +95,7 @@ class ClusterWeights(Clustered):
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
         if not self.initialized and not self._awaits_weights:
-            self.start()
+            self._start_while_built()
 
     def start(self) -> None:
         """Make the centroids from the kernels as they are."""
@@ -100,6 +105,18 @@ class ClusterWeights(Clustered):
         if codebooks:
             self.set_codebooks(codebooks)
         self._use_own_algorithms()
+
+    def _start_while_built(self) -> None:
+        try:
+            self.start()
+        except KerasCompressError:
+            raise
+        except Exception as error:
+            raise KerasCompressError(
+                "Centroids start from the weights, which must be there before a training step "
+                f"is traced. Received: {self.name!r}, built by that step. Begin the model with "
+                "a `keras.Input`, or call its `build(input_shape)`."
+            ) from error
 
     def choose_indices(self) -> list[int]:
         if isinstance(self.layer, ClusterableLayer):
@@ -127,6 +144,11 @@ class ClusterWeights(Clustered):
         """The variables of the wrapped layer that are clustered, by name."""
         return dict(zip(self._weight_names(), self.substituted_weights(), strict=True))
 
+    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+        if training and self.initialized:
+            self._move()
+        return super().call(inputs, *args, **kwargs)
+
     def substitutes(self) -> list[tuple[Any, Any]]:
         pairs = super().substitutes()
         own = self._own_algorithms()
@@ -137,8 +159,22 @@ class ClusterWeights(Clustered):
             if place in own:
                 indices = keras.ops.convert_to_tensor(self.assignments[place])
                 tensor = own[place].get_clustered_weight(indices, variable)
+                tensor = own[place].add_gradient_to_original_weight(tensor, variable)
             replaced.append((variable, tensor))
         return replaced
+
+    def _move(self) -> None:
+        own = self._own_algorithms()
+        if not own:
+            self.move_to_nearest()
+            return
+        for place, variable in enumerate(self.substituted_weights()):
+            if place in own:
+                weight = keras.ops.convert_to_tensor(variable)
+                nearest = own[place].get_pulling_indices(weight)
+            else:
+                nearest = self._nearest(place, variable)
+            self.assign_in_graph(place, nearest)
 
     def _codebook(self, ref: WeightRef) -> Codebook:
         config = ClusteringConfig(

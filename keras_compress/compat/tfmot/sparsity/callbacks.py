@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import keras
 
+from keras_compress.compat.tfmot.event_files import event_writer, require_event_files
 from keras_compress.compat.tfmot.sparsity.wrapper import PruneLowMagnitude
 from keras_compress.engine.report import values_of
 from keras_compress.layers import iter_layers
@@ -40,7 +40,10 @@ class UpdatePruningStep(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: Any, logs: dict[str, Any] | None = None) -> None:
         for layer in self.prunable_layers:
-            if self._is_due(layer):
+            if not layer.built:
+                # This very step builds it, so that its masks can only follow.
+                layer.postpone(self.step)
+            elif layer.is_due(self.step):
                 # Reading `self.model` hands the JAX trainer's state back to the variables.
                 _ = self.model
                 layer.advance(self.step)
@@ -49,28 +52,28 @@ class UpdatePruningStep(keras.callbacks.Callback):
     def on_epoch_end(self, batch: Any, logs: dict[str, Any] | None = None) -> None:
         _ = self.model
         for layer in self.prunable_layers:
-            if layer.built:
+            if layer.built and layer.is_overdue:
+                layer.advance(self.step)
+            elif layer.built:
                 layer.remask()
-
-    def _is_due(self, layer: PruneLowMagnitude) -> bool:
-        if not layer.built:
-            return False
-        due, _ = layer.pruning_schedule(self.step)
-        return not layer.is_driven or bool(keras.ops.convert_to_numpy(due))
 
 
 class PruningSummaries(keras.callbacks.TensorBoard):
     """TensorBoard with the sparsity of each pruned weight, written as each epoch begins.
 
-    Needs TensorFlow for the writing, whichever back end trains.
+    Needs TensorFlow and TensorBoard for the writing, whichever back end trains.
 
     Args:
         log_dir: Folder of the logs.
         update_freq: As of `keras.callbacks.TensorBoard`. Defaults to `"epoch"`.
         **kwargs: More arguments of `keras.callbacks.TensorBoard`.
+
+    Raises:
+        KerasCompressError: A `ValueError`, if TensorFlow or TensorBoard isn't installed.
     """
 
     def __init__(self, log_dir: str, update_freq: Any = "epoch", **kwargs: Any) -> None:
+        require_event_files("PruningSummaries")
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
         self._sparsity_writer: Any = None
 
@@ -78,8 +81,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         import tensorflow as tf
 
         if self._sparsity_writer is None:
-            folder = os.path.join(str(self.log_dir), "metrics")
-            self._sparsity_writer = tf.summary.create_file_writer(folder)
+            self._sparsity_writer = event_writer(self.log_dir, "metrics")
         optimizer = getattr(self.model, "optimizer", None)
         step = max(int(epoch), 0) if optimizer is None else int(values_of(optimizer.iterations))
         with self._sparsity_writer.as_default(step=step):

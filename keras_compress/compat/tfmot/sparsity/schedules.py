@@ -25,6 +25,10 @@ class PruningSchedule(metaclass=abc.ABCMeta):
     def get_config(self) -> dict[str, Any]:
         """Return `{"class_name": ..., "config": arguments}`."""
 
+    def is_due(self, step: int) -> bool:
+        """Return whether to prune at `step`, a number: the first that a call gives."""
+        return bool(keras.ops.convert_to_numpy(self(step)[0]))
+
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> PruningSchedule:
         """Return a schedule from the arguments, or from all that `get_config` returned."""
@@ -49,6 +53,13 @@ class _SteppedSchedule(PruningSchedule):
         self.begin_step = begin_step
         self.end_step = end_step
         self.frequency = frequency
+
+    def is_due(self, step: int) -> bool:
+        if type(self) not in (ConstantSparsity, PolynomialDecay):
+            return super().is_due(step)  # Whose call may say something else.
+        # The same in plain numbers, for it is asked of every layer in every step.
+        begun = step >= self.begin_step and (step - self.begin_step) % self.frequency == 0
+        return begun and (self.end_step == -1 or step <= self.end_step)
 
     def _should_prune(self, step: Any) -> Any:
         ops = keras.ops

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.compat.tfmot.sparsity.schedules import ConstantSparsity
+from keras_compress.compat.tfmot.sparsity.schedules import ConstantSparsity, PruningSchedule
+from keras_compress.compat.tfmot.wrapping import declared_input
 from keras_compress.engine.weights import iter_weights, kernel_indices, require_finite
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.masks import block_mask, magnitude_mask, n_of_m_mask
@@ -67,12 +68,13 @@ class PruneLowMagnitude(Pruned):
                 "`block_size` must be two numbers of at least 1. "
                 f"Received: block_size={block_size!r}."
             )
-        super().__init__(layer, **kwargs)
+        super().__init__(layer, **{**declared_input(layer), **kwargs})
         self.pruning_schedule = pruning_schedule or ConstantSparsity(0.5, 0)
         self.block_size = tuple(block_size)
         self.block_pooling_type = block_pooling_type
         self.sparsity_m_by_n = _checked_m_by_n(sparsity_m_by_n)
         self._driven = False
+        self._overdue = False
 
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
@@ -114,15 +116,23 @@ class PruneLowMagnitude(Pruned):
         """Whether `UpdatePruningStep` has reached the layer."""
         return self._driven
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether masks were due at a step that found the layer unbuilt."""
+        return self._overdue
+
+    def postpone(self, step: int) -> None:
+        """Let an unbuilt layer pass `step`; what was due then is done at the next `advance`."""
+        self._overdue = self._overdue or self._is_due(step)
+        self._driven = True
+
     def advance(self, step: int) -> None:
         """Go to `step` of training: make the masks anew where the schedule says so."""
-        # tfmot's m:n pattern stands from the first step on, whatever the schedule says.
-        first = not self._driven and self.sparsity_m_by_n is not None
-        self._driven = True
-        should_prune, sparsity = self.pruning_schedule(step)
-        due = first or bool(keras.ops.convert_to_numpy(should_prune))
+        due = self._overdue or self._is_due(step)
+        self._driven, self._overdue = True, False
         if not self.masks or not due:
             return
+        _, sparsity = self.pruning_schedule(step)
         share = np.float32(keras.ops.convert_to_numpy(sparsity))
         self.pruning_step.assign(step)
         refs = {id(ref.variable): ref for ref in iter_weights(self.layer)}
@@ -136,6 +146,15 @@ class PruneLowMagnitude(Pruned):
     def remask(self) -> None:
         """Zero what momentum or weight decay moved under the masks."""
         self.set_masks([keras.ops.convert_to_numpy(mask) for mask in self.masks])
+
+    def is_due(self, step: int) -> bool:
+        """Whether `advance` has something to do at `step`."""
+        return not self._driven or self._overdue or self._is_due(step)
+
+    def _is_due(self, step: int) -> bool:
+        # tfmot's m:n pattern stands from the first step on, whatever the schedule says.
+        first = not self._driven and self.sparsity_m_by_n is not None
+        return first or _asks_to_prune(self.pruning_schedule, step)
 
     def _mask(self, values: np.ndarray, share: np.float32) -> np.ndarray:
         if self.sparsity_m_by_n is not None:
@@ -166,6 +185,12 @@ class PruneLowMagnitude(Pruned):
         for name in ("layer", "pruning_schedule"):
             config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
         return cls(**config)
+
+
+def _asks_to_prune(schedule: Any, step: int) -> bool:
+    if isinstance(schedule, PruningSchedule):
+        return schedule.is_due(step)
+    return bool(keras.ops.convert_to_numpy(schedule(step)[0]))
 
 
 def require_prunable(layer: Any) -> None:

@@ -1,0 +1,31 @@
+"""Writing what TensorBoard reads: TensorFlow's part of the summaries, whichever back end trains."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any
+
+from keras_compress.errors import KerasCompressError
+
+
+def require_event_files(name: str) -> None:
+    """Raise unless event files can be written; TensorFlow 2.21 no longer brings TensorBoard."""
+    missing = [
+        package
+        for package in ("tensorflow", "tensorboard")
+        if importlib.util.find_spec(package) is None
+    ]
+    if missing:
+        raise KerasCompressError(
+            f"`{name}` writes event files with TensorFlow and TensorBoard. Received: an "
+            f"installation without {' and '.join(missing)}. Run `pip install "
+            f"{' '.join(missing)}`, or leave the callback out: training doesn't need it."
+        )
+
+
+def event_writer(log_dir: Any, folder: str) -> Any:
+    """Return a writer of event files to `folder` under `log_dir`."""
+    import tensorflow as tf
+
+    return tf.summary.create_file_writer(os.path.join(str(log_dir), folder))
