@@ -6,6 +6,11 @@ import keras
 import numpy as np
 import pytest
 
+#: PyTorch takes one step an execution.
+not_torch = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="PyTorch refuses steps_per_execution above 1"
+)
+
 #: For what is TensorFlow's alone: tapes, strategies, TFLite, event files.
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's alone"
@@ -120,6 +125,11 @@ def fit(model, epochs=2, callbacks=(), **kwargs):
         callbacks=list(callbacks),
         **kwargs,
     )
+
+
+def outputs(model, x) -> np.ndarray:
+    """What `model` makes of `x`, as a NumPy array on every back end."""
+    return np.array(keras.ops.convert_to_numpy(model(x)))
 
 
 def arrays(model) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from tests.training import (
     compiled,
     data,
     fit,
+    not_torch,
     sequential,
     subclassed,
     tensorflow_only,
@@ -163,6 +164,7 @@ def test_saved_loaded_and_trained_on_gives_the_same_numbers(door, tmp_path):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
 
 
+@not_torch
 def test_steps_per_execution_and_jit():
     plain = compiled(jit_compile=False)
     fused = compiled(steps_per_execution=3, jit_compile=True)

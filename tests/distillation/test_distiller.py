@@ -8,7 +8,7 @@ from keras_compress import clustering, pruning
 from keras_compress.distillation import AttentionTransfer, Distiller, Hints, SoftTargets
 from keras_compress.errors import KerasCompressError
 from tests.distillation.nets import compiled, fit, net, student, teacher, values
-from tests.training import data, subclassed
+from tests.training import data, not_torch, subclassed
 
 tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tf.distribute"
@@ -243,6 +243,7 @@ def test_samples_of_weight_zero_are_learned_from_the_teacher_alone(big):
         np.testing.assert_allclose(a, b, atol=1e-7)
 
 
+@not_torch
 def test_several_steps_an_execution_are_the_same(big):
     results = []
     for steps in (1, 3):
@@ -279,7 +280,7 @@ def test_a_teacher_whose_outputs_do_not_fit_is_refused(big):
 
 
 def test_a_subclassed_teacher_whose_outputs_do_not_fit_is_refused_when_it_runs():
-    distiller = compiled(Distiller(subclassed(), student(classes=3)))
+    distiller = compiled(Distiller(subclassed(), student(classes=5)))
     with pytest.raises(ValueError, match="must have the shape of the student's"):
         fit(distiller)
 

@@ -7,7 +7,7 @@ import pytest
 from keras_compress import KerasCompressError
 from keras_compress.engine.callback import StepCallback
 from keras_compress.pruning import OneShot, PruningCallback
-from tests.training import compiled, data, fit
+from tests.training import compiled, data, fit, not_torch
 
 
 class Recorder(StepCallback):
@@ -48,6 +48,7 @@ def test_resumes_where_the_epoch_begins():
     assert recorder.seen[:2] == ["attached at 12", 13]
 
 
+@not_torch
 def test_steps_per_execution_advance_together():
     recorder = Recorder()
     fit(compiled(steps_per_execution=4), epochs=2, callbacks=[recorder])

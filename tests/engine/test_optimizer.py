@@ -77,7 +77,7 @@ def test_it_serializes_with_the_optimizer_in_it(tmp_path):
 def test_finalize_gives_the_users_kind_of_optimizer_back():
     model = compiled(optimizer=keras.optimizers.SGD(0.05))
     fit(model, callbacks=[PruningCallback(OneShot(0.5))])
-    assert type(pruning.finalize(model).optimizer) is keras.optimizers.SGD
+    assert isinstance(pruning.finalize(model).optimizer, keras.optimizers.SGD)
 
 
 def test_a_model_that_is_not_compiled_is_refused():

@@ -22,6 +22,7 @@ from tests.training import (
     compiled,
     data,
     fit,
+    not_torch,
     sequential,
     subclassed,
     tensorflow_only,
@@ -183,6 +184,7 @@ def test_model_saved_while_pruned_by_callback_is_a_stock_keras_file(tmp_path):
     assert int(loaded.optimizer.iterations) == 12
 
 
+@not_torch
 def test_steps_per_execution_and_jit_hold_the_zeros_at_every_step():
     plain = compiled(jit_compile=False)
     fused = compiled(steps_per_execution=3, jit_compile=True)
