@@ -99,7 +99,7 @@ def unpack(
     return result
 
 
-def unpack_into(data: bytes, buffer: Any, *, threads: int = 1) -> int:
+def unpack_into(data: bytes, buffer: Any, *, threads: int = 1, base: bytes | None = None) -> int:
     """Restore into `buffer`, a writable buffer such as a `bytearray` or a NumPy array of bytes.
 
     Args:
@@ -107,6 +107,7 @@ def unpack_into(data: bytes, buffer: Any, *, threads: int = 1) -> int:
         buffer: Where to write. It may be longer than needed; after an error its contents are
             unspecified.
         threads: As in `unpack`. Defaults to 1.
+        base: As in `unpack`. Defaults to `None`.
 
     Returns:
         The number of bytes written.
@@ -118,7 +119,7 @@ def unpack_into(data: bytes, buffer: Any, *, threads: int = 1) -> int:
     if view.readonly:
         raise KerasCompressError("`buffer` must be writable. Received: a read-only buffer.")
     target = (ctypes.c_uint8 * len(view)).from_buffer(view)
-    with open_packed(_bytes_like(data, "data"), max_size=len(view)) as packed:
+    with open_packed(_bytes_like(data, "data"), max_size=len(view), base=base) as packed:
         packed.restore(memory=ctypes.addressof(target), threads=_checked_threads(threads))
         return packed.original_size
 

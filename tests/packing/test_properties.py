@@ -62,6 +62,17 @@ def test_any_bytes(data, codec):
     _check_round_trip(data, codec)
 
 
+@settings(_FEW, max_examples=25)
+@given(st.binary(max_size=900), st.binary(max_size=900), st.booleans())
+@example(_MODEL, _MODEL[:500], False)
+@example(_MODEL[9:], _MODEL, False)
+def test_any_bytes_beside_any_base(data, base, alike):
+    new = base[: len(base) // 2] + data if alike else data
+    patch = packing.pack(new, base=base)
+    assert len(patch) <= len(new) + 64
+    assert packing.unpack(patch, base=base) == new
+
+
 @_FEW
 @given(_MUTATIONS, _CODECS)
 def test_models_that_were_damaged(mutations, codec):
@@ -92,6 +103,8 @@ def test_models_of_any_numbers(tensors, codec):
 
 
 _PACKED = {codec: packing.pack(_MODEL, codec=codec) for codec in ("fast", "small")}
+_BASE = _mutate(_MODEL, [(700, 3, 0), (2000, 5, 1), (2600, 9, 0)])
+_PATCH = packing.pack(_MODEL, base=_BASE)
 
 
 @settings(_FEW, max_examples=300)
@@ -111,7 +124,24 @@ def test_mutated_packed_files(mutations, codec):
 @given(_MUTATIONS, st.sampled_from(sorted(_PACKED)))
 def test_mutated_sections_with_right_checksums(mutations, codec):
     """Checksums are mended, so that what is behind them is reached."""
-    good = _PACKED[codec]
+    data = _mutate_sections(_PACKED[codec], mutations)
+    try:
+        assert packing.unpack(data, max_size=1 << 20) == _MODEL
+    except PackedFileError as error:
+        assert "(" in str(error)
+
+
+@settings(_FEW, max_examples=200)
+@given(_MUTATIONS)
+def test_mutated_sections_of_patches_with_right_checksums(mutations):
+    data = _mutate_sections(_PATCH, mutations)
+    try:
+        assert packing.unpack(data, max_size=1 << 20, base=_BASE) == _MODEL
+    except PackedFileError as error:
+        assert "(" in str(error)
+
+
+def _mutate_sections(good: bytes, mutations: list[tuple[int, int, int]]) -> bytes:
     at, lengths = 6, []
 
     def varint() -> int:
@@ -125,6 +155,9 @@ def test_mutated_sections_with_right_checksums(mutations, codec):
 
     varint()
     at += 4
+    if good[5] == 2:  # a patch: of its base, too
+        varint()
+        at += 4
     lengths = [varint() for _ in range(varint())]
     at += 4
     data = bytearray(good[:at])
@@ -135,7 +168,4 @@ def test_mutated_sections_with_right_checksums(mutations, codec):
                 section[where % length] ^= value
         data += section + crc32c(bytes(section)).to_bytes(4, "little")
         at += length + 4
-    try:
-        assert packing.unpack(bytes(data), max_size=1 << 20) == _MODEL
-    except PackedFileError as error:
-        assert "(" in str(error)
+    return bytes(data)
