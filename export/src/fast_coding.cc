@@ -67,18 +67,33 @@ Decoded decode_symbols(Reader* in, uint8_t* symbols, size_t count) {
     at[s] = symbols + p.first;
     shared = p.end - p.first < shared ? p.end - p.first : shared;
   }
-  HuffmanStream a = streams[0], b = streams[1], c = streams[2], d = streams[3];
-  size_t i = 0;
-  for (; i + 4 <= shared; i += 4) {
-    a.refill(), b.refill(), c.refill(), d.refill();
-    for (size_t k = 0; k < 4; ++k) {
-      at[0][i + k] = static_cast<uint8_t>(a.next(table));
-      at[1][i + k] = static_cast<uint8_t>(b.next(table));
-      at[2][i + k] = static_cast<uint8_t>(c.next(table));
-      at[3][i + k] = static_cast<uint8_t>(d.next(table));
-    }
+  // Length and symbol in a byte each, which no instruction is needed to take apart for.
+  Array<uint16_t> entries(1u << kHuffmanBits);
+  if (!entries.ok()) return Decoded::kMemory;
+  for (size_t k = 0; k < entries.size(); ++k) {
+    entries[k] = static_cast<uint16_t>((table[k] >> 4) << 8 | (table[k] & 15));
   }
-  streams[0] = a, streams[1] = b, streams[2] = c, streams[3] = d;
+  const uint16_t* entry = entries.data();
+  FourStreams four(streams);
+  size_t i = 0;
+  for (;;) {
+    size_t rounds = four.reloads();
+    if ((shared - i) / FourStreams::kCodes < rounds) rounds = (shared - i) / FourStreams::kCodes;
+    if (rounds == 0) break;
+    FourStreams now = four;
+    for (; rounds != 0; --rounds, i += FourStreams::kCodes) {
+      for (int s = 0; s < kStreams; ++s) now.reload(s);
+      for (size_t k = 0; k < FourStreams::kCodes; ++k) {
+        for (int s = 0; s < kStreams; ++s) {
+          const uint16_t e = entry[now.bits[s] & ((1u << kHuffmanBits) - 1)];
+          now.bits[s] >>= e & 63;
+          at[s][i + k] = static_cast<uint8_t>(e >> 8);
+        }
+      }
+    }
+    four = now;
+  }
+  for (int s = 0; s < kStreams; ++s) streams[s] = four.rest(s);
   for (int s = 0; s < kStreams; ++s) {
     Part p = part(count, s);
     for (size_t k = i; k < p.end - p.first; ++k) {
@@ -153,23 +168,66 @@ bool encode_gaps(const Extent& e, const uint8_t* symbols, Bytes* out) {
   return !out->failed();
 }
 
-struct PairTable {
-  uint8_t bytes[kHuffmanAlphabet][4];  // the value's element
-  uint16_t gap[kHuffmanAlphabet];
+template <int kBytes>
+struct Width {
+  static constexpr int value = kBytes;
 };
+
+struct Pair {
+  uint8_t bytes[4];  // the value's element; of the last symbol the centre's
+  uint16_t gap;
+  uint16_t advance;  // elements that the symbol stands for
+};
+struct PairTable {
+  Pair of[kHuffmanAlphabet];
+};
+
+// Decodes all four streams side by side as far as none can come to the end of its part or bytes.
+template <int kElement>
+void decode_four(HuffmanStream* streams, const uint16_t* table, const PairTable& pairs, size_t gaps,
+                 size_t count, size_t* at, uint8_t* data) {
+  const size_t most = FourStreams::kCodes * (gaps + 1);
+  FourStreams four(streams);
+  for (;;) {
+    size_t rounds = four.reloads();
+    for (int s = 0; s < kStreams; ++s) {
+      const size_t left = (part(count, s).end - at[s]) / most;
+      rounds = left < rounds ? left : rounds;
+    }
+    if (rounds == 0) break;
+    FourStreams now = four;
+    size_t place[kStreams];
+    for (int s = 0; s < kStreams; ++s) place[s] = at[s];
+    for (; rounds != 0; --rounds) {
+      for (int s = 0; s < kStreams; ++s) now.reload(s);
+      for (size_t k = 0; k < FourStreams::kCodes; ++k) {
+        for (int s = 0; s < kStreams; ++s) {
+          const uint32_t entry = table[now.bits[s] & ((1u << kHuffmanBits) - 1)];
+          now.bits[s] >>= entry & 15;
+          const Pair& pair = pairs.of[entry >> 4];
+          // Where there is no value the centre is written once more, over itself.
+          memcpy(data + (place[s] + pair.gap) * kElement, pair.bytes, kElement);
+          place[s] += pair.advance;
+        }
+      }
+    }
+    four = now;
+    for (int s = 0; s < kStreams; ++s) at[s] = place[s];
+  }
+  for (int s = 0; s < kStreams; ++s) streams[s] = four.rest(s);
+}
 
 template <int kElement>
 bool decode_pairs(HuffmanStream stream, const uint16_t* table, const PairTable& pairs, size_t filler,
-                  Part p, uint8_t* data) {
-  size_t at = p.first;
+                  Part p, size_t at, uint8_t* data) {
   while (at < p.end) {
     stream.refill();
     for (int k = 0; k < 4 && at < p.end; ++k) {
       size_t symbol = stream.next(table);
-      at += pairs.gap[symbol];
+      at += pairs.of[symbol].gap;
       if (symbol == filler) continue;
       if (at >= p.end) return false;
-      memcpy(data + at * kElement, pairs.bytes[symbol], kElement);
+      memcpy(data + at * kElement, pairs.of[symbol].bytes, kElement);
       ++at;
     }
   }
@@ -199,22 +257,29 @@ Decoded decode_gaps(const Plan& plan, const Extent& e, Reader* in, uint8_t* data
   };
   for (size_t s = 0; s < filler; ++s) {
     size_t value = s % (values - 1);
-    put_value(value + (value >= centre ? 1 : 0), pairs[0].bytes[s]);
-    pairs[0].gap[s] = static_cast<uint16_t>(s / (values - 1));
+    put_value(value + (value >= centre ? 1 : 0), pairs[0].of[s].bytes);
+    pairs[0].of[s].gap = static_cast<uint16_t>(s / (values - 1));
+    pairs[0].of[s].advance = static_cast<uint16_t>(s / (values - 1) + 1);
   }
-  pairs[0].gap[filler] = static_cast<uint16_t>(gaps);
-  uint8_t usual[4];
-  put_value(centre, usual);
-  for (size_t i = 0; i < count; ++i) memcpy(data + i * e.element, usual, e.element);
-  for (int s = 0; s < kStreams; ++s) {
-    Part p = part(count, s);
+  Pair& last = pairs[0].of[filler];
+  last.gap = last.advance = static_cast<uint16_t>(gaps);
+  put_value(centre, last.bytes);
+  for (size_t i = 0; i < count; ++i) memcpy(data + i * e.element, last.bytes, e.element);
+  bool good = true;
+  const auto decode = [&](auto element) {
+    constexpr int kElement = decltype(element)::value;
+    size_t at[kStreams];
+    for (int s = 0; s < kStreams; ++s) at[s] = part(count, s).first;
     const uint16_t* table = code[0].table();
-    bool good = e.element == 4   ? decode_pairs<4>(streams[s], table, pairs[0], filler, p, data)
-                : e.element == 2 ? decode_pairs<2>(streams[s], table, pairs[0], filler, p, data)
-                                 : decode_pairs<1>(streams[s], table, pairs[0], filler, p, data);
-    if (!good) return Decoded::kMalformed;
-  }
-  return Decoded::kDone;
+    decode_four<kElement>(streams, table, pairs[0], static_cast<size_t>(gaps), count, at, data);
+    for (int s = 0; s < kStreams && good; ++s) {
+      good = decode_pairs<kElement>(streams[s], table, pairs[0], filler, part(count, s), at[s], data);
+    }
+  };
+  if (e.element == 4) decode(Width<4>());
+  if (e.element == 2) decode(Width<2>());
+  if (e.element == 1) decode(Width<1>());
+  return good ? Decoded::kDone : Decoded::kMalformed;
 }
 
 // Floats with the sign moved to the low end, so that the top byte is the exponent.

@@ -92,11 +92,65 @@ class HuffmanStream {
 #endif
   }
 
+  friend class FourStreams;
+
   const uint8_t* at_ = nullptr;
   const uint8_t* end_ = nullptr;
   uint64_t bits_ = 0;
   int filled_ = 0;
   int missing_ = 0;  // of the filled bits, how many lie past the end
+};
+
+// The four streams of a section side by side, far from their ends: what is left of a word stands
+// below a bit that marks its end, so that a stream is two registers.
+class FourStreams {
+ public:
+  static constexpr int kStreams = 4;
+  static constexpr size_t kCodes = 4;  // that are there after a reload
+
+  explicit FourStreams(const HuffmanStream* streams) {
+    for (int s = 0; s < kStreams; ++s) {
+      at[s] = streams[s].at_;
+      end_[s] = streams[s].end_;
+      bits[s] = kMark;
+    }
+  }
+
+  // How often all streams may be reloaded before one of them comes near its end.
+  size_t reloads() const {
+    size_t least = SIZE_MAX;
+    for (int s = 0; s < kStreams; ++s) {
+      const size_t left = static_cast<size_t>(end_[s] - at[s]);
+      const size_t times = left < 16 ? 0 : (left - 8) / 8;
+      least = times < least ? times : least;
+    }
+    return least;
+  }
+
+  void reload(int s) {
+    const int used = __builtin_clzll(bits[s]);
+    at[s] += used >> 3;
+    uint64_t word;
+    memcpy(&word, at[s], 8);
+    bits[s] = (HuffmanStream::to_little(word) | kMark) >> (used & 7);
+  }
+
+  // The stream from where it stands.
+  HuffmanStream rest(int s) const {
+    const int used = __builtin_clzll(bits[s]);
+    const uint8_t* here = at[s] + (used >> 3);
+    HuffmanStream stream(here, static_cast<size_t>(end_[s] - here));
+    stream.refill();
+    stream.take(used & 7);
+    return stream;
+  }
+
+  const uint8_t* at[kStreams];
+  uint64_t bits[kStreams];
+
+ private:
+  static constexpr uint64_t kMark = 1ull << 63;
+  const uint8_t* end_[kStreams];
 };
 
 }  // namespace kc
