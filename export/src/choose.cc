@@ -332,13 +332,16 @@ void try_channels(const kc_tensor& tensor, const uint8_t* file, int bytes, Plan*
 // Biases of quantized models; what is short, or of few values, the skeleton's model knows better.
 bool choose_integers(const uint8_t* data, size_t count, Extent* e) {
   constexpr size_t kFewest = 10;
+  constexpr int kSaturated = 27;  // from here on, values of dead channels, which are much alike
   int longest = 0;
+  size_t saturated = 0;
   for (size_t i = 0; i < count; ++i) {
     const uint32_t value = load32(data + 4 * i);
     const int length = IntegerModel::length_of((value >> 31) != 0 ? 0u - value : value);
     longest = length > longest ? length : longest;
+    saturated += length >= kSaturated ? 1 : 0;
   }
-  if (count < kFewest || longest < 5) return false;
+  if (count < kFewest || longest < 5 || saturated * 32 > count) return false;
   e->method = kMethodIntegers;
   e->element = 4;
   e->row = count;
