@@ -157,11 +157,17 @@ bool lz_decode(const uint8_t* data, size_t length, size_t size, Bytes* history) 
   while (done < size) {
     stream.refill();
     size_t token = stream.next(codes[0].table());
+    // A refill holds four codes: literals come in runs.
+    for (int more = 2; token < 256 && more > 0 && done + 1 < size; --more) {
+      out[done++] = static_cast<uint8_t>(token);
+      token = stream.next(codes[0].table());
+    }
     if (token < 256) {
       out[done++] = static_cast<uint8_t>(token);
       if (stream.overrun()) return false;
       continue;
     }
+    stream.refill();
     uint32_t number = static_cast<uint32_t>(token - 256);
     if (number > 60) return false;
     size_t run = class_start(number) + stream.take(class_extra(number)) + (kShortest - 1);
@@ -174,6 +180,12 @@ bool lz_decode(const uint8_t* data, size_t length, size_t size, Bytes* history) 
     if (stream.overrun()) return false;
     before = distance;
     uint8_t* to = out + done;
+    if (distance >= 8 && size - done >= run + 8) {  // by words, up to seven bytes too many
+      const uint8_t* from = to - distance;
+      for (size_t i = 0; i < run; i += 8) memcpy(to + i, from + i, 8);
+      done += run;
+      continue;
+    }
     for (size_t i = 0; i < run; ++i) to[i] = to[static_cast<ptrdiff_t>(i) - static_cast<ptrdiff_t>(distance)];
     done += run;
   }
