@@ -26,6 +26,7 @@ uint64_t model_time(const kc_tensor& tensor) {
 constexpr uint64_t kAutoBudget = 4000000000u;
 // How much of a skeleton is compared with the samples.
 constexpr size_t kMostCompared = 1u << 16;
+constexpr size_t kLongSkeleton = 1u << 15;
 constexpr size_t kAutoSkeleton = 2u << 20;
 
 void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<uint32_t>& crcs,
@@ -359,7 +360,12 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
   if (form == kSkeletonModel && !plan.is_patch && kSamples != 0) {
     const size_t sample = nearest_sample(skeleton);
     if (!encode_beside_sample(plan, plan_bytes, skeleton, sample, original_size, &coded)) return false;
-    if (coded.size() < plan_bytes.size() + skeleton.size()) {
+    Bytes other;  // after the dictionary, with larger tables, which long plans can use
+    const bool try_other = codec == KC_CODEC_SMALL && plan_bytes.size() + skeleton.size() > kLongSkeleton;
+    if (try_other && !encode_with_model(plan, plan_bytes, skeleton, &other)) return false;
+    if (try_other && other.size() < coded.size()) {
+      coded.swap(other);
+    } else if (coded.size() < plan_bytes.size() + skeleton.size()) {
       out->push(static_cast<uint8_t>(kSkeletonSample + sample));
       out->varint(plan_bytes.size());
       out->append(coded.data(), coded.size());
