@@ -11,6 +11,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_compress.binary.padding import pad_same
+
 __all__ = ["dense_input_scale", "input_scale_map"]
 
 
@@ -47,18 +49,31 @@ def input_scale_map(
         shape = [-1 if i == 0 else size for i, size in enumerate(ops.shape(x))]
         shape[axis : axis + 1] = [channel_groups, channels // channel_groups]
         magnitude = ops.mean(ops.reshape(magnitude, shape), axis=axis + 1)
+    if padding == "same":
+        magnitude = pad_same(magnitude, kernel_size, strides, dilation_rate, data_format, 0.0)
+    # One channel, down and then across: cheaper than a convolution, forward and backward.
+    first = 1 if data_format == "channels_last" else 2
+    for place, (size, stride, dilation) in enumerate(
+        zip(kernel_size, strides, dilation_rate, strict=True)
+    ):
+        magnitude = _box_sums(magnitude, first + place, size, stride, dilation)
     height, width = kernel_size
-    if (height, width) == (1, 1) and tuple(strides) == (1, 1):
-        return magnitude
-    box = ops.full((height, width, channel_groups, 1), 1 / (height * width), dtype=x.dtype)
-    return ops.depthwise_conv(
-        magnitude,
-        box,
-        strides=tuple(strides),
-        padding=padding,
-        data_format=data_format,
-        dilation_rate=tuple(dilation_rate),
-    )
+    return ops.multiply(magnitude, 1 / (height * width))
+
+
+def _box_sums(x: Any, axis: int, size: int, stride: int, dilation: int) -> Any:
+    """Return the sums of `size` numbers along `axis`, as far apart as the taps of a kernel."""
+    if size == stride == 1:
+        return x
+    steps = (ops.shape(x)[axis] - (size - 1) * dilation - 1) // stride
+    index: list[Any] = [slice(None)] * len(x.shape)
+    total = None
+    for tap in range(size):
+        start = tap * dilation
+        index[axis] = slice(start, start + steps * stride + 1, stride)
+        part = x[tuple(index)]
+        total = part if total is None else ops.add(total, part)
+    return total
 
 
 def dense_input_scale(x: Any) -> Any:
