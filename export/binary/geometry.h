@@ -39,7 +39,7 @@ inline size_t weight_bits(const Geometry& g) {
   return static_cast<size_t>(g.out_c) * taps(g) * group_inputs(g);
 }
 // 32-bit words that hold the packed channels of one pixel.
-inline int32_t words_of(int32_t channels) { return (channels + 31) / 32; }
+inline int32_t words_of(int32_t channels) { return channels / 32 + (channels % 32 != 0); }
 
 }  // namespace binary
 }  // namespace kc

@@ -200,6 +200,9 @@ void test_refusals() {
   g.in_c = 65535, g.in_h = g.in_w = 65535;
   CHECK(complete(&g) != nullptr);
   g = good;
+  g.in_c = INT32_MAX - 7;  // rounding it up to whole words must not overflow
+  CHECK(complete(&g) != nullptr);
+  g = good;
   g.groups = 3;
   CHECK(complete(&g) != nullptr);
 }
