@@ -25,6 +25,8 @@ def model() -> bytes:
     tensors = {f"w{i}": clustered((90, 70), 5 + i, 0.6, seed=i) for i in range(6)}
     tensors |= {f"q{i}": rng.integers(-50, 50, (40, 30)).astype(np.int8) for i in range(6)}
     tensors |= {f"f{i}": rng.normal(size=(30, 20)).astype(np.float32) for i in range(6)}
+    # Larger than a compact file, which has one checksum for all, may be.
+    tensors["large"] = rng.normal(size=(200, 120)).astype(np.float32)
     return build_model({**tensors, "nothing": np.zeros(5000, np.float32)})
 
 
