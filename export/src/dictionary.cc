@@ -11,8 +11,5 @@ const DictionarySample kSampleSizes[] = {
 #include "sample_sizes.inc"
 };
 const size_t kSamples = sizeof kSampleSizes / sizeof *kSampleSizes;
-const uint8_t kSampleBytes[] = {
-#include "samples.inc"
-};
 
 }  // namespace kc

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytes.h"
+
 namespace kc {
 
 // Version 1: skeletons, one after another.
@@ -18,7 +20,9 @@ struct DictionarySample {
 };
 extern const size_t kSamples;
 extern const DictionarySample kSampleSizes[];
-extern const uint8_t kSampleBytes[];
+
+// Appends the bytes of all samples, which are those of samples.inc. False: no memory.
+bool read_samples(Bytes* out);
 
 }  // namespace kc
 

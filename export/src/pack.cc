@@ -317,13 +317,14 @@ size_t nearest_sample(const Bytes& skeleton) {
   };
   const size_t size = skeleton.size() < kMostCompared ? skeleton.size() : kMostCompared;
   size_t at = 0, best = 0, most = 0;
-  if (!seen.ok()) return 0;
+  Bytes samples;
+  if (!seen.ok() || !read_samples(&samples)) return 0;
   for (size_t i = 0; i + kRun <= size; ++i) seen[place(skeleton.data() + i)] = 1;
   for (size_t s = 0; s < kSamples; ++s) {
     at += kSampleSizes[s].plan;
     size_t common = 0;
     for (size_t i = 0; i + kRun <= kSampleSizes[s].skeleton; ++i) {
-      common += seen[place(kSampleBytes + at + i)];
+      common += seen[place(samples.data() + at + i)];
     }
     // Of what is much longer, much is of no use.
     const size_t share = common * 4096 / (kSampleSizes[s].skeleton + size + 1);

@@ -40,18 +40,19 @@ class BasicSkeletonCoder {
   // Version 3: all samples are there for repeats; the one of number `nearest` goes through the model
   // as if it had been coded. False: no memory.
   bool init_with_sample(size_t nearest) {
-    if (!model_.init(SIZE_MAX / 16, 4, kSampleTableBits)) return false;
+    Bytes samples;
+    if (!read_samples(&samples) || !model_.init(SIZE_MAX / 16, 4, kSampleTableBits)) return false;
     size_t at = 0, found = 0;
     for (size_t s = 0; s < kSamples; ++s) {
       const size_t size = kSampleSizes[s].plan + kSampleSizes[s].skeleton;
       if (s == nearest) found = at;
       for (size_t i = 0; s != nearest && i < size; ++i) {
         model_.remember(history_);
-        history_.push(kSampleBytes[at + i]);
+        history_.push(samples.data()[at + i]);
       }
       at += size;
     }
-    const uint8_t* plan_bytes = kSampleBytes + found;
+    const uint8_t* plan_bytes = samples.data() + found;
     const uint8_t* skeleton = plan_bytes + kSampleSizes[nearest].plan;
     Plan plan;
     plan.version = kSampleVersion;

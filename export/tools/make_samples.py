@@ -8,6 +8,9 @@ writes for nets of this package, and what TFLite's converter writes by itself.
     c++ -std=c++17 -O2 -fno-builtin-malloc -Iexport/include -Iexport/src -o write_samples \
         export/tools/write_samples.cc export/src/*.cc
     ./write_samples export/src/samples.inc export/src/sample_sizes.inc FOLDER/*.tflite
+    c++ -std=c++17 -O2 -fno-builtin-malloc -Iexport/include -Iexport/src -o code_samples \
+        export/tools/code_samples.cc export/src/*.cc
+    ./code_samples export/src/coded_samples.inc
 """
 
 from __future__ import annotations
