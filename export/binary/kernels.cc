@@ -43,7 +43,9 @@ const Kernels* best_kernels() {
 #if defined(__x86_64__)
   const Processor has = processor();
   if (has.avx512) return &kAvx512Kernels;
+#if !defined(KC_NO_AVX2)
   if (has.avx2) return &kAvx2Kernels;
+#endif
 #elif defined(__aarch64__)
   return &kNeonKernels;
 #endif
@@ -54,7 +56,9 @@ const Kernels* kernels_named(const char* name) {
 #if defined(__x86_64__)
   const Processor has = processor();
   if (has.avx512 && !strcmp(name, kAvx512Kernels.name)) return &kAvx512Kernels;
+#if !defined(KC_NO_AVX2)
   if (has.avx2 && !strcmp(name, kAvx2Kernels.name)) return &kAvx2Kernels;
+#endif
 #elif defined(__aarch64__)
   if (!strcmp(name, kNeonKernels.name)) return &kNeonKernels;
 #endif
