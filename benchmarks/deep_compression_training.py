@@ -205,7 +205,7 @@ def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None, first_epo
         return Batches(x, y, None, recipe.batch, len(x), seed, first_epoch)
     images, labels = distorted_mnist(cache, data)
     chosen = 60000 * (1 + recipe.copies)
-    images, labels = images[:chosen], labels[:chosen]
+    images, labels = np.array(images[:chosen]), labels[:chosen]
     logits_path = cache / "teacher_logits.npy"
     logits = np.load(logits_path, mmap_mode="r") if recipe.settings.get("teacher") else None
     return Batches(images, labels, logits, recipe.batch, 60000, seed, first_epoch)
