@@ -94,13 +94,13 @@ def test_units_that_several_layers_read_stay():
     x = keras.Input((8, 8, 3))
     a = layers.Conv2D(8, 3, padding="same", name="a")(x)
     b = layers.Conv2D(8, 3, padding="same", name="b")(a)
-    c = keras.ops.relu(layers.Add()([a, b]))
+    c = keras.ops.relu(layers.Add(name="sum")([a, b]))
     d = layers.Dense(6, name="d")(layers.GlobalAveragePooling2D()(c))
     model = prune(keras.Model(x, layers.Dense(2, name="e")(d)))
     ordered = exporter.order_units(model)
     assert set(ordered.orders) == {"d"}
     assert ordered.left_alone["a"] == "2 layers read 'a'"
-    assert ordered.left_alone["b"] == "'add' of type Add lies behind it"
+    assert ordered.left_alone["b"] == "'sum' of type Add lies behind it"
     np.testing.assert_allclose(outputs(ordered.model), outputs(model), atol=1e-5)
 
 

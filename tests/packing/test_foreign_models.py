@@ -166,7 +166,9 @@ import resource, sys
 from keras_compress import packing
 from keras_compress.errors import KerasCompressError
 packing.pack(b"warm")
-resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+# What libraries reserve beforehand depends on the machine.
+most = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (1 << 29)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
 for work in (
     lambda: packing.pack_file(sys.argv[1], sys.argv[2]),
     lambda: packing.pack_file(sys.argv[3], sys.argv[2], base=sys.argv[1]),
@@ -202,9 +204,10 @@ def test_a_model_larger_than_memory_is_one_clear_error(models, tmp_path):
     )  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", _LIMITED, large, target, small, bomb],
-        check=True, capture_output=True, text=True,
+        capture_output=True, text=True,
         env={"PYTHONPATH": str(Path(packing.__file__).parents[2])},
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == 4
     assert all(f"large.tflite with {size} bytes" in line for line in lines[:3])
