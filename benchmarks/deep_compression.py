@@ -37,13 +37,14 @@ def recipes():
     """Return the recipes, by the name of their record."""
     from deep_compression_training import Recipe
 
-    lenet_300_100 = Recipe("lenet_300_100", 6e-6, epochs=60, float_epochs=30, step_digits=8)
-    lenet_5 = Recipe("lenet_5", 1e-5, epochs=25, float_epochs=8, batch=100, step_digits=8)
+    taught = {"step_digits": 8, "teacher": True}
+    lenet_300_100 = Recipe("lenet_300_100", 1.15e-5, epochs=80, float_epochs=15, copies=1, **taught)
+    lenet_5 = Recipe("lenet_5", 1.5e-5, epochs=18, float_epochs=5, batch=100, copies=3, **taught)
     resnet8 = Recipe("resnet8", 1.5e-6, epochs=10, batch=125, step_size=0.5, step_digits=8)
     return {
         "lenet_300_100": lenet_300_100,
         "lenet_5": lenet_5,
-        "lenet_5_tiny": dataclasses.replace(lenet_5, rate_weight=2.5e-5),
+        "lenet_5_tiny": dataclasses.replace(lenet_5, rate_weight=4e-5),
         "resnet8": resnet8,
         "resnet8_small": dataclasses.replace(resnet8, rate_weight=3e-6),
     }
@@ -88,8 +89,6 @@ def train(args) -> None:
 
     recipe = recipes()[args.name]
     changes = dict(change.split("=", 1) for change in args.set)
-    if changes.pop("teacher", ""):
-        recipe = dataclasses.replace(recipe, settings={"teacher": True})
     for key, value in changes.items():
         kind = type(getattr(recipe, key))
         value = value not in ("0", "False") if kind is bool else kind(value)

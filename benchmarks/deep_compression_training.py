@@ -7,9 +7,8 @@ can be stopped and started again; they go on at the last whole epoch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -33,9 +32,11 @@ class Recipe:
         hold: Share of the epochs at the whole learning rate; cosine decay follows.
         step_size: First step size, in standard deviations of a weight.
         step_digits: Binary digits of a step size.
+        settle_epochs: Epochs from the rounded weights on, at a twentieth of the learning rate.
+            Before, weights that loss and price pull apart swing between two values.
         tricks: Whether images are distorted.
         copies: MNIST: how many distorted copies stand beside the images as they are.
-        settings: `teacher`: whether MNIST's teacher is listened to.
+        teacher: Whether MNIST's teacher is listened to.
     """
 
     net: str
@@ -48,9 +49,10 @@ class Recipe:
     hold: float = 0.5
     step_size: float = 1.0
     step_digits: int = 4
+    settle_epochs: int = 0
     tricks: bool = True
     copies: int = 12
-    settings: dict[str, Any] = field(default_factory=dict)
+    teacher: bool = False
 
 
 class Batches(keras.utils.PyDataset):
@@ -207,7 +209,7 @@ def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None, first_epo
     chosen = 60000 * (1 + recipe.copies)
     images, labels = np.array(images[:chosen]), labels[:chosen]
     logits_path = cache / "teacher_logits.npy"
-    logits = np.load(logits_path, mmap_mode="r") if recipe.settings.get("teacher") else None
+    logits = np.load(logits_path, mmap_mode="r") if recipe.teacher else None
     return Batches(images, labels, logits, recipe.batch, 60000, seed, first_epoch)
 
 
@@ -243,7 +245,7 @@ def fit(model, recipe, epochs, seed, folder, cache, data, callbacks=(), log=prin
 
         def on_epoch_end(self, epoch, logs=None):
             text = {k: round(float(v), 4) for k, v in (logs or {}).items()}
-            if epoch % 5 == 4 or epoch + 1 == epochs or recipe.net == "resnet8":
+            if epoch % 5 == 4 or epoch + 5 >= epochs or recipe.net == "resnet8":
                 error = 1 - model.evaluate(x_test, y_test, batch_size=500, verbose=0)[1]
                 text["test_error"] = round(100 * float(error), 2)
             log(f"epoch {epoch + 1}/{epochs} {text}")
@@ -265,7 +267,7 @@ def float_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, log=pri
     if not recipe.float_epochs:
         return model
     kind = f"tricks{recipe.copies}" if recipe.tricks else "plain"
-    if recipe.settings.get("teacher"):
+    if recipe.teacher:
         kind = f"taught{recipe.copies}"
     name = f"{recipe.net}-{kind}-{recipe.float_epochs}-seed{seed}"
     path = cache / f"{name}.weights.h5"
@@ -278,14 +280,32 @@ def float_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, log=pri
 
 def rate_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, name: str, log=print):
     """Return the finalized rate-aware net of a recipe."""
-    steps = 60000 // recipe.batch if recipe.net != "resnet8" else 50000 // recipe.batch
+    path = cache / f"{name}-unsettled.keras"
+    if path.exists():
+        model = keras.models.load_model(path, compile=False)
+    else:
+        ramp = recipe.ramp * recipe.epochs
+        model = float_net(recipe, seed, cache, data, log)
+        model = rate_aware(model, recipe, recipe.epochs, ramp, seed, cache, data, name, log)
+        if recipe.settle_epochs:
+            model.save(path)
+    if not recipe.settle_epochs:
+        return model
+    settling = replace(recipe, learning_rate=recipe.learning_rate / 20, hold=0.2)
+    name = f"{name}-settling"
+    return rate_aware(model, settling, recipe.settle_epochs, 0, seed, cache, data, name, log)
+
+
+def rate_aware(model, recipe, epochs, ramp_epochs, seed, cache, data, name, log):
+    """Return `model` trained for its rate, in stock layers."""
+    steps = (60000 if recipe.net != "resnet8" else 50000) // recipe.batch
     config = rate.RateConfig(
         recipe.rate_weight,
-        ramp_steps=int(steps * recipe.epochs * recipe.ramp),
+        ramp_steps=int(steps * ramp_epochs),
         initial_step_size=recipe.step_size,
         step_digits=recipe.step_digits,
     )
-    model = rate.prepare(float_net(recipe, seed, cache, data, log), config)
+    model = rate.prepare(model, config)
     callbacks = [rate.RateCallback(config)]
-    fit(model, recipe, recipe.epochs, seed, cache / name, cache, data, callbacks, log)
+    fit(model, recipe, epochs, seed, cache / name, cache, data, callbacks, log)
     return rate.finalize(model)

@@ -26,6 +26,8 @@ def prepare(model: Any, config: RateConfig | None = None) -> Any:
     The copy computes with rounded weights from the start and, if `model` is compiled, has the
     same compilation. Train it with `RateCallback(config)`; `finalize` gives stock layers back.
     Start from a trained model: what a bit costs is small against the loss of an untrained one.
+    Weights that lie on a grid already, as those of a model from `finalize`, keep its step size: so
+    a net can be settled at a low learning rate after it was trained at a high one.
 
     Args:
         model: A built Sequential or functional model, nested or not.

@@ -16,6 +16,8 @@ from keras_compress.rate.config import check_step_digits
 # The trained number is log(step size) / _GAIN: under Adam a step size moves by some 0.5 % while
 # a weight moves by 0.001.
 _GAIN = 5.0
+# Of more distinct magnitudes it is not tried to find a common step.
+_MOST_ON_A_GRID = 64
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -121,9 +123,27 @@ class RateAware(SubstitutedLayer):
 
 
 def initial_step_size(values: np.ndarray, deviations: float) -> float:
-    """Return `deviations` standard deviations of `values`, or what stands for it if they're equal.
+    """Return the step size of the grid that `values` lie on, else `deviations` deviations of them.
 
     The deviation is taken about zero, for zero is the value that costs least.
     """
+    step = _grid_step(values)
+    if step:
+        return step
     spread = float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else 0.0
     return max(deviations * (spread or 0.1), 1e-12)
+
+
+def _grid_step(values: np.ndarray) -> float:
+    """Return the step of which all of `values` are multiples, if they are few; else 0."""
+    magnitudes = np.unique(np.abs(values.astype(np.float64)))
+    magnitudes = magnitudes[magnitudes > 0]
+    if not 0 < magnitudes.size <= min(_MOST_ON_A_GRID, values.size // 4):
+        return 0.0
+    # The smallest may itself stand at twice or three times the step.
+    for divisor in (1, 2, 3):
+        step = float(magnitudes[0]) / divisor
+        multiples = magnitudes / step
+        if np.all(np.abs(multiples - np.round(multiples)) < 1e-3):
+            return step
+    return 0.0

@@ -105,6 +105,21 @@ def test_prepared_model_computes_with_the_rounded_weights_and_finalize_bakes_the
     assert {type(layer).__name__ for layer in plain.layers} == {"Conv2D", "Flatten", "Dense"}
 
 
+def test_a_finalized_model_prepared_again_keeps_its_grid():
+    config = rate.RateConfig(1e-3, initial_step_size=0.7, step_digits=6)
+    trained = rate.prepare(make_model(), config)
+    train(trained, config, 2)
+    plain = rate.finalize(trained)
+    again = rate.prepare(plain, rate.RateConfig(step_digits=6, initial_step_size=0.2))
+    for old, new in zip(plain.get_weights(), rate.finalize(again).get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    hidden = again.get_layer("hidden")
+    kernel = plain.get_layer("hidden").kernel.numpy()
+    magnitudes = np.unique(np.abs(kernel[kernel != 0]))
+    step = float(keras.ops.convert_to_numpy(hidden.step_sizes()[0]))
+    assert magnitudes[0] == pytest.approx(step, rel=1e-6)
+
+
 def test_a_higher_price_leaves_fewer_bits_and_a_free_one_leaves_the_accuracy():
     sizes = {}
     for price in (0.0, 3e-4, 3e-3):
