@@ -166,7 +166,7 @@ import resource, sys
 from keras_compress import packing
 from keras_compress.errors import KerasCompressError
 packing.pack(b"warm")
-# What libraries reserve beforehand depends on the machine.
+# What libraries reserve beforehand differs from machine to machine.
 most = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize() + (1 << 29)
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 for work in (
@@ -203,7 +203,7 @@ def test_a_model_larger_than_memory_is_one_clear_error(models, tmp_path):
                   original_size=2 << 30, form=1)
     )  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", _LIMITED, large, target, small, bomb],
+        [sys.executable, "-P", "-c", _LIMITED, large, target, small, bomb],
         capture_output=True, text=True,
         env={"PYTHONPATH": str(Path(packing.__file__).parents[2])},
     )  # fmt: skip
