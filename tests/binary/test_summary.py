@@ -82,6 +82,7 @@ def test_the_nets_build_in_every_method(build, method):
         build(width=0)
 
 
+@pytest.mark.slow
 def test_birealnet_18_is_small_enough_for_a_phone():
     summary = binary.summarize(birealnet_18())
     assert summary.one_bit_parameters == 10_985_472

@@ -37,6 +37,7 @@ def test_each_layer_is_scored_alone_and_the_model_stays_as_it_is(trained):
     assert scan.layers[1].scores[0.9] == expected
 
 
+@pytest.mark.slow
 def test_several_processes_find_the_same(trained):
     alone = scan_sensitivity(trained, accuracy(), rates=[0.6, 0.95], layers=["conv", "logits"])
     together = scan_sensitivity(
