@@ -38,7 +38,9 @@ def recipes():
     from deep_compression_training import Recipe
 
     taught = {"step_digits": 8, "teacher": True}
-    lenet_300_100 = Recipe("lenet_300_100", 1.15e-5, epochs=80, float_epochs=15, copies=1, **taught)
+    lenet_300_100 = Recipe(
+        "lenet_300_100", 1.15e-5, epochs=80, float_epochs=15, copies=1, settle_epochs=10, **taught
+    )
     lenet_5 = Recipe("lenet_5", 1.5e-5, epochs=18, float_epochs=5, batch=100, copies=3, **taught)
     resnet8 = Recipe("resnet8", 1.5e-6, epochs=10, batch=125, step_size=0.5, step_digits=8)
     return {
