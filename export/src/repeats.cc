@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint64_t kShortestRow = 32;
 constexpr uint64_t kShortest = 4;        // of a repeat; nearer neighbours are known anyway
-constexpr uint64_t kMostTried = 1u << 20;  // elements: above, coding three times takes too long
+constexpr uint64_t kMostTried = 1u << 20;  // elements: above, coding twice more takes too long
 constexpr size_t kMostLooked = 1u << 18;   // elements that a repeat is judged by
 constexpr int kLoud = 15;
 
@@ -35,7 +35,7 @@ bool loudness(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t* o
   return true;
 }
 
-// How much the loudness of weights `lag` apart goes together, over what chance would make of it.
+// The mean product of the loudness of weights `lag` apart, in 1/65536.
 uint64_t likeness(const uint8_t* loud, size_t rows, size_t row, size_t lag) {
   uint64_t sum = 0, pairs = 0;
   for (size_t r = 0; r < rows; ++r) {
