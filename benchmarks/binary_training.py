@@ -6,17 +6,19 @@
 `step` times one training step of VGG-small with binarized and with plain convolutions in
 interleaved rounds. `accuracy` trains float, BWN, XNOR-Net with and without K, the block order
 C-B-A-P and a distilled XNOR-Net, each for the same epochs, and keeps every finished run in the
-JSON file, so that a stopped grid goes on where it was.
+JSON file, so that a stopped grid goes on where it was; `--jobs N` trains N nets side by side.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import sys
 import time
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import keras
@@ -39,8 +41,11 @@ ROWS = {
 }
 
 
+MEAN, DEVIATION = np.float32([125.3, 123.0, 113.9]), np.float32([63.0, 62.1, 66.7])
+
+
 class Images(keras.utils.PyDataset):
-    """Batches of CIFAR-10, shuffled anew each epoch; flipped and shifted if asked."""
+    """Batches of CIFAR-10's bytes, shuffled anew each epoch; flipped and shifted if asked."""
 
     def __init__(self, x, y, batch, augment, seed):
         super().__init__()
@@ -56,7 +61,7 @@ class Images(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         rows = self.order[index * self.batch : (index + 1) * self.batch]
-        x = self.x[rows]
+        x = (self.x[rows] - MEAN) / DEVIATION
         if self.augment:
             padded = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)))
             for i, (dy, dx) in enumerate(self.generator.integers(0, 9, (len(x), 2))):
@@ -75,9 +80,10 @@ def load(folder: str, images: int, tests: int):
 
         cifar10 = sets.load_data
     (x, y), (x_test, y_test) = cifar10()
-    mean, deviation = np.float32([125.3, 123.0, 113.9]), np.float32([63.0, 62.1, 66.7])
-    scaled = [(part.astype("float32") - mean) / deviation for part in (x[:images], x_test[:tests])]
-    return (scaled[0], y[:images].ravel()), (scaled[1], y_test[:tests].ravel())
+    return (x[:images], y[:images].ravel()), (
+        (x_test[:tests] - MEAN) / DEVIATION,
+        y_test[:tests].ravel(),
+    )
 
 
 def train(net, row, seed, train_set, test_set, args, folder: Path) -> dict:
@@ -106,7 +112,9 @@ def train(net, row, seed, train_set, test_set, args, folder: Path) -> dict:
         callbacks = [keras.callbacks.BackupAndRestore(backup)]
     trained.compile(**compiled)
     start = time.process_time()
-    trained.fit(batches, epochs=args.epochs, verbose=2, callbacks=callbacks)
+    trained.fit(
+        batches, epochs=args.epochs, verbose=2 if args.jobs == 1 else 0, callbacks=callbacks
+    )
     seconds = time.process_time() - start
     model.compile(loss=loss, metrics=["accuracy"])
     accuracy = float(model.evaluate(*test_set, batch_size=250, verbose=0)[1])
@@ -115,31 +123,66 @@ def train(net, row, seed, train_set, test_set, args, folder: Path) -> dict:
     return {"accuracy": accuracy, "cpu_seconds": seconds, "parameters": model.count_params()}
 
 
+class Run:
+    """Trains one net of the grid, in whatever process it is called."""
+
+    def __init__(self, args):
+        self.args, self.sets = args, None
+
+    def __getstate__(self):
+        # Each process reads the images itself.
+        return {"args": self.args, "sets": None}
+
+    def __call__(self, net, row, seed) -> dict:
+        args = self.args
+        if self.sets is None:
+            self.sets = load(args.data, args.images, args.tests)
+        return train(net, row, seed, *self.sets, args, Path(args.folder))
+
+
 def accuracy(args) -> None:
-    folder = Path(args.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    Path(args.folder).mkdir(parents=True, exist_ok=True)
     args.width = {"resnet8": args.resnet_width, "vgg_small": args.vgg_width}
-    train_set, test_set = load(args.data, args.images, args.tests)
     settings = {
-        "images": len(train_set[0]),
-        "tests": len(test_set[0]),
-        **{k: getattr(args, k) for k in ("epochs", "batch", "rate", "augment", "width")},
+        k: getattr(args, k)
+        for k in ("images", "tests", "epochs", "batch", "rate", "augment", "width")
     }
     path = Path(args.out)
     results = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     if results.setdefault("settings", settings) != settings:
         raise SystemExit(f"{path} holds runs with other settings. Give another --out.")
-    for seed in range(args.seeds):
-        for net in args.nets:
-            for row in ROWS:
-                key = f"{net} | {row} | {seed}"
-                if key not in results["runs"]:
-                    results["runs"][key] = train(net, row, seed, train_set, test_set, args, folder)
-                    part = path.with_suffix(".part")
-                    part.write_text(json.dumps(results, indent=1))
-                    os.replace(part, path)
-                    print(key, results["runs"][key], flush=True)
+    keys = [(net, row, seed) for seed in range(args.seeds) for net in args.nets for row in ROWS]
+    open_keys = [key for key in keys if " | ".join(map(str, key)) not in results["runs"]]
+    for key, result in run_all(open_keys, args):
+        results["runs"][" | ".join(map(str, key))] = result
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(results, indent=1))
+        os.replace(part, path)
+        print(key, result, flush=True)
     show(results)
+
+
+def run_all(keys, args):
+    """Yield `(key, result)` of each of `keys` as it ends; a taught net waits for its teacher."""
+    run = Run(args)
+    if args.jobs == 1:
+        for key in keys:
+            yield key, run(*key)
+        return
+    floats = {(net, seed) for net, row, seed in keys if row == "float"}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, context, max_tasks_per_child=1) as pool:
+        waiting, running = list(keys), {}
+        while waiting or running:
+            ready = [k for k in waiting if not ROWS[k[1]][2] or (k[0], k[2]) not in floats]
+            for key in ready[: args.jobs - len(running)]:
+                running[pool.submit(run, *key)] = key
+                waiting.remove(key)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                key = running.pop(future)
+                yield key, future.result()
+                if key[1] == "float":
+                    floats.discard((key[0], key[2]))
 
 
 def show(results) -> None:
@@ -221,6 +264,7 @@ def main() -> None:
     two.add_argument("--rate", type=float, default=1e-3)
     two.add_argument("--seeds", type=int, default=3)
     two.add_argument("--augment", action="store_true")
+    two.add_argument("--jobs", type=int, default=1, help="nets that are trained side by side")
     two.add_argument("--nets", nargs="+", choices=sorted(NETS), default=sorted(NETS))
     two.add_argument("--resnet-width", type=float, default=1.0)
     two.add_argument("--vgg-width", type=float, default=1.0)

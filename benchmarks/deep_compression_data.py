@@ -1,24 +1,19 @@
-"""Data of the Deep Compression records: distorted MNIST, its teacher, CIFAR-10.
+"""Data of the Deep Compression records: MNIST and CIFAR-10 with distorted copies.
 
 The training images of MNIST are distorted (rotation, scale, shear, shift and an elastic field, as
-Simard, Steinkraus and Platt did in 2003) into copies that are made once and memory-mapped; the
-teacher, a small convolutional net, is trained on them, and its logits of every image are kept.
-Neither ever sees a test image.
-
-    python benchmarks/deep_compression_data.py --data FOLDER --cache FOLDER
+Simard, Steinkraus and Platt did in 2003), those of CIFAR-10 shifted and mirrored, into copies that
+are made once and memory-mapped. No test image is ever among them.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
 
-COPIES = 12
+# Copies that are made beside the images as they are.
+COPIES = {"mnist": 12, "cifar10": 9}
 
 
 def data_folder() -> Path:
@@ -75,103 +70,36 @@ def distort(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return np.clip(result, 0, 255).astype(np.uint8)
 
 
-def distorted_mnist(cache: Path, folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(images, labels)`: MNIST's training part and `COPIES` distorted copies of it."""
-    path = cache / "distorted.npy"
-    (x, y), _ = mnist(folder)
+def shift(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return `(n, 32, 32, 3)` uint8 images shifted by up to 4 pixels, every other one mirrored."""
+    n = len(images)
+    framed = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
+    rows = generator.integers(0, 9, n)[:, None] + np.arange(32)
+    columns = generator.integers(0, 9, n)[:, None] + np.arange(32)
+    mirrored = generator.integers(0, 2, n).astype(bool)
+    columns[mirrored] = columns[mirrored, ::-1]
+    each = np.arange(n)[:, None, None]
+    return framed[each, rows[:, :, None], columns[:, None, :]]
+
+
+def distorted(name: str, cache: Path, folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(images, labels)`: the training part of `mnist` or `cifar10`, then its copies."""
+    path = cache / f"{name}_distorted.npy"
+    (x, y), _ = {"mnist": mnist, "cifar10": cifar10}[name](folder)
+    make = {"mnist": distort, "cifar10": shift}[name]
+    copies = COPIES[name]
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
         generator = np.random.default_rng(0)
         partial = path.with_suffix(".part")
-        file = np.lib.format.open_memmap(
-            partial, mode="w+", dtype=np.uint8, shape=((1 + COPIES) * len(x), 28, 28)
-        )
+        shape = ((1 + copies) * len(x), *x.shape[1:])
+        file = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
         file[: len(x)] = x
-        for copy in range(1, COPIES + 1):
+        for copy in range(1, copies + 1):
             for start in range(0, len(x), 5000):
                 place = copy * len(x) + start
-                file[place : place + 5000] = distort(x[start : start + 5000], generator)
-            print(f"distorted copy {copy} of {COPIES}", flush=True)
+                file[place : place + 5000] = make(x[start : start + 5000], generator)
+            print(f"{name}: distorted copy {copy} of {copies}", flush=True)
         file.flush()
         os.replace(partial, path)
-    return np.load(path, mmap_mode="r"), np.tile(y.astype(np.int32), 1 + COPIES)
-
-
-def mnist_teacher():
-    """Return the uncompiled convolutional teacher, `(28, 28, 1)` of 0 to 255 to ten logits."""
-    import keras
-    from keras import layers
-
-    def block(filters):
-        return [
-            layers.Conv2D(filters, 3, use_bias=False),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-        ]
-
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Rescaling(1 / 255),
-            *block(24),
-            *block(24),
-            layers.MaxPooling2D(),
-            *block(48),
-            *block(48),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dropout(0.3),
-            layers.Dense(128, use_bias=False),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-            layers.Dropout(0.3),
-            layers.Dense(10),
-        ]
-    )
-
-
-def teacher_logits(cache: Path, folder: Path | None = None, epochs: int = 6) -> np.ndarray:
-    """Return the teacher's logits of every image of `distorted_mnist`, float16."""
-    path = cache / "teacher_logits.npy"
-    if path.exists():
-        return np.load(path, mmap_mode="r")
-    import keras
-
-    images, labels = distorted_mnist(cache, folder)
-    _, (x_test, y_test) = mnist(folder)
-    keras.utils.set_random_seed(0)
-    model = mnist_teacher()
-    steps = 600
-    model.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps * epochs)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    generator = np.random.default_rng(0)
-
-    def batches():
-        while True:
-            chosen = np.sort(generator.choice(len(images), 128, replace=False))
-            yield images[chosen][..., None], labels[chosen]
-
-    model.fit(batches(), steps_per_epoch=steps, epochs=epochs, verbose=2)
-    error = 100 * (1 - model.evaluate(x_test[..., None], y_test, verbose=0)[1])
-    print(f"teacher: {error:.2f} % test error", flush=True)
-    logits = np.concatenate(
-        [
-            model.predict(images[start : start + 20000][..., None], batch_size=500, verbose=0)
-            for start in range(0, len(images), 20000)
-        ]
-    ).astype(np.float16)
-    partial = path.with_suffix(".part.npy")
-    np.save(partial, logits)
-    os.replace(partial, path)
-    return logits
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=data_folder())
-    parser.add_argument("--cache", type=Path, default=Path("deep_compression_cache"))
-    arguments = parser.parse_args()
-    teacher_logits(arguments.cache, arguments.data)
+    return np.load(path, mmap_mode="r"), np.tile(y.ravel().astype(np.int32), 1 + copies)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from deep_compression_data import cifar10, distorted_mnist, mnist
+from deep_compression_data import cifar10, distorted, mnist
 
 from keras_compress import architectures, rate
 
@@ -32,11 +32,13 @@ class Recipe:
         hold: Share of the epochs at the whole learning rate; cosine decay follows.
         step_size: First step size, in standard deviations of a weight.
         step_digits: Binary digits of a step size.
-        settle_epochs: Epochs from the rounded weights on, at a twentieth of the learning rate.
-            Before, weights that loss and price pull apart swing between two values.
-        tricks: Whether images are distorted.
-        copies: MNIST: how many distorted copies stand beside the images as they are.
-        teacher: Whether MNIST's teacher is listened to.
+        settle_epochs: Epochs from the rounded weights on, at a low learning rate. Before,
+            weights that loss and price pull apart swing between two values.
+        settle_learning_rate: The learning rate of these.
+        settle_rate_weight: What a bit costs in these; 0: as before.
+        average: Momentum of the weights' moving average that is kept at the end; 0: the last ones.
+        copies: How many distorted copies stand beside the images as they are.
+        teacher: Whether the teacher is listened to.
     """
 
     net: str
@@ -50,19 +52,21 @@ class Recipe:
     step_size: float = 1.0
     step_digits: int = 4
     settle_epochs: int = 0
-    tricks: bool = True
-    copies: int = 12
+    settle_learning_rate: float = 5e-5
+    settle_rate_weight: float = 0.0
+    average: float = 0.0
+    copies: int = 0
     teacher: bool = False
 
 
 class Batches(keras.utils.PyDataset):
-    """Endless shuffled MNIST: an epoch takes the next batches of a permutation of its own."""
+    """Endless shuffled images: an epoch takes the next batches of a permutation of its own."""
 
-    def __init__(self, images, labels, logits, batch, per_epoch, seed, first_epoch=0):
+    def __init__(self, images, labels, logits, batch, per_epoch, seed, scale):
         super().__init__()
         self.images, self.labels, self.logits = images, labels, logits
-        self.batch, self.steps, self.seed = batch, per_epoch // batch, seed
-        self.epoch = first_epoch
+        self.batch, self.steps, self.seed, self.scale = batch, per_epoch // batch, seed, scale
+        self.epoch = 0
         self._permute()
 
     def _permute(self):
@@ -78,7 +82,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         chosen = np.sort(self.order[index * self.batch : (index + 1) * self.batch])
-        x = self.images[chosen][..., None].astype(np.float32) / 255
+        x = self.images[chosen].astype(np.float32) * self.scale
         y = self.labels[chosen].astype(np.float32)[:, None]
         if self.logits is not None:
             y = np.concatenate([y, self.logits[chosen].astype(np.float32)], axis=1)
@@ -87,27 +91,6 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self):
         self.epoch += 1
         self._permute()
-
-
-class Cifar(Batches):
-    """Shuffled CIFAR-10, raw pixels; shifted by up to 4 pixels and mirrored if `distorted`."""
-
-    distorted = True
-
-    def __getitem__(self, index):
-        chosen = self.order[index * self.batch : (index + 1) * self.batch]
-        images = self.images[chosen]
-        if self.distorted:
-            generator = np.random.default_rng([self.seed, self.epoch, index])
-            n = len(images)
-            framed = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
-            rows = generator.integers(0, 9, n)[:, None] + np.arange(32)
-            columns = generator.integers(0, 9, n)[:, None] + np.arange(32)
-            mirrored = generator.integers(0, 2, n).astype(bool)
-            columns[mirrored] = columns[mirrored, ::-1]
-            each = np.arange(n)[:, None, None]
-            images = framed[each, rows[:, :, None], columns[:, None, :]]
-        return images.astype(np.float32), self.labels[chosen].astype(np.float32)[:, None]
 
 
 @keras.saving.register_keras_serializable(package="keras_compress_benchmarks")
@@ -195,22 +178,28 @@ def fold_normalization(model: keras.Model) -> keras.Model:
     return keras.Model(inputs, outputs, name="resnet8")
 
 
-def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None, first_epoch: int = 0):
+def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None):
     """Return the training batches of a recipe."""
-    if recipe.net == "resnet8":
-        (x, y), _ = cifar10(data)
-        result = Cifar(x, y, None, recipe.batch, len(x), seed, first_epoch)
-        result.distorted = recipe.tricks
-        return result
-    if not recipe.tricks:
-        (x, y), _ = mnist(data)
-        return Batches(x, y, None, recipe.batch, len(x), seed, first_epoch)
-    images, labels = distorted_mnist(cache, data)
-    chosen = 60000 * (1 + recipe.copies)
-    images, labels = np.array(images[:chosen]), labels[:chosen]
-    logits_path = cache / "teacher_logits.npy"
-    logits = np.load(logits_path, mmap_mode="r") if recipe.teacher else None
-    return Batches(images, labels, logits, recipe.batch, 60000, seed, first_epoch)
+    name = data_set(recipe.net)
+    (x, y), _ = {"mnist": mnist, "cifar10": cifar10}[name](data)
+    per_epoch = len(x)
+    logits = None
+    if recipe.copies:
+        x, y = distorted(name, cache, data)
+        chosen = per_epoch * (1 + recipe.copies)
+        # In memory: a row at a time is drawn from all over it.
+        x, y = np.array(x[:chosen]), y[:chosen]
+    if recipe.teacher:
+        logits = np.array(np.load(cache / f"{name}_logits.npy", mmap_mode="r")[: len(x)])
+    if name == "mnist":
+        x = x[..., None]
+    scale = 1 / 255 if name == "mnist" else 1.0
+    return Batches(x, y.ravel(), logits, recipe.batch, per_epoch, seed, np.float32(scale))
+
+
+def data_set(net: str) -> str:
+    """Return the name of the data that `net` is trained on."""
+    return "cifar10" if net == "resnet8" else "mnist"
 
 
 def test_set(net: str, data: Path | None):
@@ -229,11 +218,13 @@ def fit(model, recipe, epochs, seed, folder, cache, data, callbacks=(), log=prin
     steps = len(training) * epochs
     schedule = HoldThenCosine(recipe.learning_rate, steps * recipe.hold, steps)
     model.compile(
-        keras.optimizers.Adam(schedule),
+        keras.optimizers.Adam(
+            schedule, use_ema=recipe.average > 0, ema_momentum=recipe.average or 0.99
+        ),
         label_and_teacher,
         metrics=[accuracy],
-        # XLA's convolutions are slower than the library's on a CPU.
-        jit_compile=recipe.net == "lenet_300_100",
+        # XLA's convolutions are slower than TensorFlow's own on a CPU.
+        jit_compile=recipe.net == "lenet_300_100" or keras.backend.backend() == "jax",
     )
     x_test, y_test = test_set(recipe.net, data)
 
@@ -245,7 +236,7 @@ def fit(model, recipe, epochs, seed, folder, cache, data, callbacks=(), log=prin
 
         def on_epoch_end(self, epoch, logs=None):
             text = {k: round(float(v), 4) for k, v in (logs or {}).items()}
-            if epoch % 5 == 4 or epoch + 5 >= epochs or recipe.net == "resnet8":
+            if epoch % 5 == 4 or epoch + 1 == epochs:
                 error = 1 - model.evaluate(x_test, y_test, batch_size=500, verbose=0)[1]
                 text["test_error"] = round(100 * float(error), 2)
             log(f"epoch {epoch + 1}/{epochs} {text}")
@@ -266,9 +257,7 @@ def float_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, log=pri
     model = new_net(recipe.net, data)
     if not recipe.float_epochs:
         return model
-    kind = f"tricks{recipe.copies}" if recipe.tricks else "plain"
-    if recipe.teacher:
-        kind = f"taught{recipe.copies}"
+    kind = f"{'taught' if recipe.teacher else 'plain'}{recipe.copies}"
     name = f"{recipe.net}-{kind}-{recipe.float_epochs}-seed{seed}"
     path = cache / f"{name}.weights.h5"
     if not path.exists():
@@ -291,7 +280,12 @@ def rate_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, name: st
             model.save(path)
     if not recipe.settle_epochs:
         return model
-    settling = replace(recipe, learning_rate=recipe.learning_rate / 20, hold=0.2)
+    settling = replace(
+        recipe,
+        rate_weight=recipe.settle_rate_weight or recipe.rate_weight,
+        learning_rate=recipe.settle_learning_rate,
+        hold=0.2,
+    )
     name = f"{name}-settling"
     return rate_aware(model, settling, recipe.settle_epochs, 0, seed, cache, data, name, log)
 

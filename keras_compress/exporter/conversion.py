@@ -17,6 +17,7 @@ from keras_compress.exporter.graph_edits import keep_outputs
 from keras_compress.exporter.inputs import ModelInputs
 from keras_compress.exporter.tflite_file import TfliteFile, read_tflite
 from keras_compress.exporter.tracing import Trace
+from keras_compress.exporter.zero_biases import cleared_marks, marked_zero_biases
 
 __all__ = ["convert_trace"]
 
@@ -48,7 +49,11 @@ def convert_trace(
     # if something it saves owns them.
     holder.kept_variables = [variable.value for variable in model.variables]
     holder.serving = trace.function
-    with tempfile.TemporaryDirectory(prefix="keras_compress_") as folder, _quiet_logger(tf):
+    with (
+        tempfile.TemporaryDirectory(prefix="keras_compress_") as folder,
+        _quiet_logger(tf),
+        marked_zero_biases(model) as marked,
+    ):
         tf.saved_model.save(holder, folder, signatures=trace.concrete)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.allow_custom_ops = allow_custom_ops
@@ -64,6 +69,8 @@ def convert_trace(
             data = converter.convert()
         except Exception as error:
             raise ExportError(_explain(model, error)) from error
+    if marked:
+        data = cleared_marks(data)
     file = read_tflite(data)
     _check_result(file, model, allow_custom_ops)
     indices = dict(file.signatures[0].outputs) if file.signatures else {}

@@ -1,0 +1,148 @@
+"""Teachers of the Deep Compression records, and what they see in every training image.
+
+A convolutional net for MNIST, a wide residual net for CIFAR-10, each trained on the images and
+their distorted copies; the logits of all of these are kept in the cache folder.
+
+    python benchmarks/deep_compression_teachers.py mnist cifar10 --data FOLDER --cache FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+from deep_compression_data import cifar10, data_folder, distorted, mnist
+from keras import layers
+
+
+def mnist_teacher() -> keras.Model:
+    """Return the uncompiled teacher of MNIST, `(28, 28, 1)` of 0 to 255 to ten logits."""
+
+    def block(filters):
+        return [
+            layers.Conv2D(filters, 3, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+        ]
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Rescaling(1 / 255),
+            *block(24),
+            *block(24),
+            layers.MaxPooling2D(),
+            *block(48),
+            *block(48),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(128, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Dropout(0.3),
+            layers.Dense(10),
+        ]
+    )
+
+
+def cifar10_teacher() -> keras.Model:
+    """Return the uncompiled teacher of CIFAR-10, `(32, 32, 3)` of 0 to 255 to ten logits.
+
+    Zagoruyko and Komodakis' WRN-16-4 (Wide Residual Networks, arXiv 1605.07146, table 1).
+    """
+
+    def convolution(filters, size=3, strides=1):
+        return layers.Conv2D(
+            filters,
+            size,
+            strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer="he_normal",
+        )
+
+    def activation(x):
+        return layers.ReLU()(layers.BatchNormalization()(x))
+
+    inputs = keras.Input((32, 32, 3))
+    x = convolution(16)(layers.Rescaling(1 / 64, offset=-1.85)(inputs))
+    for filters, strides in ((64, 1), (128, 2), (256, 2)):
+        for first in (True, False):
+            y = activation(x)
+            shortcut = convolution(filters, 1, strides if first else 1)(y) if first else x
+            y = convolution(filters, strides=strides if first else 1)(y)
+            x = layers.Add()([shortcut, convolution(filters)(activation(y))])
+    return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(activation(x))))
+
+
+class RandomBatches(keras.utils.PyDataset):
+    """Batches of images drawn at random from all copies, bytes as they are."""
+
+    def __init__(self, images, labels, batch, steps):
+        super().__init__()
+        self.images, self.labels, self.batch, self.steps = images, labels, batch, steps
+        self.generator = np.random.default_rng(0)
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        chosen = np.sort(self.generator.choice(len(self.images), self.batch))
+        return self.images[chosen], self.labels[chosen]
+
+
+def teacher_logits(
+    name: str, cache: Path, folder: Path | None = None, epochs: int | None = None
+) -> np.ndarray:
+    """Return the logits of the teacher of `name` for every image of `distorted`, float16."""
+    path = cache / f"{name}_logits.npy"
+    if path.exists():
+        return np.load(path, mmap_mode="r")
+    images, labels = distorted(name, cache, folder)
+    keras.utils.set_random_seed(0)
+    if name == "mnist":
+        images = images[..., None]
+        _, (x_test, y_test) = mnist(folder)
+        x_test = x_test[..., None]
+        model, batch, epochs, steps = mnist_teacher(), 128, epochs or 6, 600
+        schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps * epochs)
+        optimizer = keras.optimizers.Adam(schedule)
+    else:
+        _, (x_test, y_test) = cifar10(folder)
+        model, batch, epochs, steps = cifar10_teacher(), 250, epochs or 25, 200
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.02, steps * epochs, warmup_target=0.2, warmup_steps=steps
+        )
+        optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=2.5e-3)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    model.fit(RandomBatches(images, labels, batch, steps), epochs=epochs, verbose=2)
+    error = 100 * (1 - model.evaluate(x_test, y_test, batch_size=500, verbose=0)[1])
+    print(f"{name}: the teacher's test error is {error:.2f} %", flush=True)
+    logits = np.concatenate(
+        [
+            model.predict(images[start : start + 20000], batch_size=1000, verbose=0)
+            for start in range(0, len(images), 20000)
+        ]
+    ).astype(np.float16)
+    partial = path.with_suffix(".part.npy")
+    np.save(partial, logits)
+    os.replace(partial, path)
+    return logits
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="+", choices=("mnist", "cifar10"))
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--cache", type=Path, default=Path("deep_compression_cache"))
+    parser.add_argument("--epochs", type=int, help="of 600 x 128 and of 200 x 250 images")
+    arguments = parser.parse_args()
+    for each in arguments.names:
+        teacher_logits(each, arguments.cache, arguments.data, arguments.epochs)
