@@ -19,6 +19,7 @@ from keras_compress.clustering.entropy_constrained import entropy_constrained_co
 from keras_compress.clustering.importance import importance_for
 from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
+from keras_compress.engine.preparation import require_chosen, weights_to_wrap
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
     Selectors,
@@ -134,12 +135,7 @@ class Clusterer:
             self._fill_wrappers(model, wrappers)
             return
         selection = select_weights(model, config.layers)
-        if not selection.chosen:
-            reasons = sorted({reason for _, reason in selection.left_alone})
-            raise KerasCompressError(
-                "There must be at least one weight to cluster. Received: "
-                f"{model.name!r}, where every weight is left alone ({'; '.join(reasons)})."
-            )
+        require_chosen(model, selection, "cluster")
         if optimizer is None:
             raise KerasCompressError(
                 "The clusters of an untouched model live in its optimizer. Received: "
@@ -226,20 +222,10 @@ def clustered_layers(model: Any) -> list[Clustered]:
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Clustered)]
 
 
-def weights_to_wrap(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
-    """Return the weights that a first `prepare` of `model` is to wrap, at least one."""
-    chosen = select_weights(model, layers).chosen
-    if clustered_layers(model):
-        raise KerasCompressError(
-            f"A model can be prepared once. Received: {model.name!r}, which has `Clustered` "
-            "layers. Call `clustering.finalize(model)` first."
-        )
-    if not chosen:
-        raise KerasCompressError(
-            "There must be at least one weight to cluster. "
-            f"Received: {model.name!r} with none among `layers={layers!r}`."
-        )
-    return chosen
+def weights_to_cluster(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
+    """Return the weights that a first `prepare` of `model` is to wrap."""
+    selection = select_weights(model, layers)
+    return weights_to_wrap(model, selection, clustered_layers(model), "clustering", "cluster")
 
 
 def _segment_sum(values: Any, assignment: Any, n_clusters: int) -> Any:

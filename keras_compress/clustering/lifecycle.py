@@ -8,7 +8,7 @@ from keras_compress.clustering.clusterer import (
     CodebookProjection,
     clustered_layers,
     codebook_for,
-    weights_to_wrap,
+    weights_to_cluster,
 )
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
@@ -36,7 +36,7 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
             or infinite.
     """
     config = config or ClusteringConfig()
-    chosen = weights_to_wrap(model, config.layers)
+    chosen = weights_to_cluster(model, config.layers)
     codebooks = {}
     for ref in chosen:
         values = values_of(ref.variable)

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from keras_compress.clustering.channels import channel_axis
-from keras_compress.clustering.clusterer import clustered_layers, codebook_for, weights_to_wrap
+from keras_compress.clustering.clusterer import clustered_layers, codebook_for, weights_to_cluster
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.entropy_constrained import (
@@ -167,7 +167,7 @@ def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:
         raise KerasCompressError(
             "Reassignment takes one codebook a weight. Received: per_channel=True."
         )
-    chosen = weights_to_wrap(model, config.layers)
+    chosen = weights_to_cluster(model, config.layers)
     codebooks = {
         id(ref.variable): codebook_for(ref, values_of(ref.variable), config, resumed=False)
         for ref in chosen

@@ -14,7 +14,7 @@ from keras_compress.engine.weights import (
     select_weights,
 )
 from keras_compress.pruning.config import PruningConfig
-from keras_compress.pruning.pruner import MaskProjection, pruned_layers, weights_to_wrap
+from keras_compress.pruning.pruner import MaskProjection, pruned_layers, weights_to_prune
 from keras_compress.pruning.wrapper import Pruned
 
 
@@ -35,7 +35,7 @@ def prepare(model: Any, config: PruningConfig | None = None) -> Any:
             to prune, or if a weight is NaN or infinite.
     """
     config = config or PruningConfig()
-    chosen = weights_to_wrap(model, config.layers)
+    chosen = weights_to_prune(model, config.layers)
     return wrap_layers(model, chosen, lambda layer, at, _: Pruned(layer, indices=at))
 
 

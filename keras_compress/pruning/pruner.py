@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
+from keras_compress.engine.preparation import require_chosen, weights_to_wrap
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
     Selectors,
@@ -95,12 +96,7 @@ class Pruner:
         #: Whether a training graph traced before now lacks what was added.
         self.changed_graph = False
         self._last_due: int | None = None
-        if not selection.chosen:
-            reasons = sorted({reason for _, reason in selection.left_alone})
-            raise KerasCompressError(
-                "There must be at least one weight to prune. Received: "
-                f"{model.name!r}, where every weight is left alone ({'; '.join(reasons)})."
-            )
+        require_chosen(model, selection, "prune")
         if wrappers:
             self.weights = _behind_wrappers(wrappers, selection.chosen)
         else:
@@ -177,22 +173,10 @@ def pruned_layers(model: Any) -> list[Pruned]:
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Pruned)]
 
 
-def weights_to_wrap(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
-    """Return the finite weights that a first `prepare` of `model` is to wrap, at least one."""
-    chosen = select_weights(model, layers).chosen
-    if pruned_layers(model):
-        raise KerasCompressError(
-            f"A model can be prepared once. Received: {model.name!r}, which has `Pruned` layers. "
-            "Call `pruning.finalize(model)` first."
-        )
-    for ref in chosen:
-        require_finite(ref, values_of(ref.variable))
-    if not chosen:
-        raise KerasCompressError(
-            "There must be at least one weight to prune. "
-            f"Received: {model.name!r} with none among `layers={layers!r}`."
-        )
-    return chosen
+def weights_to_prune(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
+    """Return the weights that a first `prepare` of `model` is to wrap."""
+    selection = select_weights(model, layers)
+    return weights_to_wrap(model, selection, pruned_layers(model), "pruning", "prune")
 
 
 def _behind_wrappers(wrappers: Sequence[Pruned], chosen: Sequence[WeightRef]) -> list[MaskedWeight]:

@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_compress.engine.preparation import require_chosen
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import Selectors, require_finite, select_weights
 from keras_compress.errors import KerasCompressError
@@ -255,15 +256,12 @@ def scan_sensitivity(
 
 def _sizes(model: Any, layers: Selectors) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for ref in select_weights(model, layers).chosen:
+    selection = select_weights(model, layers)
+    require_chosen(model, selection, "scan")
+    for ref in selection.chosen:
         values = values_of(ref.variable)
         require_finite(ref, values)
         sizes[ref.path] = sizes.get(ref.path, 0) + values.size
-    if not sizes:
-        raise KerasCompressError(
-            "There must be at least one weight to scan. "
-            f"Received: {model.name!r} with none among `layers={layers!r}`."
-        )
     return sizes
 
 

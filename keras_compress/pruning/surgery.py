@@ -26,7 +26,7 @@ from keras_compress.engine.weights import (
 )
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
-from keras_compress.pruning.pruner import weights_to_wrap
+from keras_compress.pruning.pruner import weights_to_prune
 from keras_compress.pruning.schedules import (
     ConstantSparsity,
     Schedule,
@@ -273,7 +273,7 @@ def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
         KerasCompressError: If the model is unbuilt, subclassed, prepared already or has nothing
             to prune, or if a weight is NaN or infinite.
     """
-    chosen = weights_to_wrap(model, config.layers)
+    chosen = weights_to_prune(model, config.layers)
     made: list[Operated] = []
 
     def wrap(layer: Any, at: list[int], _: Any) -> Operated:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from keras_compress.engine.cloning import unwrap_layers, wrap_layers
+from keras_compress.engine.preparation import weights_to_wrap
 from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
 from keras_compress.engine.weights import (
     Selection,
     Selectors,
     WeightRef,
     iter_weights,
-    require_finite,
     select_weights,
 )
-from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 from keras_compress.rate.config import RateConfig
 from keras_compress.rate.wrapper import RateAware, initial_step_size
@@ -38,19 +37,8 @@ def prepare(model: Any, config: RateConfig | None = None) -> Any:
             to round, or if a weight is NaN or infinite.
     """
     config = config or RateConfig()
-    if rate_aware_layers(model):
-        raise KerasCompressError(
-            f"A model can be prepared once. Received: {model.name!r}, which has `RateAware` "
-            "layers. Call `rate.finalize(model)` first."
-        )
     selection = _select(model, config.layers, config.biases)
-    if not selection.chosen:
-        raise KerasCompressError(
-            "There must be at least one weight to round. "
-            f"Received: {model.name!r} with none among `layers={config.layers!r}`."
-        )
-    for ref in selection.chosen:
-        require_finite(ref, values_of(ref.variable))
+    chosen = weights_to_wrap(model, selection, rate_aware_layers(model), "rate", "round")
     wrapped: list[tuple[RateAware, list[float]]] = []
 
     def wrap(layer: Any, indices: list[int], refs: list[WeightRef]) -> RateAware:
@@ -63,7 +51,7 @@ def prepare(model: Any, config: RateConfig | None = None) -> Any:
         for wrapper, step_sizes in wrapped:
             wrapper.set_step_sizes(step_sizes)
 
-    return wrap_layers(model, selection.chosen, wrap, fill)
+    return wrap_layers(model, chosen, wrap, fill)
 
 
 def finalize(model: Any) -> Any:

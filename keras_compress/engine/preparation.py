@@ -1,0 +1,43 @@
+"""What every technique refuses before it takes hold of a model's weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_compress.engine.report import values_of
+from keras_compress.engine.weights import Selection, WeightRef, require_finite
+from keras_compress.errors import KerasCompressError
+
+
+def require_chosen(model: Any, selection: Selection, verb: str) -> None:
+    """Raise if `selection` holds no weight to `verb`, and say why each was left alone."""
+    if not selection.chosen:
+        reasons = sorted({reason for _, reason in selection.left_alone})
+        why = f", where every weight is left alone ({'; '.join(reasons)})" if reasons else ""
+        raise KerasCompressError(
+            f"There must be at least one weight to {verb}. Received: {model.name!r}{why}."
+        )
+
+
+def weights_to_wrap(
+    model: Any, selection: Selection, wrappers: Sequence[Any], technique: str, verb: str
+) -> tuple[WeightRef, ...]:
+    """Return the finite weights that a first `prepare` of `model` is to wrap, at least one.
+
+    Args:
+        model: The model.
+        selection: Its weights, as `select_weights` chose them.
+        wrappers: The technique's wrappers that it has already.
+        technique: The subpackage whose `finalize` takes these off.
+        verb: What the technique does to a weight.
+    """
+    if wrappers:
+        raise KerasCompressError(
+            f"A model can be prepared once. Received: {model.name!r}, which has "
+            f"`{type(wrappers[0]).__name__}` layers. Call `{technique}.finalize(model)` first."
+        )
+    require_chosen(model, selection, verb)
+    for ref in selection.chosen:
+        require_finite(ref, values_of(ref.variable))
+    return selection.chosen
