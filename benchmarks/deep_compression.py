@@ -51,14 +51,14 @@ def recipes():
     )
     lenet_5 = Recipe(
         "lenet_5",
-        1.25e-5,
+        1.4e-5,
         epochs=90,
         float_epochs=5,
         batch=100,
         step_digits=8,
         settle_epochs=15,
         settle_learning_rate=2.5e-4,
-        settle_rate_weight=6e-6,
+        settle_rate_weight=8e-6,
         copies=3,
         teacher=True,
     )
