@@ -62,7 +62,14 @@ typedef struct kc_error {
   uint64_t value;   /* with KC_ERROR_LIMIT: the declared size; with KC_ERROR_(NO_)BASE: the base's */
 } kc_error;
 
-typedef enum kc_codec { KC_CODEC_AUTO = 0, KC_CODEC_FAST = 1, KC_CODEC_SMALL = 2 } kc_codec;
+/* What packing goes for: restoring as fast as can be; small, and restored faster than xz does; the
+ * smallest file there is; or (auto) the smallest that is restored within a budget of time. */
+typedef enum kc_codec {
+  KC_CODEC_AUTO = 0,
+  KC_CODEC_FAST = 1,
+  KC_CODEC_SMALL = 2,
+  KC_CODEC_SMALLEST = 3
+} kc_codec;
 
 /* Memory of the library's own; give it back with kc_free. */
 typedef struct kc_bytes {

@@ -43,6 +43,11 @@ class BitReader {
 
   uint32_t take(int bits) {  // at most 32; zeros past the end
     taken_ += static_cast<uint64_t>(bits);
+    if (filled_ < bits && end_ - data_ >= 4) {
+      pending_ |= static_cast<uint64_t>(load32(data_)) << filled_;
+      data_ += 4;
+      filled_ += 32;
+    }
     while (filled_ < bits) {
       uint64_t next = 0;
       if (data_ != end_) {
@@ -70,6 +75,14 @@ class BitReader {
   uint64_t taken_ = 0;
   bool overrun_ = false;
 };
+
+// Bits as they are, either way, as models call it: returns the lowest `bits` of what was coded.
+inline uint32_t code_noise(BitWriter* noise, uint32_t value, int bits) {
+  const uint32_t low = value & ((1u << bits) - 1);
+  noise->put(low, bits);
+  return low;
+}
+inline uint32_t code_noise(BitReader* noise, uint32_t, int bits) { return noise->take(bits); }
 
 }  // namespace kc
 

@@ -114,7 +114,7 @@ int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** j
                      uint32_t* sections, kc_error* error) {
   clear(error);
   if ((data == nullptr && size != 0) || job == nullptr || sections == nullptr ||
-      codec < KC_CODEC_AUTO || codec > KC_CODEC_SMALL) {
+      codec < KC_CODEC_AUTO || codec > KC_CODEC_SMALLEST) {
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   }
   *job = make<kc_job>();
@@ -163,7 +163,7 @@ int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* base, siz
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   }
   kc::PackJob job;
-  if (!job.open(data, size, KC_CODEC_SMALL, base, base_size)) {
+  if (!job.open(data, size, KC_CODEC_SMALLEST, base, base_size)) {
     return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
   }
   kc::Bytes packed;
@@ -380,7 +380,7 @@ const char* kc_place_name(int32_t place) {
 const char* kc_method_name(uint32_t method) {
   static const char* const kNames[kc::kMethodCount] = {
       "raw", "fill", "copy", "bytes", "symbols", "floats", "huffman", "gaps", "planes",
-      "base", "partner", "drift", "integers"};
+      "base", "partner", "drift", "integers", "light", "light floats", "light integers"};
   return method < kc::kMethodCount ? kNames[method] : "unknown";
 }
 

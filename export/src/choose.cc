@@ -2,6 +2,8 @@
 
 #include "channel_book.h"
 #include "container.h"
+#include "distinct.h"
+#include "entropy.h"
 #include "fast_coding.h"
 #include "float_model.h"
 #include "integer_model.h"
@@ -23,74 +25,6 @@ int element_bytes(int type) {
     default: return 1;
   }
 }
-
-// log2 in 1/256 for 1 and above.
-uint32_t log2_256(uint64_t x) {
-  int top = 63 - __builtin_clzll(x);
-  uint64_t rest = top >= 8 ? x >> (top - 8) : x << (8 - top);  // 256..511
-  uint32_t f = static_cast<uint32_t>(rest & 255);
-  return static_cast<uint32_t>(top) * 256 + f + (f * (256 - f) * 88 >> 16);
-}
-
-// Order-0 cost of a histogram, in bits.
-uint64_t entropy_bits(const uint32_t* histogram, size_t kinds) {
-  uint64_t total = 0, bits = 0;
-  for (size_t i = 0; i < kinds; ++i) total += histogram[i];
-  if (total == 0) return 0;
-  uint32_t whole = log2_256(total);
-  for (size_t i = 0; i < kinds; ++i) {
-    if (histogram[i] != 0) bits += static_cast<uint64_t>(histogram[i]) * (whole - log2_256(histogram[i]));
-  }
-  return bits >> 8;
-}
-
-// Up to 256 distinct elements with their counts, in the order of their numbers.
-class Distinct {
- public:
-  // False as soon as there are more than 256.
-  bool count(const uint8_t* data, size_t n, int bytes) {
-    memset(slots_, 0, sizeof slots_);
-    for (size_t i = 0; i < n; ++i) {
-      uint32_t value = load_element(data + i * static_cast<size_t>(bytes), bytes);
-      uint32_t slot = (value * 0x9E3779B1u) >> 22;
-      while (slots_[slot] != 0 && values_[slots_[slot] - 1] != value) slot = (slot + 1) & 1023;
-      if (slots_[slot] == 0) {
-        if (size_ == 256) return false;
-        values_[size_] = value;
-        counts_[size_] = 0;
-        slots_[slot] = static_cast<uint16_t>(++size_);
-      }
-      ++counts_[slots_[slot] - 1];
-    }
-    return true;
-  }
-
-  // Negative numbers first, as floats and as two's complement alike order themselves.
-  void sort(int bytes, bool is_float) {
-    uint32_t sign = 1u << (8 * bytes - 1), all = sign | (sign - 1);
-    auto key = [&](uint32_t v) { return (v & sign) == 0 ? v | sign : (is_float ? ~v & all : v & ~sign); };
-    for (size_t i = 1; i < size_; ++i) {
-      uint32_t value = values_[i], n = counts_[i];
-      size_t k = i;
-      for (; k > 0 && key(values_[k - 1]) > key(value); --k) {
-        values_[k] = values_[k - 1];
-        counts_[k] = counts_[k - 1];
-      }
-      values_[k] = value;
-      counts_[k] = n;
-    }
-  }
-
-  size_t size() const { return size_; }
-  uint32_t value(size_t i) const { return values_[i]; }
-  const uint32_t* counts() const { return counts_; }
-
- private:
-  uint32_t values_[256];
-  uint32_t counts_[256];
-  uint16_t slots_[1024];
-  size_t size_ = 0;
-};
 
 size_t most_frequent(const uint32_t* counts, size_t kinds) {
   size_t best = 0;
@@ -337,7 +271,7 @@ bool choose_integers(const uint8_t* data, size_t count, Extent* e) {
   size_t saturated = 0;
   for (size_t i = 0; i < count; ++i) {
     const uint32_t value = load32(data + 4 * i);
-    const int length = IntegerModel::length_of((value >> 31) != 0 ? 0u - value : value);
+    const int length = IntegerParts::length_of((value >> 31) != 0 ? 0u - value : value);
     longest = length > longest ? length : longest;
     saturated += length >= kSaturated ? 1 : 0;
   }

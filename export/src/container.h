@@ -10,9 +10,10 @@ namespace kc {
 
 constexpr uint8_t kMagic[4] = {0x89, 'K', 'C', 'Z'};
 // The newest version read. A file states the lowest that has what it uses.
-constexpr uint32_t kFormatVersion = 3;
+constexpr uint32_t kFormatVersion = 4;
 constexpr uint32_t kPatchVersion = 2;
 constexpr uint32_t kGridVersion = 3;  // compact frames, samples, grids
+constexpr uint32_t kLightVersion = 4;  // light models
 constexpr size_t kLargestCompact = 1u << 16;  // bytes of a compact file
 constexpr size_t kLongestCompactHeader = 64 + 3 * 2048;
 // A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.

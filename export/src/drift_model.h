@@ -57,12 +57,6 @@ class DriftModel {
     return (key & sign) != 0 ? key & ~sign : ~key & all;
   }
 
-  static uint32_t code_noise(BitWriter* noise, uint32_t value, int bits) {
-    noise->put(value & static_cast<uint32_t>((1ull << bits) - 1), bits);
-    return value;
-  }
-  static uint32_t code_noise(BitReader* noise, uint32_t, int bits) { return noise->take(bits); }
-
   // A move other than none: its sign, two bits below its highest, and the rest.
   template <typename Coder, typename Noise>
   int64_t code_move(Coder* coder, Noise* noise, int64_t moved, int length) {

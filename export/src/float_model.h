@@ -58,6 +58,19 @@ class FloatModel {
     return layout;
   }
 
+  // Depths below the largest exponent; with `sparse` one more, and 0 is a zero.
+  static void find_depths(const uint8_t* data, const FloatLayout& l, uint8_t* depths) {
+    const int bytes = l.format.bytes;
+    const uint32_t exponent_mask = (1u << l.format.exponent_bits) - 1;
+    const uint32_t sign_bit = 1u << (8 * bytes - 1);
+    for (size_t i = 0; i < l.count; ++i) {
+      const uint32_t value = load_element(data + i * static_cast<size_t>(bytes), bytes);
+      const int depth = l.highest - static_cast<int>(value >> l.format.mantissa_bits & exponent_mask);
+      const bool zero = l.sparse && (value & ~sign_bit) == 0;
+      depths[i] = static_cast<uint8_t>(zero ? 0 : depth + (l.sparse ? 1 : 0));
+    }
+  }
+
   // `bits` is the BitWriter or BitReader for the noise; `data` is read or written.
   template <typename Coder, typename Noise>
   bool run(Coder* coder, Noise* noise, uint8_t* data, const FloatLayout& l) {
@@ -66,17 +79,10 @@ class FloatModel {
     const int plain = mantissa_bits - l.modelled - l.zeros;
     const uint32_t exponent_mask = (1u << l.format.exponent_bits) - 1;
     const uint32_t sign_bit = 1u << (mantissa_bits + l.format.exponent_bits);
-    // Depths below the largest exponent; with `sparse` one more, and 0 is a zero.
     Array<uint8_t> depths(l.count);
     if (!depths.ok() || plain < 0) return false;
     const int first = l.sparse ? 1 : 0;
-    if (!Coder::kDecodes) {
-      for (size_t i = 0; i < l.count; ++i) {
-        uint32_t value = load_element(data + i * static_cast<size_t>(bytes), bytes);
-        int depth = l.highest - static_cast<int>(value >> mantissa_bits & exponent_mask);
-        depths[i] = static_cast<uint8_t>(l.sparse && (value & ~sign_bit) == 0 ? 0 : depth + first);
-      }
-    }
+    if (!Coder::kDecodes) find_depths(data, l, depths.data());
     const SymbolLayout layout = depth_layout(l);
     if (!exponents_.run(coder, depths.data(), layout)) return false;
 
@@ -137,15 +143,6 @@ class FloatModel {
   static int sign_of(const uint8_t* data, size_t i, const FloatLayout& l) {
     size_t bytes = static_cast<size_t>(l.format.bytes);
     return (data[i * bytes + bytes - 1] >> 7) != 0 ? 2 : 1;
-  }
-
-  static uint32_t code_noise(BitWriter* noise, uint32_t value, int bits) {
-    uint32_t low = bits == 0 ? 0 : value & ((1u << bits) - 1);
-    if (bits > 0) noise->put(low, bits);
-    return low;
-  }
-  static uint32_t code_noise(BitReader* noise, uint32_t, int bits) {
-    return bits > 0 ? noise->take(bits) : 0;
   }
 
   template <typename Coder>

@@ -64,14 +64,14 @@ inline int counter_input(uint32_t c) {
   return stretch(c >> 16) * kSteps.trust[c & 1023] >> 6;
 }
 
-inline void update_counter(uint32_t* c, int bit, uint32_t limit) {
-  uint32_t n = *c & 1023, p = *c >> 10;
-  int32_t target = -bit & ((1 << 22) - 1);
-  int32_t delta = target - static_cast<int32_t>(p);
-  int32_t moved = static_cast<int32_t>(p) +
-                  static_cast<int32_t>((static_cast<int64_t>(delta) * kSteps.at[n]) >> 16);
-  *c = static_cast<uint32_t>(moved) << 10 | (n < limit ? n + 1 : n);
+inline uint32_t moved_counter(uint32_t c, int bit, uint32_t limit) {
+  const uint32_t n = c & 1023;
+  const int64_t target = static_cast<int64_t>((0 - static_cast<uint64_t>(bit)) >> 42);
+  const int64_t moved = (target - static_cast<int64_t>(c >> 10)) * kSteps.at[n];
+  // Probability and number grow by one sum; the last of it is 1 below the limit.
+  return c + (static_cast<uint32_t>(moved >> 6) & ~1023u) + ((n - limit) >> 31);
 }
+inline void update_counter(uint32_t* c, int bit, uint32_t limit) { *c = moved_counter(*c, bit, limit); }
 
 // One set of weights a selector value; `dot` mixes in the logistic domain, `learn` moves the
 // weights of the chosen set against the coding error. Factors have 16 bits and products 32, which

@@ -3,6 +3,7 @@
 #include "checksum.h"
 #include "choose.h"
 #include "flatbuffer.h"
+#include "light_choice.h"
 #include "partner.h"
 #include "repeats.h"
 #include "sections.h"
@@ -192,8 +193,10 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
     bool use = false;
     if (!crcs.push(crc32c(0, data + tensor.offset, static_cast<size_t>(tensor.size)))) return false;
     share_or_choose(tensor, data, crcs, plan, &e, &use);
-    if (use && (codec == KC_CODEC_FAST || (codec == KC_CODEC_AUTO && tensor.size > most_modelled))) {
+    if (use && codec == KC_CODEC_FAST) {
       make_fast(&e);
+    } else if (use && (codec == KC_CODEC_SMALL || (codec == KC_CODEC_AUTO && tensor.size > most_modelled))) {
+      make_light(*plan, data, &e);
     } else if (use) {
       try_repeats(*plan, data, &e);
     }
@@ -287,16 +290,14 @@ uint32_t version_needed(const Plan& plan, Container& container) {
   if (plan.is_patch) return kPatchVersion;
   uint64_t total = 0;
   for (size_t s = 0; s < container.sections.size(); ++s) total += container.sections[s].size;
-  if (total != 0 && total + kLongestCompactHeader <= kLargestCompact) {
-    container.form = kFormCompact;
-    return kGridVersion;
-  }
-  bool grids = false;
+  const bool compact = total != 0 && total + kLongestCompactHeader <= kLargestCompact;
+  if (compact) container.form = kFormCompact;
+  bool grids = compact || (total != 0 && container.sections[0].data[0] >= kSkeletonSample);
   for (size_t i = 0; i < plan.extents.size(); ++i) {
+    if (is_light(plan.extents[i].method)) return kLightVersion;
     grids = grids || plan.extents[i].grid || plan.extents[i].method == kMethodIntegers;
   }
-  const bool sample = total != 0 && container.sections[0].data[0] >= kSkeletonSample;
-  return grids || sample ? kGridVersion : 1;
+  return grids ? kGridVersion : 1;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "channel_book.h"
 #include "container.h"
+#include "light_model.h"
 
 namespace kc {
 namespace {
@@ -12,7 +13,11 @@ constexpr uint8_t kSparse = 4, kSignedZeros = 8;  // beside the number of the fl
 
 bool uses_codebook(uint8_t method) {
   return method == kMethodSymbols || method == kMethodHuffman || method == kMethodGaps ||
-         method == kMethodPartner;
+         method == kMethodPartner || method == kMethodLight;
+}
+
+bool has_float_fields(uint8_t method) {
+  return method == kMethodFloats || method == kMethodPlanes || method == kMethodLightFloats;
 }
 
 uint64_t zigzag(int64_t value) {
@@ -26,6 +31,7 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
   out->varint(e.gap);
   out->varint(e.size_known ? e.size : 0);
   out->push(static_cast<uint8_t>(e.method | (e.new_section ? kNewSection : 0)));
+  if (is_light(e.method)) out->push(e.context);
   switch (e.method) {
     case kMethodFill: out->push(e.fill); return;
     case kMethodCopy: out->varint(e.back); return;
@@ -37,9 +43,11 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
       out->varint(e.row);
       return;
     case kMethodBytes: out->push(e.stride); return;
-    case kMethodIntegers: out->push(e.highest); return;
+    case kMethodIntegers:
+    case kMethodLightIntegers: out->push(e.highest); return;
     case kMethodFloats:
     case kMethodPlanes:
+    case kMethodLightFloats:
       out->push(static_cast<uint8_t>(e.format | (e.sparse ? kSparse : 0) |
                                      (e.signed_zeros ? kSignedZeros : 0)));
       out->varint(e.last);
@@ -84,6 +92,10 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
   if (e->new_section && !needs_section(e->method)) return false;
   if (!plan->is_patch && uses_base(e->method)) return false;
   if (plan->version < kGridVersion && e->method == kMethodIntegers) return false;
+  if (is_light(e->method)) {
+    e->context = in->byte();
+    if (plan->version < kLightVersion || !is_light_context(e->context)) return false;
+  }
   switch (e->method) {
     case kMethodFill: e->fill = in->byte(); return true;
     case kMethodCopy: e->back = in->varint(); return true;
@@ -96,11 +108,13 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
       return e->element == 2 || e->element == 4;
     case kMethodBytes: e->stride = in->byte(); return e->stride >= 1;
     case kMethodIntegers:
+    case kMethodLightIntegers:
       e->highest = in->byte();
       e->element = 4;
       return e->highest >= 1 && e->highest <= 32;
     case kMethodFloats:
     case kMethodPlanes:
+    case kMethodLightFloats:
       e->format = in->byte();
       e->sparse = (e->format & kSparse) != 0;
       e->signed_zeros = (e->format & kSignedZeros) != 0;
@@ -259,7 +273,7 @@ bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
     if (e.size == 0 || offset > original_size || e.size > original_size - offset) return false;
     e.offset = offset;
     offset += e.size;
-    if (e.method == kMethodFloats || e.method == kMethodPlanes) {
+    if (has_float_fields(e.method)) {
       e.element = e.format == 2 ? 4 : 2;
     }
     if (e.size % e.element != 0) return false;
@@ -274,7 +288,8 @@ bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
         (e.base > plan->base_size || e.size > plan->base_size - e.base)) {
       return false;
     }
-    if (e.method == kMethodSymbols || e.method == kMethodFloats ||
+    if (e.method == kMethodSymbols || e.method == kMethodFloats || e.method == kMethodLight ||
+        e.method == kMethodLightFloats ||
         e.method == kMethodPartner || e.method == kMethodDrift) {
       if (e.last == 0) e.last = e.row;
       if (e.row == 0 || e.last > e.row || e.row > e.count()) return false;

@@ -21,7 +21,10 @@ enum Method : uint8_t {
   kMethodPartner = 10, // patches: symbols, by the partner model
   kMethodDrift = 11,   // patches: floats, by the drift model
   kMethodIntegers = 12,  // version 3: 32-bit integers, by the integer model
-  kMethodCount = 13,
+  kMethodLight = 13,        // version 4: symbols, by the light model
+  kMethodLightFloats = 14,  // version 4: floats, by the light float model
+  kMethodLightIntegers = 15,  // version 4: 32-bit integers, by the light integer model
+  kMethodCount = 16,
 };
 
 constexpr uint64_t kMostExtents = 1u << 16;
@@ -67,6 +70,7 @@ struct Extent {
   uint8_t zeros = 0;
   bool sparse = false;        // zeros are coded apart, and the fields above are of the others
   bool signed_zeros = false;  // sparse: some of the zeros are negative
+  uint8_t context = 0;        // light: what its second counters are chosen by
   // not in the file: bits taken in the section, as coding or decoding finds them
   uint64_t coded_bits = 0;
   uint64_t place = 0;  // where in the decoder's memory it is restored to
@@ -100,6 +104,10 @@ struct Plan {
 // Does it name bytes of the base?
 inline bool uses_base(uint8_t method) {
   return method == kMethodBase || method == kMethodPartner || method == kMethodDrift;
+}
+
+inline bool is_light(uint8_t method) {
+  return method == kMethodLight || method == kMethodLightFloats || method == kMethodLightIntegers;
 }
 
 // Do the bytes of such an extent stand in a data section?

@@ -4,66 +4,17 @@
 #include "byte_model.h"
 #include "fast_coding.h"
 #include "drift_model.h"
-#include "float_model.h"
 #include "integer_model.h"
 #include "partner.h"
+#include "light_coding.h"
 #include "partner_model.h"
-#include "symbol_model.h"
+#include "section_parts.h"
 
 namespace kc {
 namespace {
 
 uint32_t codebook_value(const Plan& plan, const Extent& e, size_t index) {
   return load_element(plan.codebooks.data() + e.codebook + index * e.element, e.element);
-}
-
-SymbolLayout symbol_layout(const Extent& e) {
-  SymbolLayout l;
-  l.count = static_cast<size_t>(e.count());
-  l.row = static_cast<size_t>(e.row);
-  l.last = static_cast<size_t>(e.last == 0 ? e.row : e.last);
-  l.centre = e.centre;
-  l.lowest = e.lowest;
-  l.highest = e.highest;
-  l.centre_flag = e.centre_flag;
-  return l;
-}
-
-FloatLayout float_layout(const Extent& e) {
-  FloatLayout l;
-  l.count = static_cast<size_t>(e.count());
-  l.row = static_cast<size_t>(e.row);
-  l.last = static_cast<size_t>(e.last == 0 ? e.row : e.last);
-  l.format = kFloatFormats[e.format];
-  l.lowest = e.lowest;
-  l.highest = e.highest;
-  l.modelled = e.modelled;
-  l.zeros = e.zeros;
-  l.sparse = e.sparse;
-  l.signed_zeros = e.signed_zeros;
-  return l;
-}
-
-bool float_layout_fits(const Extent& e) {
-  const FloatFormat& f = kFloatFormats[e.format];
-  return e.modelled <= FloatModel::kMostModelled && e.modelled + e.zeros <= f.mantissa_bits &&
-         e.highest < (1 << f.exponent_bits);
-}
-
-// Calls `work(extent)` for each extent of the section; stops at the first false.
-template <typename AnyPlan, typename Work>
-bool each_extent(AnyPlan& plan, uint32_t number, Work work) {
-  for (size_t i = 0; i < plan.extents.size(); ++i) {
-    if (plan.extents[i].section == number && !work(plan.extents[i])) return false;
-  }
-  return true;
-}
-
-const Extent* first_extent(const Plan& plan, uint32_t number) {
-  for (size_t i = 0; i < plan.extents.size(); ++i) {
-    if (plan.extents[i].section == number) return &plan.extents[i];
-  }
-  return nullptr;
 }
 
 uint64_t section_bytes(const Plan& plan, uint32_t number) {
@@ -78,7 +29,7 @@ int section_bits(const Plan& plan, uint32_t number) {
   each_extent(plan, number, [&](const Extent& e) {
     const int bits = SymbolModel::magnitude_bits(
         e.method == kMethodFloats     ? FloatModel::depth_layout(float_layout(e))
-        : e.method == kMethodIntegers ? IntegerModel::depth_layout(1, e.highest)
+        : e.method == kMethodIntegers ? IntegerParts::depth_layout(1, e.highest)
                                       : symbol_layout(e));
     most = bits > most ? bits : most;
     return true;
@@ -277,6 +228,7 @@ bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, 
 bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out) {
   const Extent* first = first_extent(*plan, number);
   if (first == nullptr) return true;
+  if (is_light(first->method)) return encode_light(plan, number, original, out);
   if (!is_modelled(first->method)) {
     return each_extent(*plan, number, [&](Extent& e) {
       size_t before = out->size();
@@ -322,6 +274,7 @@ uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* orig
 Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
                        uint8_t* memory) {
   const Extent* first = first_extent(*plan, number);
+  if (is_light(first->method)) return decode_light(plan, number, payload, size, memory);
   Reader in(payload, size);
   if (!is_modelled(first->method)) {
     Decoded result = Decoded::kDone;

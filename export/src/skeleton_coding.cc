@@ -83,7 +83,7 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
       plan_bytes.size() > original_size + kPlanSlack) {
     return false;
   }
-  bool slow = codec == KC_CODEC_SMALL ||
+  bool slow = codec == KC_CODEC_SMALLEST ||
               (codec == KC_CODEC_AUTO && skeleton.size() <= kAutoSkeleton);
   SkeletonForm form = (slow || plan.is_patch) && skeleton.size() <= kMostModelledBytes ? kSkeletonModel
                                                                     : kSkeletonRepeats;
@@ -91,7 +91,7 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
     const size_t sample = nearest_sample(skeleton);
     if (!encode_beside_sample(plan, plan_bytes, skeleton, sample, original_size, &coded)) return false;
     Bytes other;  // after the dictionary, with larger tables, which long plans can use
-    const bool try_other = codec == KC_CODEC_SMALL && plan_bytes.size() + skeleton.size() > kLongSkeleton;
+    const bool try_other = codec == KC_CODEC_SMALLEST && plan_bytes.size() + skeleton.size() > kLongSkeleton;
     if (try_other && !encode_with_model(plan, plan_bytes, skeleton, &other)) return false;
     if (try_other && other.size() < coded.size()) {
       coded.swap(other);

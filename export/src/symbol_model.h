@@ -79,6 +79,27 @@ class SymbolModel {
     return true;
   }
 
+  // 4 steps an octave.
+  static int level(uint32_t x, int most) {
+    x += 4;
+    int octave = 31 - __builtin_clz(x);
+    int q = (octave - 2) * 4 + static_cast<int>(x >> (octave - 2) & 3);
+    return q < most ? q : most;
+  }
+  // 2 steps an octave.
+  static constexpr int coarse(uint32_t x, int most) {
+    x += 2;
+    int octave = 31 - __builtin_clz(x);
+    int q = (octave - 1) * 2 + static_cast<int>(x >> (octave - 1) & 1);
+    return q < most ? q : most;
+  }
+
+  // Sign and size in 32 classes.
+  static uint32_t signed_class(int difference) {
+    int c = coarse(static_cast<uint32_t>(difference < 0 ? -difference : difference), 15);
+    return static_cast<uint32_t>(difference < 0 ? 16 + c : c);
+  }
+
  private:
   // Nodes of a magnitude's tree: centre flag, sign, and from 2 on its bits. Of the upper bits, which
   // see all contexts, there are few.
@@ -100,21 +121,6 @@ class SymbolModel {
     return (counter & 1023) > most ? (counter & ~1023u) | most : counter;
   }
 
-  // 4 steps an octave.
-  static int level(uint32_t x, int most) {
-    x += 4;
-    int octave = 31 - __builtin_clz(x);
-    int q = (octave - 2) * 4 + static_cast<int>(x >> (octave - 2) & 3);
-    return q < most ? q : most;
-  }
-  // 2 steps an octave.
-  static int coarse(uint32_t x, int most) {
-    x += 2;
-    int octave = 31 - __builtin_clz(x);
-    int q = (octave - 1) * 2 + static_cast<int>(x >> (octave - 1) & 1);
-    return q < most ? q : most;
-  }
-
   void begin(const SymbolLayout& layout) {
     bits_ = magnitude_bits(layout);
     row_average_ = 0;
@@ -128,12 +134,6 @@ class SymbolModel {
       row_step_ = 2;
     }
     whole_rows_ = layout.row >= 48;
-  }
-
-  // Sign and size in 32 classes.
-  static uint32_t signed_class(int difference) {
-    int c = coarse(static_cast<uint32_t>(difference < 0 ? -difference : difference), 15);
-    return static_cast<uint32_t>(difference < 0 ? 16 + c : c);
   }
 
   void set_contexts(const uint8_t* symbols, size_t i, size_t in_row, size_t column,

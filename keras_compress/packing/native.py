@@ -19,7 +19,7 @@ ABI_VERSION = 1
 # What the format allows; arrays for reports are of this length.
 MOST_EXTENTS = 1 << 16
 
-CODECS = {"auto": 0, "fast": 1, "small": 2}
+CODECS = {"auto": 0, "fast": 1, "small": 2, "smallest": 3}
 
 ERROR_LIMIT = 3
 ERROR_MALFORMED = 9

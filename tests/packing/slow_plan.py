@@ -19,6 +19,9 @@ def read_extent(plan: Input) -> dict:
     method = plan.byte()
     extent["method"], extent["opens"] = method & 127, method >> 7
     kind = extent["method"]
+    if kind in (13, 14, 15):
+        extent["context"] = plan.byte()
+        assert extent["context"] < 64 and extent["context"] & 7 < 7
     if kind == 1:
         extent["fill"] = plan.byte()
     elif kind == 2:
@@ -28,7 +31,7 @@ def read_extent(plan: Input) -> dict:
     elif kind == 11:
         extent["base"], extent["element"] = plan.varint(), plan.byte()
         extent["last"], extent["row"] = plan.varint(), plan.varint()
-    elif kind in (6, 7, 4, 10):
+    elif kind in (6, 7, 4, 10, 13):
         if kind == 10:
             extent["base"] = plan.varint()
         extent["element"], flags = plan.byte(), plan.byte()
@@ -44,7 +47,7 @@ def read_extent(plan: Input) -> dict:
             extent["book"] = [bytes([v ^ (128 if flags & 4 else 0)]) for v in range(256)]
         else:
             extent["book"] = [plan.take(width) for _ in range(extent["highest"] + 1)]
-    elif kind in (5, 8):
+    elif kind in (5, 8, 14):
         form = plan.byte()
         extent["format"], extent["sparse"], extent["signed"] = form & 3, form >> 2 & 1, form >> 3
         extent["element"] = 4 if form & 3 == 2 else 2
@@ -53,7 +56,7 @@ def read_extent(plan: Input) -> dict:
         extent["modelled"], extent["zeros"] = plan.take(2)
     elif kind == 3:
         extent["stride"] = plan.byte()
-    elif kind == 12:
+    elif kind in (12, 15):
         extent["element"], extent["highest"] = 4, plan.byte()
     extent["last"] = extent.get("last") or extent.get("row")
     return extent

@@ -19,13 +19,15 @@ from tests.packing.slow_coding import (
     read_symbols,
 )
 from tests.packing.slow_float_model import FloatModel
-from tests.packing.slow_integer_model import IntegerModel
+from tests.packing.slow_integer_model import IntegerModel, LightIntegerModel
+from tests.packing.slow_light_model import LightDecoder, LightFloatModel, LightModel
 from tests.packing.slow_patch import DriftModel, PartnerModel, by_partner, take_base
 from tests.packing.slow_plan import apply_rules, read_extent
 from tests.packing.slow_symbol_model import Layout, SymbolModel
 from tests.packing.slow_word_model import WordModel, samples
 
 _MODELLED = (3, 4, 5, 10, 11, 12)
+_LIGHT = (13, 14, 15)
 
 
 def unpack(data: bytes, base: bytes = b"") -> bytes:
@@ -33,7 +35,7 @@ def unpack(data: bytes, base: bytes = b"") -> bytes:
     source = Input(data)
     assert source.take(4) == b"\x89KCZ"
     version, form, size = source.byte(), source.byte(), source.varint()
-    assert (version, form) in {(1, 0), (1, 1), (2, 2), (3, 1), (3, 3)}
+    assert (version, form) in {(1, 0), (1, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 3)}
     checksum = source.take(4)
     if form == 2:
         assert source.varint() == len(base)
@@ -181,11 +183,13 @@ class Section:
 
     def __init__(self, data: bytes, first: dict) -> None:
         self.source, self.first, self.total = Input(data), first, 0
-        self.model: (
-            ByteModel | SymbolModel | FloatModel | IntegerModel | PartnerModel | DriftModel | None
-        ) = None
+        self.model: object = None
         if first["method"] in _MODELLED:
             self.coder = ArithmeticDecoder(self.source.take(self.source.varint()))
+            self.noise = Bits(self.source.take(len(data) - self.source.at))
+        if first["method"] in _LIGHT:
+            lengths = [self.source.varint() for _ in range(2)]
+            self.lanes = [LightDecoder(self.source.take(length)) for length in lengths]
             self.noise = Bits(self.source.take(len(data) - self.source.at))
 
     def read(self, extent: dict) -> bytes:
@@ -203,10 +207,21 @@ class Section:
         if method == 5:
             self.model = self.model or FloatModel()
             return self.model.decode(self.coder, self.noise, extent)
-        if method == 4:
-            self.model = self.model or SymbolModel()
+        if method == 14:
+            self.model = self.model or LightFloatModel()
+            return self.model.decode(self.lanes, self.noise, extent)
+        if method == 15:
+            self.model = self.model or LightIntegerModel()
+            return self.model.decode(self.lanes, self.noise, extent)
+        if method in (4, 13):
             keys = ("count", "row", "last", "lowest", "highest", "centre")
             layout = Layout(*(extent[key] for key in keys), bool(extent["flags"] & 2))
+        if method == 13:
+            self.model = self.model or LightModel()
+            symbols = self.model.decode(self.lanes, self.noise, layout, extent["context"])
+            return elements(extent, symbols)
+        if method == 4:
+            self.model = self.model or SymbolModel()
             return elements(extent, self.model.decode(self.coder, layout))
         if method == 10:
             self.model = self.model or PartnerModel()
@@ -221,8 +236,11 @@ class Section:
 
     def finish(self) -> None:
         assert self.source.at == len(self.source.data)
-        if self.first["method"] in _MODELLED:
+        if self.first["method"] in _MODELLED + _LIGHT:
             self.noise.finish()
+        if self.first["method"] in _LIGHT:
+            for lane in self.lanes:
+                lane.finish()
 
 
 def elements(extent: dict, symbols: list[int]) -> bytes:

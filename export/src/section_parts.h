@@ -1,0 +1,61 @@
+// What the coders of a data section need to know of its extents.
+#ifndef KC_SECTION_PARTS_H_
+#define KC_SECTION_PARTS_H_
+
+#include "float_model.h"
+#include "plan.h"
+
+namespace kc {
+
+inline SymbolLayout symbol_layout(const Extent& e) {
+  SymbolLayout l;
+  l.count = static_cast<size_t>(e.count());
+  l.row = static_cast<size_t>(e.row);
+  l.last = static_cast<size_t>(e.last == 0 ? e.row : e.last);
+  l.centre = e.centre;
+  l.lowest = e.lowest;
+  l.highest = e.highest;
+  l.centre_flag = e.centre_flag;
+  return l;
+}
+
+inline FloatLayout float_layout(const Extent& e) {
+  FloatLayout l;
+  l.count = static_cast<size_t>(e.count());
+  l.row = static_cast<size_t>(e.row);
+  l.last = static_cast<size_t>(e.last == 0 ? e.row : e.last);
+  l.format = kFloatFormats[e.format];
+  l.lowest = e.lowest;
+  l.highest = e.highest;
+  l.modelled = e.modelled;
+  l.zeros = e.zeros;
+  l.sparse = e.sparse;
+  l.signed_zeros = e.signed_zeros;
+  return l;
+}
+
+inline bool float_layout_fits(const Extent& e) {
+  const FloatFormat& f = kFloatFormats[e.format];
+  return e.modelled <= FloatModel::kMostModelled && e.modelled + e.zeros <= f.mantissa_bits &&
+         e.highest < (1 << f.exponent_bits);
+}
+
+// Calls `work(extent)` for each extent of the section; stops at the first false.
+template <typename AnyPlan, typename Work>
+bool each_extent(AnyPlan& plan, uint32_t number, Work work) {
+  for (size_t i = 0; i < plan.extents.size(); ++i) {
+    if (plan.extents[i].section == number && !work(plan.extents[i])) return false;
+  }
+  return true;
+}
+
+inline const Extent* first_extent(const Plan& plan, uint32_t number) {
+  for (size_t i = 0; i < plan.extents.size(); ++i) {
+    if (plan.extents[i].section == number) return &plan.extents[i];
+  }
+  return nullptr;
+}
+
+}  // namespace kc
+
+#endif  // KC_SECTION_PARTS_H_
