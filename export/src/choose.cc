@@ -7,7 +7,7 @@
 #include "fast_coding.h"
 #include "float_model.h"
 #include "integer_model.h"
-#include "sections.h"
+#include "light_choice.h"
 
 namespace kc {
 namespace {
@@ -254,8 +254,8 @@ void try_channels(const kc_tensor& tensor, const uint8_t* file, int bytes, Plan*
   const bool interleaved = tensor.shape[0] == 1;
   if (choose_channels(file + e->offset, static_cast<size_t>(e->size) / static_cast<size_t>(bytes),
                       bytes, interleaved, plan, &other) &&
-      extent_cost(*plan, other, file) + table_cost(other) <
-          extent_cost(*plan, *e, file) + table_cost(*e)) {
+      estimated_cost(*plan, other, file) + table_cost(other) <
+          estimated_cost(*plan, *e, file) + table_cost(*e)) {
     *e = other;
     return;
   }
@@ -352,7 +352,8 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   if (!e->sparse || e->channels != 0) return true;
   choose_floats(data, count, format, false, &dense);
   // Zeros apart save their mantissas, and cost a little in all others: few of them are tried out.
-  if (few_zeros(data, count, bytes) && extent_cost(*plan, dense, file) <= extent_cost(*plan, *e, file)) {
+  if (few_zeros(data, count, bytes) &&
+      estimated_cost(*plan, dense, file) <= estimated_cost(*plan, *e, file)) {
     *e = dense;
   }
   return true;

@@ -66,6 +66,14 @@ uint8_t find_noise(const Plan& plan, const Extent& e, const uint8_t* file) {
 
 }  // namespace
 
+uint64_t estimated_cost(const Plan& plan, const Extent& extent, const uint8_t* file) {
+  Extent e = sample_of(extent);
+  e.method = e.method == kMethodFloats ? kMethodLightFloats : kMethodLight;
+  e.context = e.last != 0 && e.last < e.row ? kLightLag : kLightScale;
+  const uint64_t cost = extent_cost(plan, e, file);
+  return cost == UINT64_MAX ? cost : cost * extent.count() / e.count();
+}
+
 void make_light(const Plan& plan, const uint8_t* file, Extent* e) {
   switch (e->method) {
     case kMethodSymbols:

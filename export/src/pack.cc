@@ -1,5 +1,6 @@
 #include "pack.h"
 
+#include "budget.h"
 #include "checksum.h"
 #include "choose.h"
 #include "flatbuffer.h"
@@ -8,7 +9,6 @@
 #include "repeats.h"
 #include "sections.h"
 #include "skeleton.h"
-#include "skeleton_coding.h"
 
 namespace kc {
 namespace {
@@ -16,15 +16,6 @@ namespace {
 // Extents of one model share a section, and with it statistics, up to about this many elements;
 // larger tensors are divided. Sections are worked on by as many threads, and restored one by one.
 constexpr uint64_t kSectionElements = 1000000;
-
-// Nanoseconds the slow models take for a tensor, on a desktop of 2020.
-uint64_t model_time(const kc_tensor& tensor) {
-  constexpr int32_t kFloat32 = 0, kFloat16 = 1;
-  if (tensor.type == kFloat32) return tensor.size * 100;
-  return tensor.type == kFloat16 ? tensor.size * 200 : tensor.size * 350;
-}
-
-constexpr uint64_t kAutoBudget = 4000000000u;
 
 void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<uint32_t>& crcs,
                      Plan* plan, Extent* e, bool* use) {
@@ -40,25 +31,6 @@ void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<ui
     }
   }
   *use = choose_extent(tensor, data, plan, e);
-}
-
-// With the `auto` codec: tensors up to so many bytes get the slow models, which together restore
-// no more than the budget; larger ones are coded to decode fast.
-uint64_t largest_modelled(const List<kc_tensor>& tensors) {
-  uint64_t limit = UINT64_MAX, total = 0;
-  for (size_t i = 0; i < tensors.size(); ++i) total += model_time(tensors[i]);
-  while (total > kAutoBudget) {
-    uint64_t largest = 0;
-    for (size_t i = 0; i < tensors.size(); ++i) {
-      if (tensors[i].size <= limit && tensors[i].size > largest) largest = tensors[i].size;
-    }
-    if (largest == 0) break;
-    for (size_t i = 0; i < tensors.size(); ++i) {
-      if (tensors[i].size == largest) total -= model_time(tensors[i]);
-    }
-    limit = largest - 1;
-  }
-  return limit;
 }
 
 // In how many elements at a time a tensor may be divided, so that rows stay whole where they can.
@@ -178,13 +150,12 @@ void try_partner(const uint8_t* data, uint64_t base, Plan* plan, Extent* e) {
 }
 
 // The extents in file order, with their gaps, and the skeleton that is left.
-bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_tensor>& tensors,
-               Plan* plan, Bytes* skeleton) {
+bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& modelled,
+               const List<kc_tensor>& tensors, Plan* plan, Bytes* skeleton) {
   List<uint32_t> crcs;
   size_t end = 0;
   ModelWalker base_walker;
   const bool walked = plan->is_patch && base_walker.walk(plan->base, plan->base_size);
-  const uint64_t most_modelled = largest_modelled(tensors);
   for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMostExtents; ++i) {
     const kc_tensor& tensor = tensors[i];
     Extent e;
@@ -195,7 +166,7 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const List<kc_te
     share_or_choose(tensor, data, crcs, plan, &e, &use);
     if (use && codec == KC_CODEC_FAST) {
       make_fast(&e);
-    } else if (use && (codec == KC_CODEC_SMALL || (codec == KC_CODEC_AUTO && tensor.size > most_modelled))) {
+    } else if (use && (codec == KC_CODEC_SMALL || (codec == KC_CODEC_AUTO && tensor.size > modelled.largest_tensor))) {
       make_light(*plan, data, &e);
     } else if (use) {
       try_repeats(*plan, data, &e);
@@ -318,12 +289,14 @@ bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_
   plan.base_size = base_size;
   data_ = data;
   size_ = size;
-  codec_ = codec;
   ModelWalker walker;
   const bool walked = walker.walk(data, size);
   List<kc_tensor> none;
-  if (size == 0 || !make_plan(data, size, codec, walked ? walker.tensors() : none, &packing.plan,
-                              &skeleton_)) {
+  const List<kc_tensor>& tensors = walked ? walker.tensors() : none;
+  const Modelled modelled = within_budget(tensors, size);
+  graph_ = codec == KC_CODEC_SMALLEST ? GraphCoding::kSmallest
+           : codec == KC_CODEC_AUTO && modelled.graph ? GraphCoding::kModelled : GraphCoding::kRepeats;
+  if (size == 0 || !make_plan(data, size, codec, modelled, tensors, &packing.plan, &skeleton_)) {
     return true;  // left without sections, it is stored
   }
   if (walked) {
@@ -347,7 +320,7 @@ void PackJob::work(uint32_t section) {
   if (section >= parts_.size() || parts_[section].begun) return;
   Part& part = parts_[section];
   part.begun = true;
-  part.done = section == 0 ? encode_skeleton(packing.plan, skeleton_, size_, codec_, part.payload)
+  part.done = section == 0 ? encode_skeleton(packing.plan, skeleton_, size_, graph_, part.payload)
                            : encode_section(&packing.plan, section, data_, part.payload);
 }
 

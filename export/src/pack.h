@@ -4,6 +4,7 @@
 
 #include "container.h"
 #include "plan.h"
+#include "skeleton_coding.h"
 
 namespace kc {
 
@@ -47,7 +48,7 @@ class PackJob {
 
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
-  int32_t codec_ = 0;
+  GraphCoding graph_ = GraphCoding::kRepeats;
   Bytes skeleton_;
   List<Part> parts_;
 };

@@ -2,7 +2,7 @@
 
 #include "fast_coding.h"
 #include "float_model.h"
-#include "sections.h"
+#include "light_choice.h"
 
 namespace kc {
 namespace {
@@ -67,7 +67,7 @@ void try_repeats(const Plan& plan, const uint8_t* file, Extent* e) {
   Extent other = *e;
   other.last = lag;
   // The divisor takes a byte or two of the plan.
-  if (extent_cost(plan, other, file) + 2 < extent_cost(plan, *e, file)) *e = other;
+  if (estimated_cost(plan, other, file) + 2 < estimated_cost(plan, *e, file)) *e = other;
 }
 
 }  // namespace kc

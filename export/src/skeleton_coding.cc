@@ -1,6 +1,5 @@
 #include "skeleton_coding.h"
 
-#include "keras_compress.h"
 #include "lz.h"
 #include "sections.h"
 #include "skeleton.h"
@@ -11,7 +10,6 @@ namespace {
 // How much of a skeleton is compared with the samples.
 constexpr size_t kMostCompared = 1u << 16;
 constexpr size_t kLongSkeleton = 1u << 15;
-constexpr size_t kAutoSkeleton = 2u << 20;
 
 bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton,
                        Bytes* out) {
@@ -74,8 +72,8 @@ bool encode_beside_sample(const Plan& plan, const Bytes& plan_bytes, const Bytes
 
 }  // namespace
 
-bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size, int32_t codec,
-                     Bytes* out) {
+bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size,
+                     GraphCoding coding, Bytes* out) {
   Bytes plan_bytes, coded;
   write_plan(plan, &plan_bytes);
   // What no reader takes is left to the stored form.
@@ -83,15 +81,15 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
       plan_bytes.size() > original_size + kPlanSlack) {
     return false;
   }
-  bool slow = codec == KC_CODEC_SMALLEST ||
-              (codec == KC_CODEC_AUTO && skeleton.size() <= kAutoSkeleton);
-  SkeletonForm form = (slow || plan.is_patch) && skeleton.size() <= kMostModelledBytes ? kSkeletonModel
-                                                                    : kSkeletonRepeats;
+  const bool slow = (coding != GraphCoding::kRepeats || plan.is_patch) &&
+                    skeleton.size() <= kMostModelledBytes;
+  SkeletonForm form = slow ? kSkeletonModel : kSkeletonRepeats;
   if (form == kSkeletonModel && !plan.is_patch && kSamples != 0) {
     const size_t sample = nearest_sample(skeleton);
     if (!encode_beside_sample(plan, plan_bytes, skeleton, sample, original_size, &coded)) return false;
     Bytes other;  // after the dictionary, with larger tables, which long plans can use
-    const bool try_other = codec == KC_CODEC_SMALLEST && plan_bytes.size() + skeleton.size() > kLongSkeleton;
+    const bool try_other =
+        coding == GraphCoding::kSmallest && plan_bytes.size() + skeleton.size() > kLongSkeleton;
     if (try_other && !encode_with_model(plan, plan_bytes, skeleton, &other)) return false;
     if (try_other && other.size() < coded.size()) {
       coded.swap(other);

@@ -6,10 +6,15 @@
 
 namespace kc {
 
-// Writes section 0 in the form that is smallest among those that `codec` allows. False: no memory, or
-// a plan that no reader takes.
-bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size, int32_t codec,
-                     Bytes* out);
+enum class GraphCoding {
+  kRepeats,   // restored at once
+  kModelled,  // beside the nearest sample
+  kSmallest,  // so, or after the dictionary, with tables that take more memory than `auto` may
+};
+
+// Writes section 0. A patch is modelled in any case. False: no memory, or a plan that no reader takes.
+bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size,
+                     GraphCoding coding, Bytes* out);
 
 }  // namespace kc
 

@@ -1,0 +1,44 @@
+#include "budget.h"
+
+namespace kc {
+namespace {
+
+// In nanoseconds, on a desktop of 2020.
+constexpr uint64_t kBudget = 300000000;
+constexpr uint64_t kGraphByte = 1000;
+constexpr uint64_t kGraphSample = 7000000;
+
+uint64_t tensor_time(const kc_tensor& tensor) {
+  constexpr int32_t kFloat32 = 0, kFloat16 = 1;
+  if (tensor.type == kFloat32) return tensor.size * 100;
+  return tensor.type == kFloat16 ? tensor.size * 200 : tensor.size * 350;
+}
+
+}  // namespace
+
+Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
+  Modelled found;
+  found.largest_tensor = UINT64_MAX;
+  uint64_t total = 0, outside = file_size;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    total += tensor_time(tensors[i]);
+    outside -= tensors[i].size < outside ? tensors[i].size : outside;
+  }
+  const uint64_t graph = kGraphSample + outside * kGraphByte;
+  found.graph = graph <= kBudget;
+  if (found.graph) total += graph;
+  while (total > kBudget) {
+    uint64_t largest = 0;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].size <= found.largest_tensor && tensors[i].size > largest) largest = tensors[i].size;
+    }
+    if (largest == 0) break;
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i].size == largest) total -= tensor_time(tensors[i]);
+    }
+    found.largest_tensor = largest - 1;
+  }
+  return found;
+}
+
+}  // namespace kc
