@@ -167,7 +167,7 @@ def count_instructions(models: list[Path]) -> list[dict[str, object]]:
         compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
         forms = {
             "fast": (ours, lambda data: packing.pack(data, codec="fast")),
-            "small": (ours, lambda data: packing.pack(data, codec="small")),
+            "smallest": (ours, lambda data: packing.pack(data, codec="smallest")),
             f"zstd -{_ZSTD_LEVEL}": (theirs, compressor.compress),
         }
         for model in models:

@@ -88,7 +88,7 @@ def packed(model) -> bytes:
     from keras_compress import exporter
 
     exported = exporter.convert(exporter.order_units(model).model)
-    return keras_compress.pack(exported.tflite, codec="small")
+    return keras_compress.pack(exported.tflite, codec="smallest")
 
 
 def test_error(data: bytes, net: str, folder: Path | None) -> float:

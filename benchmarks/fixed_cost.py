@@ -2,8 +2,8 @@
 
     python benchmarks/fixed_cost.py NET.tflite... [--json OUT]
 
-Packed with `codec="small"`. A codebook with nothing in common but its values stands in the plan and
-so counts here, though it is part of the weights.
+Packed with `codec="smallest"`. A codebook with nothing in common but its values stands in the plan
+and so counts here, though it is part of the weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keras_compress import packing, storage
 def measure(path: Path) -> dict[str, int | str]:
     """Return the bytes of one file's parts."""
     data = path.read_bytes()
-    packed = packing.pack(data, codec="small")
+    packed = packing.pack(data, codec="smallest")
     if packing.unpack(packed) != data:
         raise SystemExit(f"{path} doesn't come back as it was.")
     seen = packing.inspect(packed)

@@ -33,7 +33,7 @@ import zstandard
 from keras_compress import packing, storage
 
 _GZIP_FRAME = 12  # a gzip file's 18 bytes of frame, against the 6 of zlib's
-CODECS = ("fast", "small", "auto")
+CODECS = ("fast", "small", "auto", "smallest")
 
 
 def others(quick: bool) -> dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]]:
@@ -152,9 +152,10 @@ def measure(path: Path, runs: int, quick: bool) -> dict[str, Any]:
     row["best_other"] = min(
         (size, name) for name, size in row["sizes"].items() if name not in CODECS
     )[::-1]
-    for codec in ("auto", "small"):
+    for codec in ("auto", "small", "smallest"):
         saved = 1 - row["sizes"][codec] / row["best_other"][1]
-        row["saved_percent" if codec == "auto" else "saved_percent_small"] = round(100 * saved, 2)
+        key = "saved_percent" if codec == "auto" else f"saved_percent_{codec}"
+        row[key] = round(100 * saved, 2)
     return row
 
 

@@ -3,8 +3,8 @@
     python benchmarks/weight_bits.py MODEL.tflite... [--json OUT]
 
 For each tensor with at most 256 distinct values: the indices into its sorted values are coded
-with `pack(codec="small")` (the tensor's share of the file), with constriction's ANS coder under the
-best order-0 model (the frequencies themselves, which it isn't charged for), and with NNCodec's
+with `pack(codec="smallest")` (the tensor's share of the file), with constriction's ANS coder under
+the best order-0 model (the frequencies themselves, which it isn't charged for), and with NNCodec's
 DeepCABAC where `nncodec` is installed. Codebooks are left out of all columns. The i.i.d. bound is
 entropy of the codes of kept weights, plus H(p) for each position.
 """
@@ -71,7 +71,7 @@ def nncodec_bytes(indices: np.ndarray, shape: tuple[int, ...]) -> int | None:
 
 def measure(model: bytes) -> list[dict[str, Any]]:
     """One record for each tensor with a codebook."""
-    packed = packing.pack(model, codec="small")
+    packed = packing.pack(model, codec="smallest")
     rows = []
     file = packing.open_packed(packed)
     for place, tensor in enumerate(packing.inspect(packed).tensors):
@@ -136,7 +136,7 @@ def main() -> None:
                 bits("order0_bytes"), bits("constriction_bytes"), bits("nncodec_bytes"),
             )  # fmt: skip
         Console(width=150).print(table)
-        packed = len(packing.pack(model, codec="small"))
+        packed = len(packing.pack(model, codec="smallest"))
         print(f"{path.name}: {len(model):,} bytes, packed {packed:,}, "
               f"{8 * packed / total['kept']:.3f} bits a kept weight, all told\n")  # fmt: skip
         document["models"].append(

@@ -7,7 +7,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 1) return 0;
   kc_bytes packed = {nullptr, 0}, restored = {nullptr, 0};
   kc_error error;
-  const int32_t codec = data[0] % 3;
+  const int32_t codec = data[0] % 4;
   ++data, --size;
   if (kc_pack(data, size, codec, &packed, &error) != KC_OK || packed.size > size + 64) {
     __builtin_trap();

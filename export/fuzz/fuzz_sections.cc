@@ -1,5 +1,6 @@
 // One data section of each method in turn, over any bytes, with a plan that is right.
 #include "huffman.h"
+#include "light_model.h"
 #include "lz.h"
 #include "sections.h"
 
@@ -24,13 +25,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const uint8_t elements[3] = {1, 2, 4};
   e.element = elements[data[1] % 3];
-  if (e.method == kc::kMethodIntegers) e.element = 4;
+  const bool integers = e.method == kc::kMethodIntegers || e.method == kc::kMethodLightIntegers;
+  if (integers) e.element = 4;
   e.row = 1 + data[2] % e.count();
   e.last = data[3] % (e.row + 1);
   e.format = e.element == 4 ? 2 : data[1] >> 4 & 1;
   plan.is_patch = kc::uses_base(e.method);
   if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes ||
-      e.method == kc::kMethodDrift) {
+      e.method == kc::kMethodDrift || e.method == kc::kMethodLightFloats) {
     if (e.element == 1) return 0;
     e.lowest = 0, e.highest = e.format == 0 ? 31 : 255;
     e.modelled = data[1] >> 5;
@@ -41,7 +43,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     e.centre_flag = (data[1] & 64) != 0;
     for (size_t i = 0; i < size_t{e.symbols} * e.element; ++i) plan.codebooks.push(static_cast<uint8_t>(i));
   }
-  if (e.method == kc::kMethodIntegers) e.highest = static_cast<uint8_t>(1 + data[2] % 32);
+  if (integers) e.highest = static_cast<uint8_t>(1 + data[2] % 32);
+  e.context = static_cast<uint8_t>(data[0] / kc::kMethodCount | (data[1] & 4) << 3);
+  if (!kc::is_light_context(e.context)) return 0;
   if (e.method == kc::kMethodFill || e.method == kc::kMethodCopy) return 0;
   plan.extents.push(e);
   kc::decode_section(&plan, 1, data + 4, size - 4, restored);

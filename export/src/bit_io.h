@@ -43,7 +43,7 @@ class BitReader {
 
   uint32_t take(int bits) {  // at most 32; zeros past the end
     taken_ += static_cast<uint64_t>(bits);
-    if (filled_ < bits && end_ - data_ >= 4) {
+    if (!kForSize && filled_ < bits && end_ - data_ >= 4) {
       pending_ |= static_cast<uint64_t>(load32(data_)) << filled_;
       data_ += 4;
       filled_ += 32;

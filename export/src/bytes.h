@@ -9,6 +9,13 @@
 
 namespace kc {
 
+// The app for phones is compiled for size: there some tables are shorter, and some loops slower.
+#ifdef __OPTIMIZE_SIZE__
+constexpr bool kForSize = true;
+#else
+constexpr bool kForSize = false;
+#endif
+
 // Running out of memory is remembered in `failed` and checked once at the end of a step, so the
 // coders need no error path for every byte.
 class Bytes {

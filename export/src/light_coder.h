@@ -5,8 +5,12 @@
 
 #include "bytes.h"
 
-// Only what is inlined keeps a lane in registers.
+// Only what is inlined keeps a lane in registers; the app for phones is compiled for size instead.
+#ifdef __OPTIMIZE_SIZE__
+#define KC_INLINE inline
+#else
 #define KC_INLINE __attribute__((always_inline)) inline
+#endif
 
 namespace kc {
 
@@ -103,7 +107,7 @@ class LightDecoder {
 
  private:
   __attribute__((noinline)) uint32_t next() {
-    if (end_ - at_ >= 4) {
+    if (!kForSize && end_ - at_ >= 4) {
       const uint8_t* p = at_;
       at_ += 4;
       return static_cast<uint32_t>(p[0]) << 24 | static_cast<uint32_t>(p[1]) << 16 |

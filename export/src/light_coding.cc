@@ -8,77 +8,59 @@
 namespace kc {
 namespace {
 
-template <typename Lane, typename Noise>
-uint64_t bits_used(const Lane* lanes, const Noise& noise) {
-  return lanes[0].bits() + lanes[1].bits() + noise.bits();
-}
+// The models of a section; of floats and integers what its method needs.
+struct Models {
+  LightModel symbols;
+  LightFloatParts floats;
+  IntegerParts integers;
+
+  bool init(uint8_t method) {
+    return symbols.init() && (method != kMethodLightFloats || floats.init()) &&
+           (method != kMethodLightIntegers || integers.init());
+  }
+};
 
 template <typename Lane, typename Noise>
-Decoded run_symbols(Plan& plan, uint32_t number, Lane* lanes, Noise* noise, uint8_t* memory) {
-  LightModel model;
-  if (!model.init()) return Decoded::kMemory;
-  Decoded result = Decoded::kDone;
-  each_extent(plan, number, [&](Extent& e) {
-    const uint64_t before = bits_used(lanes, *noise);
-    uint8_t* data = memory + (Lane::kDecodes ? e.place : e.offset);
-    const size_t count = static_cast<size_t>(e.count());
-    Array<uint8_t> found(Lane::kDecodes ? 0 : count);
-    // Decoded symbols stand at the end of the place that their elements will fill.
-    uint8_t* symbols = Lane::kDecodes ? data + (e.size - count) : found.data();
-    if (!Lane::kDecodes && found.ok()) symbols_of(plan, e, data, symbols);
-    if (!found.ok() || !model.run(lanes, noise, symbols, symbol_layout(e), e.context)) {
-      result = Decoded::kMemory;
-    } else if (Lane::kDecodes && !restore_symbols(plan, e, symbols, count, data)) {
-      result = Decoded::kMalformed;
-    }
-    e.coded_bits = bits_used(lanes, *noise) - before;
-    return result == Decoded::kDone;
-  });
-  return result;
-}
-
-template <typename Lane, typename Noise>
-Decoded run_floats(Plan& plan, uint32_t number, Lane* lanes, Noise* noise, uint8_t* memory) {
-  LightFloatModel model;
-  if (!model.init()) return Decoded::kMemory;
-  Decoded result = Decoded::kDone;
-  each_extent(plan, number, [&](Extent& e) {
-    const uint64_t before = bits_used(lanes, *noise);
-    uint8_t* data = memory + (Lane::kDecodes ? e.place : e.offset);
-    if (!float_layout_fits(e)) {
-      result = Decoded::kMalformed;
-    } else if (!model.run(lanes, noise, data, float_layout(e), e.context)) {
-      result = Decoded::kMemory;
-    }
-    e.coded_bits = bits_used(lanes, *noise) - before;
-    return result == Decoded::kDone;
-  });
-  return result;
-}
-
-template <typename Lane, typename Noise>
-Decoded run_integers(Plan& plan, uint32_t number, Lane* lanes, Noise* noise, uint8_t* memory) {
-  LightIntegerModel model;
-  if (!model.init()) return Decoded::kMemory;
-  const bool done = each_extent(plan, number, [&](Extent& e) {
-    const uint64_t before = bits_used(lanes, *noise);
-    uint8_t* data = memory + (Lane::kDecodes ? e.place : e.offset);
-    const bool good =
-        model.run(lanes, noise, data, static_cast<size_t>(e.count()), e.highest, e.context);
-    e.coded_bits = bits_used(lanes, *noise) - before;
-    return good;
-  });
-  return done ? Decoded::kDone : Decoded::kMemory;
+Decoded run_symbols(const Plan& plan, const Extent& e, Models* models, Lane* lanes, Noise* noise,
+                    uint8_t* data) {
+  const size_t count = static_cast<size_t>(e.count());
+  Array<uint8_t> found(Lane::kDecodes ? 0 : count);
+  if (!found.ok()) return Decoded::kMemory;
+  // Decoded symbols stand at the end of the place that their elements will fill.
+  uint8_t* symbols = Lane::kDecodes ? data + (e.size - count) : found.data();
+  if (!Lane::kDecodes) symbols_of(plan, e, data, symbols);
+  if (!models->symbols.run(lanes, noise, symbols, symbol_layout(e), e.context)) return Decoded::kMemory;
+  return Lane::kDecodes && !restore_symbols(plan, e, symbols, count, data) ? Decoded::kMalformed
+                                                                          : Decoded::kDone;
 }
 
 // The models run both ways: `memory` is the original, or where extents are restored.
 template <typename Lane, typename Noise>
 Decoded run_light(Plan& plan, uint32_t number, Lane* lanes, Noise* noise, uint8_t* memory) {
-  switch (first_extent(plan, number)->method) {
-    case kMethodLight: return run_symbols(plan, number, lanes, noise, memory);
-    case kMethodLightFloats: return run_floats(plan, number, lanes, noise, memory);
-    default: return run_integers(plan, number, lanes, noise, memory);
-  }
+  Models models;
+  if (!models.init(first_extent(plan, number)->method)) return Decoded::kMemory;
+  Decoded result = Decoded::kDone;
+  uint64_t used = 0;
+  each_extent(plan, number, [&](Extent& e) {
+    uint8_t* data = memory + (Lane::kDecodes ? e.place : e.offset);
+    bool memory_left = true;
+    if (e.method == kMethodLight) {
+      result = run_symbols(plan, e, &models, lanes, noise, data);
+    } else if (e.method == kMethodLightIntegers) {
+      memory_left = run_light_integers(&models.symbols, &models.integers, lanes, noise, data,
+                                       static_cast<size_t>(e.count()), e.highest, e.context);
+    } else if (float_layout_fits(e)) {
+      memory_left = models.floats.run(&models.symbols, lanes, noise, data, float_layout(e), e.context);
+    } else {
+      result = Decoded::kMalformed;
+    }
+    if (!memory_left) result = Decoded::kMemory;
+    const uint64_t before = used;
+    used = lanes[0].bits() + lanes[1].bits() + noise->bits();
+    e.coded_bits = used - before;
+    return result == Decoded::kDone;
+  });
+  return result;
 }
 
 }  // namespace

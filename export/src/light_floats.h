@@ -8,23 +8,24 @@
 
 namespace kc {
 
-class LightFloatModel {
+class LightFloatParts {
  public:
   bool init() {
-    return exponents_.init() && upper_.reset(32 * kTree) && fill(&upper_) && signs_.reset(27) &&
+    return upper_.reset(32 * kTree) && fill(&upper_) && signs_.reset(27) &&
            fill(&signs_) && zero_signs_.reset(3) && fill(&zero_signs_);
   }
 
   // `noise` is a BitWriter or BitReader; `data` is read or written.
   template <typename Lane, typename Noise>
-  bool run(Lane* lanes, Noise* noise, uint8_t* data, const FloatLayout& l, uint8_t context) {
+  bool run(LightModel* exponents, Lane* lanes, Noise* noise, uint8_t* data, const FloatLayout& l,
+           uint8_t context) {
     layout_ = l;
     data_ = data;
     Array<uint8_t> depths(l.count);
     if (!depths.ok()) return false;
     depths_ = depths.data();
     if (!Lane::kDecodes) FloatModel::find_depths(data, l, depths_);
-    if (!exponents_.run(lanes, noise, depths_, FloatModel::depth_layout(l), context)) return false;
+    if (!exponents->run(lanes, noise, depths_, FloatModel::depth_layout(l), context)) return false;
     const size_t half = (l.count + 1) / 2;
     int zero_sign[kLanes] = {2, 2};  // of the zero before in the half
     for (size_t k = 0; k < half; ++k) {
@@ -90,7 +91,6 @@ class LightFloatModel {
     }
   }
 
-  LightModel exponents_;
   Array<uint32_t> upper_, signs_, zero_signs_;
   FloatLayout layout_;
   uint8_t* data_ = nullptr;

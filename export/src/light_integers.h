@@ -8,32 +8,24 @@
 
 namespace kc {
 
-class LightIntegerModel {
- public:
-  bool init() { return lengths_.init() && parts_.init(); }
-
-  template <typename Lane, typename Noise>
-  bool run(Lane* lanes, Noise* noise, uint8_t* data, size_t count, int longest, uint8_t context) {
-    Array<uint8_t> depths(count);
-    if (!depths.ok()) return false;
-    if (!Lane::kDecodes) IntegerParts::find_depths(data, count, longest, depths.data());
-    const SymbolLayout layout = IntegerParts::depth_layout(count, longest);
-    if (!lengths_.run(lanes, noise, depths.data(), layout, context)) return false;
-    const size_t half = (count + 1) / 2;
-    size_t before[kLanes] = {};
-    for (size_t k = 0; k < half; ++k) {
-      for (size_t s = 0, i = k; s < kLanes && i < count; ++s, i += half) {
-        const int length = depths[i] < longest ? longest - depths[i] : 0;
-        parts_.code_number(&lanes[s], noise, data + 4 * i, length, &before[s]);
-      }
+template <typename Lane, typename Noise>
+bool run_light_integers(LightModel* lengths, IntegerParts* parts, Lane* lanes, Noise* noise, uint8_t* data,
+                        size_t count, int longest, uint8_t context) {
+  Array<uint8_t> depths(count);
+  if (!depths.ok()) return false;
+  if (!Lane::kDecodes) IntegerParts::find_depths(data, count, longest, depths.data());
+  const SymbolLayout layout = IntegerParts::depth_layout(count, longest);
+  if (!lengths->run(lanes, noise, depths.data(), layout, context)) return false;
+  const size_t half = (count + 1) / 2;
+  size_t before[kLanes] = {};
+  for (size_t k = 0; k < half; ++k) {
+    for (size_t s = 0, i = k; s < kLanes && i < count; ++s, i += half) {
+      const int length = depths[i] < longest ? longest - depths[i] : 0;
+      parts->code_number(&lanes[s], noise, data + 4 * i, length, &before[s]);
     }
-    return true;
   }
-
- private:
-  LightModel lengths_;
-  IntegerParts parts_;
-};
+  return true;
+}
 
 }  // namespace kc
 

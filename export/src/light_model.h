@@ -31,7 +31,7 @@ constexpr uint8_t kLightPlainSide = 32;
 
 inline bool is_light_context(uint8_t byte) { return byte < 64 && (byte & 7) < kLightContexts; }
 
-// SymbolModel::coarse of what light models meet, halved where they want it.
+// SymbolModel::coarse of what light models meet.
 struct CoarseTable {
   uint8_t of[2048];
 };
@@ -41,6 +41,10 @@ constexpr CoarseTable make_coarse() {
   return t;
 }
 constexpr CoarseTable kCoarse = make_coarse();
+
+KC_INLINE size_t coarse_of(uint32_t x) {
+  return kForSize ? static_cast<size_t>(SymbolModel::coarse(x, 255)) : kCoarse.of[x];
+}
 
 class LightModel {
  public:
@@ -60,9 +64,11 @@ class LightModel {
     symbols_ = symbols;
     for (size_t first = 0; first < start_[1]; first += kBlock) {
       const size_t end = first + kBlock < start_[1] ? first + kBlock : start_[1];
-      if (layout.centre_flag) code_kept(lanes, first, end);
-      context_ == kLightAlone ? code_block<true>(lanes, noise, first, end)
-                              : code_block<false>(lanes, noise, first, end);
+      layout.centre_flag ? code_kept(lanes, first, end) : list_all(first, end);
+      // Without a table of its own the second counter is the first, which learns from what it was: but
+      // for the time it takes this is the same.
+      context_ == kLightAlone && !kForSize ? code_listed<!kForSize>(lanes, noise, first)
+                                           : code_listed<false>(lanes, noise, first);
     }
     return true;
   }
@@ -129,7 +135,7 @@ class LightModel {
   }
 
   static size_t share(uint32_t counter) {
-    const size_t c = kCoarse.of[counter >> 23];
+    const size_t c = coarse_of(counter >> 23);
     return c < 15 ? c : 15;
   }
 
@@ -170,37 +176,34 @@ class LightModel {
 
   Place* listed(int s) { return list_.data() + static_cast<size_t>(s) * kBlock; }
 
-  // The values of a block: of all its elements, or of what code_kept has found.
-  template <bool kAlone, typename Lane, typename Noise>
-  void code_block(Lane* lanes, Noise* noise, size_t first, size_t end) {
-    Cursor<Lane> one, two;
-    one.lane = lanes[0];
-    two.lane = lanes[1];
-    const size_t second = start_[1];
-    if (layout_.centre_flag) {
-      const size_t both = listed_[0] < listed_[1] ? listed_[0] : listed_[1];
-      const Place *of_one = listed(0), *of_two = listed(1);
-      one.start = first, two.start = second + first;
-      for (size_t k = 0; k < both; ++k) {
-        one.move_to(of_one[k]);
-        two.move_to(of_two[k]);
-        code_two<kAlone>(&one, &two, noise);
+  // All elements of a block.
+  void list_all(size_t first, size_t end) {
+    for (int s = 0; s < kLanes; ++s) {
+      size_t column = column_of(start_[s] + first);
+      listed_[s] = 0;
+      for (size_t k = first; k < end && start_[s] + k < start_[s + 1]; ++k) {
+        listed(s)[listed_[s]++] = {static_cast<uint16_t>(k - first), static_cast<uint16_t>(column)};
+        column = next_column(column, start_[s] + k);
       }
-      for (size_t k = both; k < listed_[0]; ++k) one.move_to(of_one[k]), code_one<kAlone>(&one, noise, 0);
-      for (size_t k = both; k < listed_[1]; ++k) two.move_to(of_two[k]), code_one<kAlone>(&two, noise, 1);
-    } else {
-      one.at = first, two.at = second + first;
-      one.column = column_of(one.at), two.column = column_of(two.at);
-      const size_t both = second + end <= start_[2] ? end : end - 1;  // the second half may lack one
-      while (one.at < both) {
-        code_two<kAlone>(&one, &two, noise);
-        one.column = next_column(one.column, one.at++);
-        two.column = next_column(two.column, two.at++);
-      }
-      if (both != end) code_one<kAlone>(&one, noise, 0);
     }
-    lanes[0] = one.lane;
-    lanes[1] = two.lane;
+  }
+
+  // The values of what is listed in the block from `first` on.
+  template <bool kAlone, typename Lane, typename Noise>
+  void code_listed(Lane* lanes, Noise* noise, size_t first) {
+    Cursor<Lane> one, two;
+    one.lane = lanes[0], two.lane = lanes[1];
+    one.start = first, two.start = start_[1] + first;
+    const Place *of_one = listed(0), *of_two = listed(1);
+    const size_t both = listed_[0] < listed_[1] ? listed_[0] : listed_[1];
+    for (size_t k = 0; k < both; ++k) {
+      one.move_to(of_one[k]);
+      two.move_to(of_two[k]);
+      code_two<kAlone>(&one, &two, noise);
+    }
+    for (size_t k = both; k < listed_[0]; ++k) one.move_to(of_one[k]), code_one<kAlone>(&one, noise, 0);
+    for (size_t k = both; k < listed_[1]; ++k) two.move_to(of_two[k]), code_one<kAlone>(&two, noise, 1);
+    lanes[0] = one.lane, lanes[1] = two.lane;
   }
 
   // The mean of both counters' probabilities.
@@ -210,11 +213,11 @@ class LightModel {
 
   // Sign and size in eight classes.
   static size_t class_of(int difference) {
-    const size_t c = kCoarse.of[difference < 0 ? -difference : difference] / 2;
+    const size_t c = coarse_of(static_cast<uint32_t>(difference < 0 ? -difference : difference)) / 2;
     return (c < 3 ? c : 3) + (difference < 0 ? 4 : 0);
   }
   static size_t mean_class(int32_t mean) {
-    const size_t c = kCoarse.of[mean >> 7] / 2;
+    const size_t c = coarse_of(static_cast<uint32_t>(mean) >> 7) / 2;
     return c < 2 ? 0 : (c < 9 ? c - 2 : 7);
   }
 
@@ -289,7 +292,7 @@ class LightModel {
   template <bool kAlone, typename Lane>
   KC_INLINE void begin_symbol(Cursor<Lane>* c, int s) {
     c->base = c->table = base_.data();
-    if (kAlone) return;
+    if (kAlone || context_ == kLightAlone) return;
     c->table = tables_[context_].data() +
                kNodes * context_at(c->at, start_[s], mean_[s], column_mean_[c->column]);
   }
@@ -345,7 +348,7 @@ class LightModel {
   Array<uint32_t> base_, near_, density_, column_kept_;
   Array<uint32_t> tables_[kLightContexts];  // made when first used
   Array<int32_t> column_mean_;
-  Array<Place> list_;  // in a block, of elements not at the centre, lane by lane
+  Array<Place> list_;  // in a block, of elements whose values are to be coded, lane by lane
   size_t listed_[kLanes];
   size_t start_[kLanes + 1];
   uint8_t* symbols_ = nullptr;

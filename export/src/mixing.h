@@ -51,8 +51,10 @@ inline uint32_t squash(int x) {
 
 // 65536 / (n + 1.5), the step of a counter that has seen n bits.
 struct StepTable {
+  static constexpr uint32_t kTrusts = kForSize ? 96 : 1024;  // from 94 on they are all 63
+
   uint16_t at[1024];
-  uint8_t trust[1024];  // how much of the stretched probability goes into the mix, in 1/64
+  uint8_t trust[kTrusts];  // how much of the stretched probability goes into the mix, in 1/64
 };
 extern const StepTable kSteps;
 
@@ -61,7 +63,8 @@ constexpr uint32_t kFreshCounter = 1u << 31;
 
 inline uint32_t counter_p16(uint32_t c) { return c >> 16; }
 inline int counter_input(uint32_t c) {
-  return stretch(c >> 16) * kSteps.trust[c & 1023] >> 6;
+  const uint32_t n = c & 1023;
+  return stretch(c >> 16) * kSteps.trust[kForSize && n >= StepTable::kTrusts ? StepTable::kTrusts - 1 : n] >> 6;
 }
 
 inline uint32_t moved_counter(uint32_t c, int bit, uint32_t limit) {

@@ -28,7 +28,7 @@ int main(int count, char** arguments) {
   for (int i = 3; i < count; ++i) {
     kc::Bytes data;
     kc::PackJob job;
-    if (!read_file(arguments[i], &data) || !job.open(data.data(), data.size(), KC_CODEC_SMALL)) return 1;
+    if (!read_file(arguments[i], &data) || !job.open(data.data(), data.size(), KC_CODEC_SMALLEST)) return 1;
     kc::Bytes plan;
     kc::write_plan(job.packing.plan, &plan);
     fprintf(sizes, "{%zu, %zu},\n", plan.size(), job.skeleton().size());

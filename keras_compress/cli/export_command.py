@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from keras_compress.cli.codec_option import add_codec
+
 DEFAULT_FOLDER = "keras-compress-export"
 DEFAULT_SAMPLES = 256
 
@@ -80,9 +82,7 @@ def register(subparsers: Any) -> None:
         metavar="ERROR",
         help="fail if a result is further than this from the Keras model's",
     )
-    parser.add_argument(
-        "--codec", choices=("auto", "fast", "small"), default="auto", help="how to pack"
-    )
+    add_codec(parser, "what to pack for")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run)
 

@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import Any
 
+from keras_compress.cli.codec_option import add_codec
+
 
 def register(subparsers: Any) -> None:
     """Add the command to the parser."""
@@ -19,9 +21,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--compare", action="store_true", help="also run gzip, zstd, xz and brotli (slower)"
     )
-    parser.add_argument(
-        "--codec", choices=("auto", "fast", "small"), default="auto", help="how to pack a .tflite"
-    )
+    add_codec(parser, "what to pack a .tflite for")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run)
 

@@ -7,6 +7,8 @@ import json
 import os
 from typing import Any
 
+from keras_compress.cli.codec_option import add_codec
+
 
 def register(subparsers: Any) -> None:
     """Add the command to the parser."""
@@ -20,13 +22,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT.kcz", help="default: the input's name with .kcz"
     )
-    parser.add_argument(
-        "--codec",
-        choices=("auto", "fast", "small"),
-        default="auto",
-        help="small: smallest file; fast: fastest unpacking; auto: smallest that still unpacks "
-        "quickly (default)",
-    )
+    add_codec(parser, "what to pack for")
     parser.add_argument(
         "--base",
         metavar="OLD.tflite",

@@ -87,7 +87,7 @@ def run_trial(folder: str, rate_weight: float, settings: dict[str, Any]) -> dict
     model, epochs, stopped = _train(search, place, rate_weight, chosen, arrays)
     plain = exporter.order_units(rate.finalize(model)).model
     exported = exporter.convert(plain, samples=np.asarray(arrays["x_test"][:16]))
-    packed = keras_compress.pack(exported.tflite, codec="small")
+    packed = keras_compress.pack(exported.tflite, codec="smallest")
     accuracy = tflite_accuracy(exported.tflite, arrays["x_test"], arrays["y_test"])
     plain.save(place / "partial.keras")
     os.replace(place / "partial.keras", place / "model.keras")

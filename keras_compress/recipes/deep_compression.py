@@ -258,8 +258,8 @@ def _open(
     for variable in empty.trainable_variables:
         variable.assign(np.zeros(variable.shape, variable.dtype))
     nothing = exporter.convert(empty, verify=False)
-    base_size = len(keras_compress.pack(exported.tflite, codec="small"))
-    smallest = len(keras_compress.pack(nothing.tflite, codec="small"))
+    base_size = len(keras_compress.pack(exported.tflite, codec="smallest"))
+    smallest = len(keras_compress.pack(nothing.tflite, codec="smallest"))
     write_arrays(
         folder,
         {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")},

@@ -225,7 +225,7 @@ def test_wrong_versions(version):
     data = head + crc32c(head).to_bytes(4, "little") + good[17:]
     assert len(data) == len(good)
     # Version 2 is that of patches, and of nothing else.
-    wanted = f"version {version}" if version > 3 else _MALFORMED + _HEADER
+    wanted = f"version {version}" if version > 4 else _MALFORMED + _HEADER
     with pytest.raises(PackedFileError) as caught:
         packing.unpack(data)
     assert wanted in str(caught.value)

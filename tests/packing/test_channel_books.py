@@ -39,7 +39,7 @@ def folded(
     return (weights * scales).astype(dtype)
 
 
-@pytest.mark.parametrize("codec", ["auto", "fast", "small"])
+@pytest.mark.parametrize("codec", ["auto", "fast", "small", "smallest"])
 @pytest.mark.parametrize(
     ("shape", "axis"), [((64, 3, 3, 32), 0), ((96, 300), 0), ((1, 5, 5, 600), 3)]
 )
@@ -65,10 +65,10 @@ def test_integers_too():
     with_noise = np.clip(
         weights + np.random.default_rng(1).integers(-2, 3, weights.shape), -127, 127
     )
-    small = packing.pack(build_model({"w": weights}), codec="small")
+    small = packing.pack(build_model({"w": weights}), codec="smallest")
     assert 8 * len(small) < 4.4 * weights.size
     assert len(small) * 1.4 < len(
-        packing.pack(build_model({"w": with_noise.astype(np.int8)}), codec="small")
+        packing.pack(build_model({"w": with_noise.astype(np.int8)}), codec="smallest")
     )
 
 
@@ -87,7 +87,7 @@ def test_channels_that_miss_values_and_dead_ones():
     weights[9, 0, 0, 5] = np.nan
     weights[11, 0, 0, :2] = [np.inf, -0.0]
     weights[12, 0, 0, :3] = [1e-45, -1e-40, 0]
-    for codec in ("fast", "small"):
+    for codec in ("fast", "small", "smallest"):
         model = build_model({"w": weights})
         assert packing.unpack(packing.pack(model, codec=codec)) == model
 
@@ -96,7 +96,7 @@ def test_channels_that_miss_values_and_dead_ones():
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_extreme_scales(scale):
     weights = folded((32, 200), 8, "float32", zeros=0.2) * np.float32(scale)
-    for codec in ("fast", "small"):
+    for codec in ("fast", "small", "smallest"):
         model = build_model({"w": weights})
         packed = packing.pack(model, codec=codec)
         assert packing.unpack(packed) == model
@@ -107,7 +107,7 @@ def test_channels_of_unlike_codebooks_still_come_back():
     rng = np.random.default_rng(3)
     weights = np.stack([rng.choice(rng.normal(size=12), 300) for _ in range(30)])
     for dtype in ("float32", "float16"):
-        for codec in ("fast", "small"):
+        for codec in ("fast", "small", "smallest"):
             model = build_model({"w": weights.astype(dtype)})
             assert packing.unpack(packing.pack(model, codec=codec)) == model
 

@@ -36,7 +36,7 @@ def test_pack_and_unpack(model, tmp_path, capsys):
     assert (tmp_path / "again.tflite").read_bytes() == model.read_bytes()
 
 
-@pytest.mark.parametrize("codec", ["auto", "fast", "small"])
+@pytest.mark.parametrize("codec", ["auto", "fast", "small", "smallest"])
 def test_json_is_all_there_is_on_stdout(model, capsys, codec):
     assert run("pack", model, "--codec", codec, "--json") == 0
     sizes = json.loads(capsys.readouterr().out)

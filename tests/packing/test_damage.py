@@ -16,7 +16,7 @@ from tests.packing.tflite_models import build_model, clustered
 _GOLDEN = Path(__file__).with_name("golden")
 
 
-@pytest.fixture(scope="module", params=["fast", "small"])
+@pytest.fixture(scope="module", params=["fast", "small", "smallest"])
 def packed(request) -> bytes:
     model = build_model({
         "w": clustered((12, 20), 5, 0.6),
@@ -81,8 +81,8 @@ def test_the_section_is_named():
 
 
 def test_a_newer_version_is_named(packed):
-    with pytest.raises(PackedFileError, match=r"version 4\. Update keras-compress"):
-        packing.unpack(packed[:4] + b"\x04" + packed[5:])
+    with pytest.raises(PackedFileError, match=r"version 5\. Update keras-compress"):
+        packing.unpack(packed[:4] + b"\x05" + packed[5:])
 
 
 def test_verify_finds_what_unpack_finds(packed):

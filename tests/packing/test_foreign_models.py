@@ -25,7 +25,7 @@ def models() -> dict[str, bytes]:
     return {name: make() for name, make in MODELS.items()}
 
 
-@pytest.mark.parametrize("codec", ["auto", "fast", "small"])
+@pytest.mark.parametrize("codec", ["auto", "fast", "small", "smallest"])
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_foreign_models_come_back(models, name, codec):
     model = models[name]

@@ -40,7 +40,7 @@ def test_scales_over_the_size_of_a_buffer():
     model = bytes(model)
     listed = packing.inspect(model).tensors
     assert [(t.name, t.size) for t in listed] == [("w", len(weights))]
-    for codec in ("auto", "fast", "small"):
+    for codec in ("auto", "fast", "small", "smallest"):
         packed = packing.pack(model, codec=codec)
         assert packing.unpack(packed) == model
         assert len(packed) < len(model) - 500
@@ -147,7 +147,7 @@ def test_thousands_of_small_buffers():
     builder = flatbuffers.Builder(1024)
     builder.Finish(f.Pack(builder), b"TFL3")
     model = bytes(builder.Output())
-    for codec in ("auto", "fast", "small"):
+    for codec in ("auto", "fast", "small", "smallest"):
         packed = packing.pack(model, codec=codec)
         assert packing.unpack(packed) == model
         assert len(packed) < len(model) / 4

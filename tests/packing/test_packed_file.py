@@ -36,7 +36,7 @@ def model() -> bytes:
     return large_model()
 
 
-@pytest.fixture(scope="module", params=["fast", "small"])
+@pytest.fixture(scope="module", params=["fast", "small", "smallest"])
 def packed(request, model) -> bytes:
     return packing.pack(model, codec=request.param)
 
@@ -84,7 +84,7 @@ def test_what_is_no_model_in_pieces(data, tmp_path):
 def test_every_tensor_by_itself(tmp_path):
     arrays = every_kind()
     model = build_model(arrays)
-    for codec in ("fast", "small"):
+    for codec in ("fast", "small", "smallest"):
         path = tmp_path / "m.kcz"
         path.write_bytes(packing.pack(model, codec=codec))
         for source in (path, path.read_bytes()):

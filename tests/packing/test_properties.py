@@ -11,7 +11,7 @@ from keras_compress.errors import PackedFileError
 from tests.packing.kcz_writer import crc32c
 from tests.packing.tflite_models import build_model, clustered
 
-_CODECS = st.sampled_from(["fast", "small", "auto"])
+_CODECS = st.sampled_from(["fast", "small", "auto", "smallest"])
 _FEW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 _MODEL = build_model(
@@ -56,7 +56,7 @@ def _check_round_trip(data: bytes, codec: str) -> None:
 
 @_FEW
 @given(st.binary(max_size=3000), _CODECS)
-@example(b"", "small")
+@example(b"", "smallest")
 @example(bytes(100_000), "auto")
 def test_any_bytes(data, codec):
     _check_round_trip(data, codec)
@@ -102,7 +102,7 @@ def test_models_of_any_numbers(tensors, codec):
     _check_round_trip(build_model(model), codec)
 
 
-_PACKED = {codec: packing.pack(_MODEL, codec=codec) for codec in ("fast", "small")}
+_PACKED = {codec: packing.pack(_MODEL, codec=codec) for codec in ("fast", "small", "smallest")}
 _BASE = _mutate(_MODEL, [(700, 3, 0), (2000, 5, 1), (2600, 9, 0)])
 _PATCH = packing.pack(_MODEL, base=_BASE)
 

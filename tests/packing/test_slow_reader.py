@@ -23,7 +23,7 @@ _SLOW = {"v1_small.kcz", "v3_long.kcz"}
     "name",
     [
         pytest.param(path.name, marks=[pytest.mark.slow] if path.name in _SLOW else [])
-        for path in sorted(_GOLDEN.glob("v[13]_*.kcz"))
+        for path in sorted(_GOLDEN.glob("v[134]_*.kcz"))
     ],
 )
 def test_golden_files(name):
@@ -95,7 +95,11 @@ def test_short_tensors_leave_streams_empty(count):
     assert slow_reader.unpack(packing.pack(model, codec="fast")) == model
 
 
-def test_all_models_at_once():
+@pytest.mark.parametrize(
+    ("codec", "wanted"),
+    [("smallest", {"symbols", "floats"}), ("small", {"light", "light floats", "light integers"})],
+)
+def test_all_models_at_once(codec, wanted):
     rng = np.random.default_rng(8)
     sparse = rng.normal(size=(6, 60)).astype(np.float32)
     sparse[rng.uniform(size=sparse.shape) < 0.5] = 0
@@ -106,11 +110,11 @@ def test_all_models_at_once():
         "above zero": rng.integers(0, 200, (90, 3)).astype(np.uint8),
         "sparse": sparse,
         "half": rng.normal(size=(7, 30)).astype(np.float16),
+        "biases": rng.integers(-(2**19), 2**20, 40).astype(np.int32),
     }
     model = build_model(tensors, per_channel_scales=5)
-    packed = packing.pack(model, codec="small")
-    coders = {tensor.coder for tensor in packing.inspect(packed).tensors}
-    assert {"symbols", "floats"} <= coders
+    packed = packing.pack(model, codec=codec)
+    assert wanted <= {tensor.coder for tensor in packing.inspect(packed).tensors}
     assert slow_reader.unpack(packed) == model
 
 

@@ -25,7 +25,7 @@ def pruned(shape: tuple[int, ...], zeros: float, dtype: str, *, structured: bool
     return weights.astype(dtype)
 
 
-@pytest.mark.parametrize("codec", ["auto", "fast", "small"])
+@pytest.mark.parametrize("codec", ["auto", "fast", "small", "smallest"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("zeros", [0.1, 0.5, 0.8, 0.95])
 def test_smaller_than_general_compressors_and_near_the_bound(zeros, dtype, codec):
@@ -44,7 +44,7 @@ def test_smaller_than_general_compressors_and_near_the_bound(zeros, dtype, codec
     assert len(packed) < (positions + kept) * (1.03 if codec == "fast" else 1.0) + 500
 
 
-@pytest.mark.parametrize("codec", ["fast", "small"])
+@pytest.mark.parametrize("codec", ["fast", "small", "smallest"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_rows_of_zeros_cost_next_to_nothing(dtype, codec):
     weights = pruned((100, 3, 3, 32), 0.5, dtype, structured=True)
@@ -52,7 +52,7 @@ def test_rows_of_zeros_cost_next_to_nothing(dtype, codec):
     assert len(packed) < np.count_nonzero(weights) * weights.itemsize + 1200
 
 
-@pytest.mark.parametrize("codec", ["fast", "small"])
+@pytest.mark.parametrize("codec", ["fast", "small", "smallest"])
 def test_negative_zeros_of_folded_normalization(codec):
     # A negative scale of a channel turns its zeros negative.
     weights = pruned((64, 3, 3, 32), 0.8, "float32")
@@ -67,11 +67,11 @@ def test_negative_zeros_of_folded_normalization(codec):
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_few_zeros_never_cost(dtype):
     weights = pruned((100, 200), 0.0, dtype)
-    dense = len(packing.pack(build_model({"w": weights}), codec="small"))
+    dense = len(packing.pack(build_model({"w": weights}), codec="smallest"))
     for every in (10_000, 1000, 100):
         some = weights.copy()
         some.reshape(-1)[::every] = 0
-        assert len(packing.pack(build_model({"w": some}), codec="small")) < dense + 20
+        assert len(packing.pack(build_model({"w": some}), codec="smallest")) < dense + 20
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -79,7 +79,7 @@ def test_odd_values_beside_zeros(dtype):
     weights = pruned((40, 50), 0.7, dtype)
     flat = weights.reshape(-1)
     flat[:6] = [np.inf, -np.inf, np.nan, -0.0, np.finfo(dtype).smallest_subnormal, 3.0]
-    for codec in ("fast", "small"):
+    for codec in ("fast", "small", "smallest"):
         model = build_model({"w": weights})
         assert packing.unpack(packing.pack(model, codec=codec)) == model
 
