@@ -4,13 +4,12 @@
 #define KC_BINARY_CONVOLUTION_H_
 
 #include "geometry.h"
+#include "image.h"
 #include "kernels.h"
 #include "threads.h"
 
 namespace kc {
 namespace binary {
-
-enum class Input { kFloat, kInt8, kBits };
 
 struct Settings {
   Geometry geometry;  // completed

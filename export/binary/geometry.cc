@@ -68,7 +68,7 @@ const char* complete(Geometry* g) {
       !fits({g->filter_h, g->filter_w, g->out_c, group_inputs(*g)}) ||
       // As the kernels lay weights out: whole words and whole blocks of filters.
       !fits({g->filter_h, g->filter_w, words_of(group_inputs(*g)) + int64_t{1},
-             g->out_c + int64_t{16} * g->groups})) {
+             g->out_c + int64_t{32} * g->groups})) {
     return "the sizes' product is too large";
   }
   const int64_t reach_h = int64_t{g->in_h} + g->pad_top + g->pad_bottom -

@@ -20,7 +20,6 @@ namespace {
 
 #define KC_INLINE inline __attribute__((always_inline))
 
-constexpr int kPanel = 4;
 constexpr int kBlock = 8;
 constexpr int kCountsBeforeOverflow = 31;  // each adds up to 8 to a byte
 
@@ -143,8 +142,8 @@ KC_INLINE __m256i carry(__m256i x, __m256i both, __m256i* kept) {
 // is one bit kept and one carried. The carried ones of two pairs are added in the same way, and
 // only what they carry, a quarter as many, is counted.
 template <int kRows>
-KC_INLINE void count_differing(const uint32_t* w, const uint32_t* a, int32_t pairs,
-                               __m256i* twice) {
+KC_INLINE void count_differing(const uint32_t* w, const uint32_t* const* a,
+                               const int32_t* pair_at, int32_t pairs, __m256i* twice) {
   __m256i ones[kRows], twos[kRows], bytes[kRows], totals[kRows];
   for (int i = 0; i < kRows; ++i) ones[i] = twos[i] = totals[i] = _mm256_setzero_si256();
   int32_t left = pairs / 2;
@@ -152,11 +151,12 @@ KC_INLINE void count_differing(const uint32_t* w, const uint32_t* a, int32_t pai
     const int32_t now = left < kCountsBeforeOverflow ? left : kCountsBeforeOverflow;
     left -= now;
     for (int i = 0; i < kRows; ++i) bytes[i] = _mm256_setzero_si256();
-    for (int32_t k = 0; k < now; ++k, w += 4 * kBlock, a += 4 * kPanel) {
+    for (int32_t k = 0; k < now; ++k, w += 4 * kBlock, pair_at += 2) {
+      const int32_t at = pair_at[0], then_at = pair_at[1];
 #pragma GCC unroll 4
       for (int i = 0; i < kRows; ++i) {
-        const Pairs p = differing(w, a + 2 * i);
-        const Pairs q = differing(w + 2 * kBlock, a + 2 * kPanel + 2 * i);
+        const Pairs p = differing(w, a[i] + at);
+        const Pairs q = differing(w + 2 * kBlock, a[i] + then_at);
         const __m256i x = carry(p.first, p.both, &ones[i]);
         const __m256i y = carry(q.first, q.both, &ones[i]);
         bytes[i] = _mm256_add_epi8(
@@ -174,7 +174,7 @@ KC_INLINE void count_differing(const uint32_t* w, const uint32_t* a, int32_t pai
   for (int i = 0; i < kRows; ++i) {
     __m256i more = _mm256_setzero_si256();
     if (odd) {
-      const Pairs p = differing(w, a + 2 * i);
+      const Pairs p = differing(w, a[i] + *pair_at);
       more = count_bytes(carry(p.first, p.both, &ones[i]));
     }
     // Twice the count: 2 for a bit among the ones, 4 for one that was carried, 8 for a second time.
@@ -189,14 +189,15 @@ KC_INLINE void count_differing(const uint32_t* w, const uint32_t* a, int32_t pai
 }
 
 template <Result kResult, int kRows>
-KC_INLINE void tile(const Product& p, const Finish& f, const uint32_t* w, const uint32_t* a,
-                    int32_t row, int32_t filter) {
+KC_INLINE void tile(const Product& p, const Finish& f, const uint32_t* w, int32_t row,
+                    int32_t filter) {
+  const uint32_t* a[kRows];
+  for (int i = 0; i < kRows; ++i) a[i] = p.image + p.rows[row + i].at;
   __m256i twice[kRows];
-  count_differing<kRows>(w, a, p.pairs, twice);
+  count_differing<kRows>(w, a, p.pair_at, p.pairs, twice);
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i) {
-    const int32_t* base =
-        p.base + static_cast<size_t>(p.classes[row + i]) * p.base_stride + filter;
+    const int32_t* base = p.base + p.rows[row + i].base_at + filter;
     const __m256i dots =
         _mm256_sub_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(base)), twice[i]);
     if (kResult != Result::kBits && p.filter_count - filter < kBlock) {
@@ -210,22 +211,53 @@ KC_INLINE void tile(const Product& p, const Finish& f, const uint32_t* w, const 
   }
 }
 
+// Rows of one pair or two, as 1x1 filters have over few channels: nothing is won by carrying, and
+// all that eight filters need stays in registers while the rows go by.
+template <Result kResult, int kPairs>
+KC_INLINE void short_rows(const Product& p, int32_t filter) {
+  const uint32_t* w = p.filters + static_cast<size_t>(filter) * kPairs * 2;
+  const Finish f = finish_of(p, filter);
+  const __m256i base = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p.base + filter));
+  const uint32_t* pair[kPairs];
+  for (int k = 0; k < kPairs; ++k) pair[k] = p.image + p.pair_at[k];
+  const Row* rows = p.rows;
+  const Row* const end = rows + p.row_count;
+  char* out = static_cast<char*>(p.out);
+  for (; rows != end; ++rows, out += p.out_stride) {
+    __m256i bytes = _mm256_setzero_si256();
+#pragma GCC unroll 2
+    for (int k = 0; k < kPairs; ++k) {
+      const Pairs d = differing(w + 2 * k * kBlock, pair[k] + rows->at);
+      const __m256i counts = _mm256_add_epi8(
+          count_bytes(d.first), count_bytes(_mm256_xor_si256(d.first, d.both)));
+      bytes = k == 0 ? counts : _mm256_add_epi8(bytes, counts);
+    }
+    store<kResult>(f, out, filter, _mm256_sub_epi32(base, weighted_sum(bytes, 2)));
+  }
+}
+
+template <Result kResult>
+KC_INLINE void long_rows(const Product& p, int32_t filter) {
+  const uint32_t* w = p.filters + static_cast<size_t>(filter) * p.pairs * 2;
+  const Finish f = finish_of(p, filter);
+  int32_t row = 0;
+  for (; row + 4 <= p.row_count; row += 4) tile<kResult, 4>(p, f, w, row, filter);
+  if (p.row_count - row == 3) tile<kResult, 3>(p, f, w, row, filter);
+  if (p.row_count - row == 2) tile<kResult, 2>(p, f, w, row, filter);
+  if (p.row_count - row == 1) tile<kResult, 1>(p, f, w, row, filter);
+}
+
 template <Result kResult>
 void multiply_to(const Product& product) {
   const Product p = product;  // a copy that no store can change, so that it stays in registers
-  const size_t panel_size = static_cast<size_t>(p.pairs) * kPanel * 2;
-  for (int32_t filter = 0; filter < p.filter_count; filter += kBlock) {
-    const uint32_t* w = p.filters + static_cast<size_t>(filter) * p.pairs * 2;
-    const uint32_t* panel = reinterpret_cast<const uint32_t*>(p.rows);
-    const Finish f = finish_of(p, filter);
-    int32_t row = 0;
-    for (; row + kPanel <= p.row_count; row += kPanel, panel += panel_size) {
-      tile<kResult, kPanel>(p, f, w, panel, row, filter);
+  int32_t filter = 0;
+  if (p.same_base && p.pairs <= 2) {
+    for (; filter + kBlock <= p.filter_count; filter += kBlock) {
+      if (p.pairs == 1) short_rows<kResult, 1>(p, filter);
+      if (p.pairs == 2) short_rows<kResult, 2>(p, filter);
     }
-    if (p.row_count - row == 3) tile<kResult, 3>(p, f, w, panel, row, filter);
-    if (p.row_count - row == 2) tile<kResult, 2>(p, f, w, panel, row, filter);
-    if (p.row_count - row == 1) tile<kResult, 1>(p, f, w, panel, row, filter);
   }
+  for (; filter < p.filter_count; filter += kBlock) long_rows<kResult>(p, filter);
 }
 
 void multiply(const Product& p) {
@@ -239,7 +271,7 @@ void multiply(const Product& p) {
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", kPanel, kBlock, true, pack_float, pack_int8, multiply};
+const Kernels kAvx2Kernels = {"avx2", kBlock, true, pack_float, pack_int8, multiply};
 
 }  // namespace binary
 }  // namespace kc

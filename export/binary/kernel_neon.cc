@@ -13,7 +13,6 @@ namespace {
 
 #define KC_INLINE inline __attribute__((always_inline))
 
-constexpr int kPanel = 4;
 constexpr int kBlock = 16;
 constexpr int kVectors = kBlock / 4;
 constexpr int kPairsBeforeOverflow = 15;  // each adds up to 16 to a byte
@@ -140,9 +139,11 @@ KC_INLINE void store(const Product& p, int32_t row, int32_t filter, const int32x
 }
 
 template <int kRows>
-KC_INLINE void tile(const Product& p, const uint64_t* panel, int32_t row, int32_t filter) {
+KC_INLINE void tile(const Product& p, int32_t row, int32_t filter) {
   const uint32_t* w = p.filters + static_cast<size_t>(filter) * p.pairs * 2;
-  const uint32_t* a = reinterpret_cast<const uint32_t*>(panel);
+  const uint32_t* a[kRows];
+  for (int i = 0; i < kRows; ++i) a[i] = p.image + p.rows[row + i].at;
+  const int32_t* pair_at = p.pair_at;
   uint8x16_t bytes[kRows][kVectors];
   uint32x4_t totals[kRows][kVectors];
   for (int i = 0; i < kRows; ++i) {
@@ -154,7 +155,8 @@ KC_INLINE void tile(const Product& p, const uint64_t* panel, int32_t row, int32_
     for (int i = 0; i < kRows; ++i) {
       for (int q = 0; q < kVectors; ++q) bytes[i][q] = vdupq_n_u8(0);
     }
-    for (int32_t k = 0; k < now; ++k, w += 2 * kBlock, a += 2 * kPanel) {
+    for (int32_t k = 0; k < now; ++k, w += 2 * kBlock) {
+      const int32_t at = *pair_at++;
 #pragma GCC unroll 2
       for (int half = 0; half < 2; ++half) {
         uint8x16_t filters[kVectors];
@@ -163,7 +165,7 @@ KC_INLINE void tile(const Product& p, const uint64_t* panel, int32_t row, int32_
         }
 #pragma GCC unroll 4
         for (int i = 0; i < kRows; ++i) {
-          const uint8x16_t bits = vreinterpretq_u8_u32(vld1q_dup_u32(a + 2 * i + half));
+          const uint8x16_t bits = vreinterpretq_u8_u32(vld1q_dup_u32(a[i] + at + half));
           for (int q = 0; q < kVectors; ++q) {
             bytes[i][q] = vaddq_u8(bytes[i][q], vcntq_u8(veorq_u8(filters[q], bits)));
           }
@@ -177,8 +179,7 @@ KC_INLINE void tile(const Product& p, const uint64_t* panel, int32_t row, int32_
     }
   }
   for (int i = 0; i < kRows; ++i) {
-    const int32_t* base =
-        p.base + static_cast<size_t>(p.classes[row + i]) * p.base_stride + filter;
+    const int32_t* base = p.base + p.rows[row + i].base_at + filter;
     int32x4_t dots[kVectors];
     for (int q = 0; q < kVectors; ++q) {
       dots[q] = vsubq_s32(vld1q_s32(base + 4 * q),
@@ -189,20 +190,16 @@ KC_INLINE void tile(const Product& p, const uint64_t* panel, int32_t row, int32_
 }
 
 void multiply(const Product& p) {
-  const size_t panel_size = static_cast<size_t>(p.pairs) * kPanel;
   for (int32_t filter = 0; filter < p.filter_count; filter += kBlock) {
-    const uint64_t* panel = p.rows;
     int32_t row = 0;
-    for (; row + kPanel <= p.row_count; row += kPanel, panel += panel_size) {
-      tile<kPanel>(p, panel, row, filter);
-    }
-    for (; row < p.row_count; ++row, ++panel) tile<1>(p, panel, row, filter);
+    for (; row + 4 <= p.row_count; row += 4) tile<4>(p, row, filter);
+    for (; row < p.row_count; ++row) tile<1>(p, row, filter);
   }
 }
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon", kPanel, kBlock, false, pack_float, pack_int8, multiply};
+const Kernels kNeonKernels = {"neon", kBlock, false, pack_float, pack_int8, multiply};
 
 }  // namespace binary
 }  // namespace kc

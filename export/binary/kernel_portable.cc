@@ -15,6 +15,10 @@ inline uint32_t count_bits(uint64_t x) {
   return static_cast<uint32_t>(x * 0x0101010101010101u >> 56);
 }
 
+inline uint64_t join(uint32_t first, uint32_t second) {
+  return static_cast<uint64_t>(second) << 32 | first;
+}
+
 void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels,
                 uint32_t* out) {
   for (int32_t p = 0; p < pixels; ++p, x += channels) {
@@ -50,16 +54,16 @@ void multiply(const Product& p) {
   for (int32_t filter = 0; filter < p.filter_count; filter += kBlock) {
     const uint32_t* w = p.filters + static_cast<size_t>(filter) * p.pairs * 2;
     for (int32_t row = 0; row < p.row_count; ++row) {
-      const uint64_t* a = p.rows + static_cast<size_t>(row) * p.pairs;
+      const uint32_t* a = p.image + p.rows[row].at;
       uint32_t counts[kBlock] = {};
       const uint32_t* pair = w;
       for (int32_t k = 0; k < p.pairs; ++k, pair += 2 * kBlock) {
+        const uint64_t row_bits = join(a[p.pair_at[k]], a[p.pair_at[k] + 1]);
         for (int i = 0; i < kBlock; ++i) {
-          const uint64_t filter_bits = static_cast<uint64_t>(pair[kBlock + i]) << 32 | pair[i];
-          counts[i] += count_bits(a[k] ^ filter_bits);
+          counts[i] += count_bits(row_bits ^ join(pair[i], pair[kBlock + i]));
         }
       }
-      const int32_t* base = p.base + static_cast<size_t>(p.classes[row]) * p.base_stride + filter;
+      const int32_t* base = p.base + p.rows[row].base_at + filter;
       int32_t dots[kBlock];
       for (int i = 0; i < kBlock; ++i) dots[i] = base[i] - 2 * static_cast<int32_t>(counts[i]);
       store_row<kBlock>(p, row, filter, dots);
@@ -69,7 +73,7 @@ void multiply(const Product& p) {
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable", 1, kBlock, false, pack_float, pack_int8, multiply};
+const Kernels kPortableKernels = {"portable", kBlock, false, pack_float, pack_int8, multiply};
 
 }  // namespace binary
 }  // namespace kc

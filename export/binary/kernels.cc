@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(KC_PORTABLE_ALONE)
+#define KC_X86_KERNELS
 #include <cpuid.h>
 #endif
 
@@ -11,7 +12,7 @@ namespace binary {
 
 namespace {
 
-#if defined(__x86_64__)
+#if defined(KC_X86_KERNELS)
 // Asked of the processor itself: the compilers' own check lives in a runtime that isn't linked.
 struct Processor {
   bool avx2 = false;
@@ -40,12 +41,10 @@ Processor processor() {
 }  // namespace
 
 const Kernels* best_kernels() {
-#if defined(__x86_64__)
+#if defined(KC_X86_KERNELS)
   const Processor has = processor();
   if (has.avx512) return &kAvx512Kernels;
-#if !defined(KC_NO_AVX2)
   if (has.avx2) return &kAvx2Kernels;
-#endif
 #elif defined(__aarch64__)
   return &kNeonKernels;
 #endif
@@ -53,12 +52,10 @@ const Kernels* best_kernels() {
 }
 
 const Kernels* kernels_named(const char* name) {
-#if defined(__x86_64__)
+#if defined(KC_X86_KERNELS)
   const Processor has = processor();
   if (has.avx512 && !strcmp(name, kAvx512Kernels.name)) return &kAvx512Kernels;
-#if !defined(KC_NO_AVX2)
   if (has.avx2 && !strcmp(name, kAvx2Kernels.name)) return &kAvx2Kernels;
-#endif
 #elif defined(__aarch64__)
   if (!strcmp(name, kNeonKernels.name)) return &kNeonKernels;
 #endif

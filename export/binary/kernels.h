@@ -18,21 +18,32 @@ namespace binary {
 
 enum class Result { kCounts, kFloat, kInt8, kBits };
 
-// Rows of a block: [panel][pair][row of the panel], 64 bits each, the first word low.
+// Where a row's words begin in the image, and its products in the base.
+struct Row {
+  int32_t at;
+  int32_t base_at;
+};
+
 struct Product {
-  const uint64_t* rows;
+  // Pair k of row r begins at image[rows[r].at + pair_at[k]]: rows of neighbouring pixels share
+  // most of their bits, and are read where those lie.
+  const uint32_t* image;
+  const Row* rows;
+  const int32_t* pair_at;
   int32_t row_count;
-  int32_t pairs;
+  int32_t pairs;            // at least one
   const uint32_t* filters;  // as `arrange_filters` left them
   int32_t filter_count;     // of this group, or of a share of it that begins with a whole block
   // value = dot * scale + bias, in float and in this order, then held between low and high.
-  const int32_t* base;      // [class][padded filters]: the product of a row that differs nowhere
-  int32_t base_stride;
-  const uint16_t* classes;  // of each row: which taps lie in the padding
+  // The product of a row that differs nowhere: base[rows[r].base_at + filter], by which of its taps
+  // lie in the padding.
+  const int32_t* base;
+  bool same_base;           // for every row
   const float* scale;       // the arrays below are padded to whole blocks
   const float* bias;
   const float* threshold;   // kBits: the bit is 1 unless value >= threshold
   float low, high;
+  bool limited;             // else no value is beyond low and high, or NaN, or far beyond int8
   Result result;
   void* out;                // first row, first filter
   size_t out_stride;        // bytes from row to row
@@ -40,7 +51,6 @@ struct Product {
 
 struct Kernels {
   const char* name;
-  int32_t panel;  // rows of a panel
   int32_t block;  // filters of a block: lanes
   bool carries;   // wants (a, a xor b)
   // Packs `pixels` times `channels` numbers, each pixel into `words_of(channels)` words: 1 unless
