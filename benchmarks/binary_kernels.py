@@ -1,6 +1,9 @@
 """Binary convolutions beside XNNPACK's float32 and int8, layer by layer, in one process, in turns.
 
-python benchmarks/binary_kernels.py [--threads 1] [--rounds 100]
+    python benchmarks/binary_kernels.py [--threads 1] [--rounds 100] [--kernels avx2]
+
+"copied" is the time that moving the layer's floats from one buffer to another takes, reading and
+writing what the layer reads and writes and computing nothing.
 """
 
 from __future__ import annotations
@@ -46,6 +49,17 @@ def files_of(size: int, channels: int, kernel: int) -> dict[str, bytes]:
     }
 
 
+class Copy:
+    """What any layer with float32 numbers on both sides takes at least."""
+
+    def __init__(self, size: int, channels: int):
+        self.source = np.ones(size * size * channels, np.float32)
+        self.target = np.zeros_like(self.source)
+
+    def invoke(self) -> None:
+        np.copyto(self.target, self.source)
+
+
 def ready(data: bytes, threads: int, kernels: str | None = None):
     interpreter = make_interpreter(load_runtime(), data, threads=threads, kernels=kernels)
     interpreter.allocate_tensors()
@@ -83,11 +97,12 @@ def timed(interpreters: dict, rounds: int, threads: int, turn: float = 0.003) ->
     return {name: min(values) * 1e6 for name, values in taken.items()}
 
 
-def popcount_peak() -> float | None:
-    """GMAC/s of xor, count and add on registers; `None` where it can't be compiled."""
+def popcount_peak(kernels: str) -> float | None:
+    """GMAC/s of the kernels' own instructions; `None` where they can't be compiled."""
+    target = "-mavx2" if kernels == "avx2" else "-march=native"
     with tempfile.TemporaryDirectory() as folder:
         program = f"{folder}/peak"
-        command = ["c++", "-O3", "-march=native", str(HERE / "popcount_peak.cc"), "-o", program]
+        command = ["c++", "-O3", target, str(HERE / "popcount_peak.cc"), "-o", program]
         try:
             subprocess.run(command, check=True, capture_output=True)
             return float(subprocess.run([program], check=True, capture_output=True).stdout)
@@ -99,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--kernels", help="those to use, instead of the processor's best")
     parser.add_argument("--prepare", help="write the models to this folder and end")
     parser.add_argument("--models", help="time those that --prepare wrote")
     options = parser.parse_args()
@@ -118,11 +134,13 @@ def main() -> None:
             models[kernel, size, channels] = found
     if options.prepare:
         return
-    kernels, peak = binary_kernels(), popcount_peak()
+    kernels = options.kernels or binary_kernels()
+    peak = popcount_peak(kernels)
     rows = []
     for (kernel, size, channels), found in models.items():
-        interpreters = {n: ready(data, options.threads) for n, data in found.items()}
+        interpreters = {n: ready(data, options.threads, kernels) for n, data in found.items()}
         interpreters["portable"] = ready(found["binary"], options.threads, "portable")
+        interpreters["copied"] = Copy(size, channels)
         times = timed(interpreters, options.rounds, options.threads)
         macs = size * size * channels * channels * kernel * kernel
         rows.append(
@@ -138,22 +156,29 @@ def main() -> None:
     title = f"{kernels} kernels, {options.threads} thread(s), peak {peak} GMAC/s"
     table = Table(title=title)
     for heading in ("layer", "float32 us", "int8 us", "binary us", "binary int8 us", "portable us",
-                    "over float32", "over int8", "GMAC/s", "of peak"):  # fmt: skip
+                    "copied us", "over float32", "over int8", "GMAC/s", "of peak"):  # fmt: skip
         table.add_column(heading, justify="right")
     for row in rows:
         times = row["microseconds"]
         table.add_row(
             row["layer"],
             *(
-                f"{times[n]:.0f}"
-                for n in ("float32", "int8", "binary", "binary, int8 in and out", "portable")
+                f"{times[n]:.1f}"
+                for n in (
+                    "float32",
+                    "int8",
+                    "binary",
+                    "binary, int8 in and out",
+                    "portable",
+                    "copied",
+                )
             ),
             f"{row['over_float32']:.1f}",
             f"{row['over_int8']:.1f}",
             f"{row['gmacs']:.0f}",
             f"{row['share_of_peak']:.0%}" if peak else "",
         )
-    Console(width=140).print(table)
+    Console(width=160).print(table)
     runtime = load_runtime()
     result = {
         "kernels": kernels,

@@ -107,8 +107,18 @@ void test_kernels(const Kernels* kernels, Pool* pool, Settings s, Product p,
   }
 }
 
-void test_case(const Kernels* const* all, int count, Pool* pool) {
-  const Geometry g = random_geometry();
+// Padding so far around a small image that it isn't laid out in memory.
+Geometry far_padded() {
+  Geometry g = {};
+  g.in_h = g.in_w = 3, g.in_c = 64, g.out_c = 40;
+  g.filter_h = g.filter_w = 3, g.dilation_h = g.dilation_w = 1000;
+  g.stride_h = g.stride_w = g.groups = 1;
+  g.pad_top = g.pad_left = g.pad_bottom = g.pad_right = 1000;
+  CHECK(complete(&g) == nullptr);
+  return g;
+}
+
+void test_case(const Kernels* const* all, int count, Pool* pool, const Geometry& g) {
   const size_t in = static_cast<size_t>(g.in_h) * g.in_w * g.in_c;
   const size_t out = static_cast<size_t>(pixels(g)) * g.out_c;
   uint8_t* weights = room<uint8_t>(weight_bits(g) / 8 + 1);
@@ -225,9 +235,10 @@ int main(int argc, char** argv) {
   }
   Pool* pools[] = {new_pool(1), new_pool(3)};
   for (int i = 1; i <= cases; ++i) {
-    test_case(found, count, pools[i % 8 == 0]);
+    test_case(found, count, pools[i % 8 == 0], random_geometry());
     if (i % 10000 == 0) printf("%d shapes so far\n", i), fflush(stdout);
   }
+  for (Pool* pool : pools) test_case(found, count, pool, far_padded());
   for (Pool* pool : pools) free_pool(pool);
   for (int k = 0; k < count; ++k) {
     printf("%s: %d shapes, four results each, equal to the definition\n", found[k]->name, cases);
