@@ -1,6 +1,6 @@
-// Runs a model once through the C interface of the AAR's own library, in a glibc program:
+// Runs a model through the C interface of the AAR's own library, in a glibc program:
 //
-//   run_tflite LIBRARY.so MODEL.tflite INPUT OUTPUT [xnnpack]
+//   run_tflite LIBRARY.so MODEL.tflite INPUT OUTPUT [xnnpack [RUNS]]
 //
 // with XNNPACK as the app's screen asks for it, or without: this interface adds no delegate itself.
 // It loads the copy that unbionic.py makes. For tests on a host, or on arm64 under qemu.
@@ -41,7 +41,8 @@ Function Find(const char* name) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 5 && count != 6) Fail("usage");
+  if (count < 5 || count > 7) Fail("usage");
+  const int runs = count == 7 ? std::atoi(arguments[6]) : 1;
   volatile char keep = bionic_slots[0];
   static_cast<void>(keep);
   library = dlopen(arguments[1], RTLD_NOW);
@@ -51,7 +52,7 @@ int main(int count, char** arguments) {
   if (model == nullptr) Fail("opening the model");
   Handle options = Find<Handle (*)()>("TfLiteInterpreterOptionsCreate")();
   Find<void (*)(Handle, int)>("TfLiteInterpreterOptionsSetNumThreads")(options, 1);
-  if (count == 6) {
+  if (count >= 6) {
     const auto defaults = Find<XnnpackOptions (*)()>("TfLiteXNNPackDelegateOptionsDefault");
     const auto create = Find<Handle (*)(const XnnpackOptions*)>("TfLiteXNNPackDelegateCreate");
     const XnnpackOptions chosen = defaults();
@@ -74,9 +75,12 @@ int main(int count, char** arguments) {
   }
   std::fclose(file);
   if (Find<int (*)(Handle, const void*, size_t)>("TfLiteTensorCopyFromBuffer")(
-          in, bytes.data(), bytes.size()) != 0 ||
-      Find<int (*)(Handle)>("TfLiteInterpreterInvoke")(interpreter) != 0) {
-    Fail("running the model");
+          in, bytes.data(), bytes.size()) != 0) {
+    Fail("setting the input");
+  }
+  const auto invoke = Find<int (*)(Handle)>("TfLiteInterpreterInvoke");
+  for (int run = 0; run < runs; ++run) {
+    if (invoke(interpreter) != 0) Fail("running the model");
   }
   Handle out = Find<Handle (*)(Handle, int)>("TfLiteInterpreterGetOutputTensor")(interpreter, 0);
   std::vector<char> result(size_of(out));
