@@ -5,7 +5,9 @@ namespace {
 
 // In nanoseconds, on a desktop of 2020.
 constexpr uint64_t kBudget = 300000000;
-constexpr uint64_t kGraphByte = 1000;
+// A graph gains most for its time: it may take more than all, and nothing is left for tensors then.
+constexpr uint64_t kGraphBudget = 400000000;
+constexpr uint64_t kGraphByte = 700;
 constexpr uint64_t kGraphSample = 7000000;
 
 uint64_t tensor_time(const kc_tensor& tensor) {
@@ -25,7 +27,7 @@ Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
     outside -= tensors[i].size < outside ? tensors[i].size : outside;
   }
   const uint64_t graph = kGraphSample + outside * kGraphByte;
-  found.graph = graph <= kBudget;
+  found.graph = graph <= kGraphBudget;
   if (found.graph) total += graph;
   while (total > kBudget) {
     uint64_t largest = 0;

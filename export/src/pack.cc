@@ -14,8 +14,13 @@ namespace kc {
 namespace {
 
 // Extents of one model share a section, and with it statistics, up to about this many elements;
-// larger tensors are divided. Sections are worked on by as many threads, and restored one by one.
-constexpr uint64_t kSectionElements = 1000000;
+// larger tensors are divided. Sections are worked on by as many threads, and restored one by one:
+// those that learn little or nothing from each other are shorter, so that threads get equal shares.
+uint64_t section_elements(uint8_t method) {
+  const bool learns_slowly = method == kMethodBytes || method == kMethodSymbols || method == kMethodFloats ||
+                             method == kMethodPartner || method == kMethodDrift;
+  return learns_slowly ? 1000000 : (is_light(method) ? 120000 : 250000);
+}
 
 void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<uint32_t>& crcs,
                      Plan* plan, Extent* e, bool* use) {
@@ -35,9 +40,9 @@ void share_or_choose(const kc_tensor& tensor, const uint8_t* data, const List<ui
 
 // In how many elements at a time a tensor may be divided, so that rows stay whole where they can.
 uint64_t part_elements(const Extent& e) {
-  const uint64_t unit = e.row != 0 && e.row <= kSectionElements ? e.row
-                        : e.last != 0 && e.last <= kSectionElements ? e.last : 1;
-  const uint64_t parts = (e.count() + kSectionElements - 1) / kSectionElements;
+  const uint64_t most = section_elements(e.method);
+  const uint64_t unit = e.row != 0 && e.row <= most ? e.row : e.last != 0 && e.last <= most ? e.last : 1;
+  const uint64_t parts = (e.count() + most - 1) / most;
   return ((e.count() + parts - 1) / parts + unit - 1) / unit * unit;
 }
 
@@ -52,7 +57,7 @@ bool divide(Plan* plan) {
   for (size_t i = 0; i < count; ++i) {
     const Extent& e = plan->extents[i];
     if (e.method == kMethodCopy) copied[i - static_cast<size_t>(e.back)] = 1;
-    parts += e.count() / kSectionElements * 2;
+    parts += e.count() / section_elements(e.method) * 2;
   }
   if (parts > kMostExtents) return true;
   List<Extent> divided;
@@ -63,7 +68,7 @@ bool divide(Plan* plan) {
     if (e.method == kMethodCopy) {
       e.back = divided.size() - moved[i - static_cast<size_t>(e.back)];
     }
-    const bool keep = whole.count() <= kSectionElements || whole.channels != 0 || copied[i] != 0 ||
+    const bool keep = whole.count() <= section_elements(whole.method) || whole.channels != 0 || copied[i] != 0 ||
                       !needs_section(whole.method);
     if (keep && e.method == kMethodBytes && e.size > kMostModelledBytes) make_fast(&e);
     const uint64_t most = keep ? whole.size : part_elements(whole) * whole.element;
@@ -97,7 +102,8 @@ bool open_sections(Plan* plan) {
   for (size_t i = 0; i < plan->extents.size(); ++i) {
     Extent& e = plan->extents[i];
     if (!needs_section(e.method)) continue;
-    const uint64_t sections = (total[e.method] + kSectionElements - 1) / kSectionElements;
+    const uint64_t most = section_elements(e.method);
+    const uint64_t sections = (total[e.method] + most - 1) / most;
     const uint64_t share = (total[e.method] + sections - 1) / sections;
     const bool full = opened[e.method] + e.count() / 2 > share && plan->sections < kMostSections;
     if (open[e.method] == 0 || full) {
