@@ -3,9 +3,9 @@
     python benchmarks/pack_models.py FILES_OR_FOLDERS... [--json OUT [--keep]] [--quick]
 
 Every packed file is unpacked and compared with its original. Sizes are bytes written. Speeds are
-bytes of the original over time, the best of the runs, which take turns: packing with threads over
-wall time; unpacking in one thread over its processor time, so that what else runs on the machine
-counts for little, and over wall time, which two threads are compared by. Peak memory is what
+bytes of the original over processor time, of all threads, so that what else runs on the machine
+counts for little, the best of the runs, which take turns; unpacking also over wall time, which two
+threads are compared by. Peak memory is what
 unpacking from file to file adds to a process of its own.
 """
 
@@ -57,7 +57,7 @@ def others(quick: bool) -> dict[str, tuple[Callable[[bytes], bytes], Callable[[b
 
 @dataclass
 class Timed:
-    """A result, and the best wall time and processor time it took in this thread, in seconds."""
+    """A result, and the best wall time and processor time it took, in seconds."""
 
     result: bytes
     wall: float = math.inf
@@ -69,9 +69,9 @@ def timed(functions: dict[str, Callable[[], bytes]], runs: int) -> dict[str, Tim
     best: dict[str, Timed] = {}
     for _ in range(runs):
         for name, function in functions.items():
-            wall, processor = time.perf_counter(), time.thread_time()
+            wall, processor = time.perf_counter(), time.process_time()
             result = function()
-            wall, processor = time.perf_counter() - wall, time.thread_time() - processor
+            wall, processor = time.perf_counter() - wall, time.process_time() - processor
             one = best.setdefault(name, Timed(result))
             one.wall, one.processor = min(one.wall, wall), min(one.processor, processor)
     return best
@@ -134,7 +134,7 @@ def measure(path: Path, runs: int, quick: bool) -> dict[str, Any]:
     for name, done in packed.items():
         small = done.result
         row["sizes"][name] = len(small)
-        row["mb_per_s"][name] = {"pack": round(len(data) / done.wall / 1e6, 2)}
+        row["mb_per_s"][name] = {"pack": round(len(data) / done.processor / 1e6, 2)}
         if name in CODECS:
             unpackers[name] = lambda p=small: packing.unpack(p)
             unpackers[f"{name}, 2 threads"] = lambda p=small: packing.unpack(p, threads=2)
