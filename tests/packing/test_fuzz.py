@@ -29,7 +29,9 @@ def targets(tmp_path_factory) -> Path:
         pytest.skip("this g++ has no sanitizers")
     build = folder / "build"
     configure = [cmake, "-S", str(_ROOT / "export"), "-B", str(build), "-DKC_FUZZ=ON"]
-    subprocess.run([*configure, f"-DCMAKE_CXX_COMPILER={compiler}"], check=True, capture_output=True)
+    subprocess.run(
+        [*configure, f"-DCMAKE_CXX_COMPILER={compiler}"], check=True, capture_output=True
+    )
     make = [cmake, "--build", str(build), "-j2", "--target", *_TARGETS]
     subprocess.run(make, check=True, capture_output=True)
     return build / "fuzz"
