@@ -1,22 +1,25 @@
 """Teachers of the Deep Compression records, and what they see in every training image.
 
 A convolutional net for MNIST, a wide residual net for CIFAR-10, each trained on the images and
-their distorted copies; the logits of all of these are kept in the cache folder.
+their distorted copies; the logits of all of these are kept in the cache folder. Nets trained
+before can teach together instead: the mean of their logits is kept.
 
     python benchmarks/deep_compression_teachers.py mnist cifar10 --data FOLDER --cache FOLDER
+    python benchmarks/deep_compression_teachers.py cifar10 --nets A.keras B.keras --copies 4
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-from deep_compression_data import cifar10, data_folder, distorted, mnist
+from deep_compression_data import COPIES, cifar10, data_folder, distorted, mnist
 from keras import layers
 
 
@@ -125,12 +128,29 @@ def teacher_logits(
     model.fit(RandomBatches(images, labels, batch, steps), epochs=epochs, verbose=2)
     error = 100 * (1 - model.evaluate(x_test, y_test, batch_size=500, verbose=0)[1])
     print(f"{name}: the teacher's test error is {error:.2f} %", flush=True)
-    logits = np.concatenate(
-        [
-            model.predict(images[start : start + 20000], batch_size=1000, verbose=0)
-            for start in range(0, len(images), 20000)
-        ]
-    ).astype(np.float16)
+    return _kept(path, _logits(model, images))
+
+
+def joint_logits(
+    name: str, cache: Path, folder: Path | None, nets: Sequence[Path], copies: int
+) -> np.ndarray:
+    """Keep the mean logits of trained `nets` for the images of `name` and the first `copies`."""
+    images, _ = distorted(name, cache, folder)
+    images = images[: len(images) // (1 + COPIES[name]) * (1 + copies)]
+    models = [keras.models.load_model(path, compile=False) for path in nets]
+    logits = sum(_logits(model, images).astype(np.float32) for model in models) / len(models)
+    return _kept(cache / f"{name}_logits.npy", logits.astype(np.float16))
+
+
+def _logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    parts = [
+        model.predict(images[start : start + 20000], batch_size=1000, verbose=0)
+        for start in range(0, len(images), 20000)
+    ]
+    return np.concatenate(parts).astype(np.float16)
+
+
+def _kept(path: Path, logits: np.ndarray) -> np.ndarray:
     partial = path.with_suffix(".part.npy")
     np.save(partial, logits)
     os.replace(partial, path)
@@ -143,6 +163,12 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--cache", type=Path, default=Path("deep_compression_cache"))
     parser.add_argument("--epochs", type=int, help="of 600 x 128 and of 200 x 250 images")
+    parser.add_argument("--nets", nargs="+", type=Path, help="nets of CIFAR-10 that teach together")
+    parser.add_argument("--copies", type=int, default=COPIES["cifar10"], help="what --nets see")
     arguments = parser.parse_args()
+    if arguments.nets:
+        place = arguments.cache, arguments.data
+        joint_logits("cifar10", *place, arguments.nets, arguments.copies)
+        raise SystemExit
     for each in arguments.names:
         teacher_logits(each, arguments.cache, arguments.data, arguments.epochs)

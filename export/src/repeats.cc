@@ -3,6 +3,7 @@
 #include "fast_coding.h"
 #include "float_model.h"
 #include "light_choice.h"
+#include "sections.h"
 
 namespace kc {
 namespace {
@@ -46,6 +47,12 @@ uint64_t likeness(const uint8_t* loud, size_t rows, size_t row, size_t lag) {
   return pairs == 0 ? 0 : (sum << 16) / pairs;
 }
 
+bool mostly_quiet(const Array<uint8_t>& loud) {
+  size_t quiet = 0;
+  for (size_t i = 0; i < loud.size(); ++i) quiet += loud[i] == 0 ? 1 : 0;
+  return quiet >= loud.size() / 2;
+}
+
 }  // namespace
 
 void try_repeats(const Plan& plan, const uint8_t* file, Extent* e) {
@@ -66,8 +73,11 @@ void try_repeats(const Plan& plan, const uint8_t* file, Extent* e) {
   if (lag == 0) return;
   Extent other = *e;
   other.last = lag;
+  // Where most is zero, which neighbour says where the rest is makes all the difference, and a
+  // light model doesn't see it.
+  const auto cost = mostly_quiet(loud) ? extent_cost : estimated_cost;
   // The divisor takes a byte or two of the plan.
-  if (estimated_cost(plan, other, file) + 2 < estimated_cost(plan, *e, file)) *e = other;
+  if (cost(plan, other, file) + 2 < cost(plan, *e, file)) *e = other;
 }
 
 }  // namespace kc

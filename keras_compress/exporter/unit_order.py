@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from keras_compress.errors import ExportError
+from keras_compress.exporter.unit_path import alike_path
 
 __all__ = ["UnitOrder", "order_units"]
 
-# Multiplications that comparing all units of a layer may take; beyond, they are sorted by density.
-_MOST_COMPARED = 4_000_000_000
 # Below so many zeros the signs of weights say little about each other.
 _LEAST_SPARSITY = 0.5
 
@@ -43,8 +42,8 @@ def order_units(model: Any) -> UnitOrder:
 
     The units of a `Dense`, `Conv1D` or `Conv2D` layer are moved where what comes between it and
     the one such layer that reads them treats each unit alone. The copy computes the same function,
-    up to the rounding of sums taken in another order. Each unit is followed by the one whose
-    weights, incoming and outgoing, have the most alike signs: a greedy path by cosine similarity.
+    up to the rounding of sums taken in another order. Units with alike weights, incoming and
+    outgoing, become neighbours.
 
     Example:
 
@@ -93,7 +92,7 @@ def order_units(model: Any) -> UnitOrder:
         if reason:
             result.left_alone[layer.name] = reason
             continue
-        order = _order(kernel, _read_by(path, len(kernel)))
+        order = alike_path(kernel, _read_by(path, len(kernel)))
         _move(layer, order)
         for step in path:
             step.move(order)
@@ -223,22 +222,3 @@ def _read_by(path: list[_Step], units: int) -> np.ndarray:
     kernel = np.asarray(path[-1].layer.get_weights()[0])
     last = kernel.reshape(-1, units, kernel.shape[-1])
     return last.transpose(1, 0, 2).reshape(units, -1)
-
-
-def _order(incoming: np.ndarray, outgoing: np.ndarray) -> np.ndarray:
-    """Return a path through all units on which neighbours are alike."""
-    density = np.count_nonzero(incoming, axis=1)
-    units, features = len(incoming), incoming.shape[1] + outgoing.shape[1]
-    if units * units * features > _MOST_COMPARED:
-        return np.argsort(-density, kind="stable")
-    signs = np.sign(np.concatenate([incoming, outgoing], axis=1)).astype(np.float32)
-    signs /= np.maximum(np.linalg.norm(signs, axis=1, keepdims=True), 1e-9)
-    left = np.ones(units, bool)
-    path = [int(np.argmax(density))]
-    left[path[0]] = False
-    for _ in range(units - 1):
-        alike = signs @ signs[path[-1]]
-        alike[~left] = -np.inf
-        path.append(int(np.argmax(alike)))
-        left[path[-1]] = False
-    return np.asarray(path)
