@@ -16,6 +16,10 @@ from deep_compression_data import cifar10, distorted, mnist
 
 from keras_compress import architectures, rate
 
+# What pixels are multiplied by. ResNet8's weights are for bytes as they are: its first kernel is
+# trained 64 times as large, or a step of Adam would be a fifth of a weight.
+SCALES = {"mnist": 1 / 255, "cifar10": 1 / 64}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -141,7 +145,15 @@ def new_net(net: str, data: Path | None = None) -> keras.Model:
     model = architectures.resnet8(classifier_activation=None)
     weights = (data or data_folder()) / "models" / "mlperf_tiny" / "pretrainedResnet.h5"
     model.set_weights(keras.models.load_model(weights, compile=False).get_weights())
-    return fold_normalization(model)
+    return scaled_stem(fold_normalization(model), 1 / SCALES["cifar10"])
+
+
+def scaled_stem(model: keras.Model, factor: float) -> keras.Model:
+    """Return the ResNet8 `model` with the kernel of its first convolution times `factor`."""
+    stem = model.get_layer("stem")
+    kernel, bias = stem.get_weights()
+    stem.set_weights([kernel * np.float32(factor), bias])
+    return model
 
 
 def fold_normalization(model: keras.Model) -> keras.Model:
@@ -193,8 +205,7 @@ def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None):
         logits = np.array(np.load(cache / f"{name}_logits.npy", mmap_mode="r")[: len(x)])
     if name == "mnist":
         x = x[..., None]
-    scale = 1 / 255 if name == "mnist" else 1.0
-    return Batches(x, y.ravel(), logits, recipe.batch, per_epoch, seed, np.float32(scale))
+    return Batches(x, y.ravel(), logits, recipe.batch, per_epoch, seed, np.float32(SCALES[name]))
 
 
 def data_set(net: str) -> str:
@@ -204,11 +215,10 @@ def data_set(net: str) -> str:
 
 def test_set(net: str, data: Path | None):
     """Return the whole test set, images as the net takes them."""
-    if net == "resnet8":
-        _, (x, y) = cifar10(data)
-        return x.astype(np.float32), y.astype(np.float32)[:, None]
-    _, (x, y) = mnist(data)
-    return x[..., None].astype(np.float32) / 255, y.astype(np.float32)[:, None]
+    name = data_set(net)
+    _, (x, y) = {"mnist": mnist, "cifar10": cifar10}[name](data)
+    x = x[..., None] if name == "mnist" else x
+    return x.astype(np.float32) * np.float32(SCALES[name]), y.astype(np.float32)[:, None]
 
 
 def fit(model, recipe, epochs, seed, folder, cache, data, callbacks=(), log=print):
@@ -268,7 +278,7 @@ def float_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, log=pri
 
 
 def rate_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, name: str, log=print):
-    """Return the finalized rate-aware net of a recipe."""
+    """Return the finalized rate-aware net of a recipe, for images as its record takes them."""
     path = cache / f"{name}-unsettled.keras"
     if path.exists():
         model = keras.models.load_model(path, compile=False)
@@ -278,16 +288,16 @@ def rate_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, name: st
         model = rate_aware(model, recipe, recipe.epochs, ramp, seed, cache, data, name, log)
         if recipe.settle_epochs:
             model.save(path)
-    if not recipe.settle_epochs:
-        return model
-    settling = replace(
-        recipe,
-        rate_weight=recipe.settle_rate_weight or recipe.rate_weight,
-        learning_rate=recipe.settle_learning_rate,
-        hold=0.2,
-    )
-    name = f"{name}-settling"
-    return rate_aware(model, settling, recipe.settle_epochs, 0, seed, cache, data, name, log)
+    if recipe.settle_epochs:
+        settling = replace(
+            recipe,
+            rate_weight=recipe.settle_rate_weight or recipe.rate_weight,
+            learning_rate=recipe.settle_learning_rate,
+            hold=0.2,
+        )
+        name = f"{name}-settling"
+        model = rate_aware(model, settling, recipe.settle_epochs, 0, seed, cache, data, name, log)
+    return scaled_stem(model, SCALES["cifar10"]) if recipe.net == "resnet8" else model
 
 
 def rate_aware(model, recipe, epochs, ramp_epochs, seed, cache, data, name, log):
