@@ -18,8 +18,6 @@ namespace {
 constexpr int32_t kRowsMemory = 16 * 1024;  // of a block: half of a small first-level cache
 constexpr int32_t kTileRows = 4;            // that kernels take together
 
-int32_t round_up(int32_t value, int32_t step) { return (value + step - 1) / step * step; }
-
 }  // namespace
 
 struct Convolution {

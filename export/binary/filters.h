@@ -10,7 +10,7 @@ namespace binary {
 
 // Filters of a group, in whole blocks.
 inline int32_t padded_filters(const Geometry& g, const Kernels& kernels) {
-  return (group_filters(g) + kernels.block - 1) / kernels.block * kernels.block;
+  return round_up(group_filters(g), kernels.block);
 }
 
 // [group][block][pair][first, second][lane]; `out` holds groups * padded_filters * row_pairs * 2

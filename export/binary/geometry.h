@@ -38,6 +38,7 @@ inline int32_t pixels(const Geometry& g) { return g.out_h * g.out_w; }
 inline size_t weight_bits(const Geometry& g) {
   return static_cast<size_t>(g.out_c) * taps(g) * group_inputs(g);
 }
+inline int32_t round_up(int32_t value, int32_t step) { return (value + step - 1) / step * step; }
 inline bool bit_at(const uint8_t* bits, size_t index) { return bits[index / 8] >> index % 8 & 1; }
 // 32-bit words that hold the packed channels of one pixel.
 inline int32_t words_of(int32_t channels) { return channels / 32 + (channels % 32 != 0); }

@@ -26,8 +26,8 @@ class BasicByteModel {
     match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
     return groups_.reset((static_cast<size_t>(1) << bits) * 16) &&
            match_table_.reset(static_cast<size_t>(match_mask_) + 1) &&
-           order0_.reset(8 * 256) && fill(&order0_) && match_counters_.reset(64 * 2) &&
-           fill(&match_counters_) && state_mixer_.reset(16 * 8, kFirstWeight) &&
+           order0_.reset(8 * 256) && fill_fresh(&order0_) && match_counters_.reset(64 * 2) &&
+           fill_fresh(&match_counters_) && state_mixer_.reset(16 * 8, kFirstWeight) &&
            prefix_mixer_.reset(256, kFirstWeight) && before_mixer_.reset(256 * 8, kFirstWeight) &&
            refiner_.reset(256 * 8) && refiner2_.reset(2048);
   }
@@ -81,11 +81,6 @@ class BasicByteModel {
   static constexpr uint32_t kLimit = 250;
   static constexpr size_t kShortestMatch = 5;
   static constexpr size_t kSureMatch = 16;  // words: none better is looked for
-
-  static bool fill(Array<uint32_t>* table) {
-    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
-    return true;
-  }
 
   static uint32_t mix_hash(uint32_t a, uint32_t b) {
     uint32_t h = a * 0x9E3779B1u ^ (b + 0x7F4A7C15u) * 0x85EBCA6Bu;

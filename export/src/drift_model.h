@@ -12,7 +12,7 @@ class DriftModel {
  public:
   bool init() {
     if (!lengths_.init() || !upper_.reset(33 * 4)) return false;
-    for (size_t i = 0; i < upper_.size(); ++i) upper_[i] = kFreshCounter;
+    fill_fresh(&upper_);
     return true;
   }
 
@@ -66,10 +66,8 @@ class DriftModel {
     size_t node = 1;
     int left = length - 1;
     for (; left > 0 && node < 4; --left) {
-      uint32_t* counter = &upper_[static_cast<size_t>(length) * 4 + node];
-      const int bit = coder->code(static_cast<int>(size >> (left - 1) & 1),
-                                  clamp_p16(counter_p16(*counter)));
-      update_counter(counter, bit, 1000);
+      const int bit = code_by_counter(coder, &upper_[static_cast<size_t>(length) * 4 + node],
+                                      static_cast<int>(size >> (left - 1) & 1), 1000);
       found = found << 1 | static_cast<uint64_t>(bit);
       node = node * 2 + static_cast<size_t>(bit);
     }

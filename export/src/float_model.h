@@ -42,8 +42,8 @@ class FloatModel {
   bool init(int bits) {
     return exponents_.init(bits) && by_exponent_.reset(32 * kTree) && by_rank_.reset(32 * kTree) &&
            alone_.reset(kTree) && sign_near_.reset(27) && sign_left_.reset(81) &&
-           fill(&by_exponent_) && fill(&by_rank_) && fill(&alone_) && fill(&sign_near_) &&
-           fill(&sign_left_) && zero_signs_.reset(3) && fill(&zero_signs_) && mixer_.reset(16, kFirstWeight) &&
+           fill_fresh(&by_exponent_) && fill_fresh(&by_rank_) && fill_fresh(&alone_) && fill_fresh(&sign_near_) &&
+           fill_fresh(&sign_left_) && zero_signs_.reset(3) && fill_fresh(&zero_signs_) && mixer_.reset(16, kFirstWeight) &&
            sign_mixer_.reset(1, kFirstWeight);
   }
 
@@ -96,9 +96,8 @@ class FloatModel {
         uint8_t* at = data + i * static_cast<size_t>(bytes);
         uint32_t value = Coder::kDecodes ? 0 : load_element(at, bytes);
         if (l.signed_zeros) {
-          uint32_t* counter = &zero_signs_[static_cast<size_t>(zero_sign)];
-          zero_sign = coder->code((value & sign_bit) != 0, clamp_p16(counter_p16(*counter)));
-          update_counter(counter, zero_sign, 250);
+          zero_sign = code_by_counter(coder, &zero_signs_[static_cast<size_t>(zero_sign)],
+                                      (value & sign_bit) != 0, 250);
         }
         if (Coder::kDecodes) store_element(at, l.signed_zeros && zero_sign != 0 ? sign_bit : 0, bytes);
         if (++in_row == l.row) in_row = 0;
@@ -134,11 +133,6 @@ class FloatModel {
  private:
   static constexpr size_t kTree = 1u << kMostModelled;
   static constexpr int32_t kFirstWeight = 65536 * 35 / 100;
-
-  static bool fill(Array<uint32_t>* table) {
-    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
-    return true;
-  }
 
   static int sign_of(const uint8_t* data, size_t i, const FloatLayout& l) {
     size_t bytes = static_cast<size_t>(l.format.bytes);

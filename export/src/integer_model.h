@@ -14,7 +14,7 @@ class IntegerParts {
   static constexpr int kLongest = 32;
 
   bool init() {
-    return signs_.reset(3) && fill(&signs_) && upper_.reset((kLongest + 1) << kUpperBits) && fill(&upper_);
+    return signs_.reset(3) && fill_fresh(&signs_) && upper_.reset((kLongest + 1) << kUpperBits) && fill_fresh(&upper_);
   }
 
   static int length_of(uint32_t size) { return size == 0 ? 0 : 32 - __builtin_clz(size); }
@@ -43,13 +43,14 @@ class IntegerParts {
       return;
     }
     const uint32_t size = size_of(value);
-    const int negative = code(coder, &signs_[*before], value >> 31);
+    const int negative = code_by_counter(coder, &signs_[*before], static_cast<int>(value >> 31), kLimit);
     uint32_t found = 1;
     size_t node = 1;
     int left = length - 1;
     for (; left > 0 && node < (1u << kUpperBits); --left) {
       const size_t counter = (static_cast<size_t>(length) << kUpperBits) + node;
-      const uint32_t bit = static_cast<uint32_t>(code(coder, &upper_[counter], size >> (left - 1) & 1));
+      const int wanted = static_cast<int>(size >> (left - 1) & 1);
+      const uint32_t bit = static_cast<uint32_t>(code_by_counter(coder, &upper_[counter], wanted, kLimit));
       found = found << 1 | bit;
       node = node * 2 + bit;
     }
@@ -60,20 +61,9 @@ class IntegerParts {
 
  private:
   static constexpr int kUpperBits = 3;
+  static constexpr uint32_t kLimit = 255;
 
   static uint32_t size_of(uint32_t value) { return (value >> 31) != 0 ? 0u - value : value; }
-
-  static bool fill(Array<uint32_t>* table) {
-    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
-    return true;
-  }
-
-  template <typename Coder>
-  static int code(Coder* coder, uint32_t* counter, uint32_t bit) {
-    const int coded = coder->code(static_cast<int>(bit), clamp_p16(counter_p16(*counter)));
-    update_counter(counter, coded, 255);
-    return coded;
-  }
 
   Array<uint32_t> signs_, upper_;
 };

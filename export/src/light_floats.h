@@ -11,8 +11,8 @@ namespace kc {
 class LightFloatParts {
  public:
   bool init() {
-    return upper_.reset(32 * kTree) && fill(&upper_) && signs_.reset(27) &&
-           fill(&signs_) && zero_signs_.reset(3) && fill(&zero_signs_);
+    return upper_.reset(32 * kTree) && fill_fresh(&upper_) && signs_.reset(27) &&
+           fill_fresh(&signs_) && zero_signs_.reset(3) && fill_fresh(&zero_signs_);
   }
 
   // `noise` is a BitWriter or BitReader; `data` is read or written.
@@ -38,18 +38,6 @@ class LightFloatParts {
  private:
   static constexpr size_t kTree = 1u << FloatModel::kMostModelled;
 
-  static bool fill(Array<uint32_t>* table) {
-    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
-    return true;
-  }
-
-  template <typename Lane>
-  static int code(Lane* lane, uint32_t* counter, int bit, uint32_t limit) {
-    bit = lane->code(bit, clamp_p16(counter_p16(*counter)));
-    update_counter(counter, bit, limit);
-    return bit;
-  }
-
   // 1 positive, 2 negative, 0 if there is none so far back in the half, or a zero.
   size_t sign_before(size_t i, size_t back, size_t start) const {
     if (i < start + back || (layout_.sparse && depths_[i - back] == 0)) return 0;
@@ -66,7 +54,7 @@ class LightFloatParts {
     uint32_t value = Lane::kDecodes ? 0 : load_element(at, bytes);
     if (l.sparse && depths_[i] == 0) {
       if (l.signed_zeros) {
-        *zero_sign = code(lane, &zero_signs_[static_cast<size_t>(*zero_sign)], (value & sign_bit) != 0, 250);
+        *zero_sign = code_by_counter(lane, &zero_signs_[static_cast<size_t>(*zero_sign)], (value & sign_bit) != 0, 250);
       }
       if (Lane::kDecodes) store_element(at, l.signed_zeros && *zero_sign != 0 ? sign_bit : 0, bytes);
       return;
@@ -74,13 +62,13 @@ class LightFloatParts {
     const size_t around = sign_before(i, 1, start) * 9 +
                           (l.last < l.row ? sign_before(i, l.last, start) * 3 : 0) +
                           sign_before(i, l.row, start);
-    const int sign = code(lane, &signs_[around], (value & sign_bit) != 0, 1000);
+    const int sign = code_by_counter(lane, &signs_[around], (value & sign_bit) != 0, 1000);
     const int depth = depths_[i] - (l.sparse ? 1 : 0);
     uint32_t* tree = upper_.data() + static_cast<size_t>(depth < 31 ? depth : 31) * kTree;
     uint32_t mantissa = value & ((1u << mantissa_bits) - 1), prefix = 1;
     const uint32_t upper = mantissa >> (mantissa_bits - l.modelled);
     for (int b = l.modelled - 1; b >= 0; --b) {
-      prefix = prefix * 2 + static_cast<uint32_t>(code(lane, &tree[prefix], upper >> b & 1, 1000));
+      prefix = prefix * 2 + static_cast<uint32_t>(code_by_counter(lane, &tree[prefix], upper >> b & 1, 1000));
     }
     const int plain = mantissa_bits - l.modelled - l.zeros;
     mantissa = (prefix - (1u << l.modelled)) << (mantissa_bits - l.modelled) |

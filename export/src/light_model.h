@@ -54,7 +54,7 @@ class LightModel {
         !list_.reset(kLanes * kBlock)) {
       return false;
     }
-    fill(&base_), fill(&near_), fill(&density_);
+    fill_fresh(&base_), fill_fresh(&near_), fill_fresh(&density_);
     return true;
   }
 
@@ -86,13 +86,8 @@ class LightModel {
     uint16_t column;
   };
 
-  static void fill(Array<uint32_t>* table) {
-    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
-  }
   static void weaken(Array<uint32_t>* table, uint32_t most) {
-    for (uint32_t *c = table->data(), *end = c + table->size(); c != end; ++c) {
-      if ((*c & 1023) > most) *c = (*c & ~1023u) | most;
-    }
+    for (uint32_t *c = table->data(), *end = c + table->size(); c != end; ++c) *c = weakened_counter(*c, most);
   }
 
   bool begin(const SymbolLayout& l, uint8_t context) {
@@ -107,14 +102,14 @@ class LightModel {
     start_[2] = l.count;
     // A tensor starts from what the tensors before looked like, and soon knows better.
     weaken(&base_, 30), weaken(&near_, 120), weaken(&density_, 120);
-    fill(&column_kept_);
+    fill_fresh(&column_kept_);
     for (size_t i = 0; i < kColumns; ++i) column_mean_[i] = 0;
     for (int s = 0; s < kLanes; ++s) mean_[s] = 0, row_kept_[s] = kFreshCounter;
     one_sided_ = l.highest == l.centre || l.lowest == l.centre;
     Array<uint32_t>& table = tables_[context_];
     if (context_ == kLightAlone || table.ok()) return true;
     if (!table.reset(kContexts * kNodes)) return false;
-    fill(&table);
+    fill_fresh(&table);
     return true;
   }
 

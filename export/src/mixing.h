@@ -153,6 +153,24 @@ class Refiner {
 
 inline uint32_t clamp_p16(uint32_t p) { return p < 1 ? 1 : (p > 65535 ? 65535 : p); }
 
+// Lets go of what a counter has seen beyond `most` bits: it soon learns something else.
+inline uint32_t weakened_counter(uint32_t c, uint32_t most) {
+  return (c & 1023) > most ? (c & ~1023u) | most : c;
+}
+
+inline bool fill_fresh(Array<uint32_t>* counters) {
+  for (size_t i = 0; i < counters->size(); ++i) (*counters)[i] = kFreshCounter;
+  return true;
+}
+
+// A bit by one counter alone.
+template <typename Coder>
+int code_by_counter(Coder* coder, uint32_t* counter, int bit, uint32_t limit) {
+  bit = coder->code(bit, clamp_p16(counter_p16(*counter)));
+  update_counter(counter, bit, limit);
+  return bit;
+}
+
 }  // namespace kc
 
 #endif  // KC_MIXING_H_

@@ -14,7 +14,7 @@ class PartnerModel {
         !expected_.reset(kStates * 4 * 8) || !mixer_.reset(kStates * 8, kFirstWeight)) {
       return false;
     }
-    fill(&by_partner_), fill(&by_left_), fill(&alone_), fill(&expected_);
+    fill_fresh(&by_partner_), fill_fresh(&by_left_), fill_fresh(&alone_), fill_fresh(&expected_);
     return true;
   }
 
@@ -46,10 +46,6 @@ class PartnerModel {
   static constexpr int kInputs = 8;
   static constexpr int32_t kFirstWeight = 65536 * 40 / 100;
   static constexpr int kRate = 12;
-
-  static void fill(Array<uint32_t>* table) {
-    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
-  }
 
   template <typename Coder>
   int code_value(Coder* coder, int value, size_t partner, size_t left, int likely, size_t state,

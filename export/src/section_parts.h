@@ -7,26 +7,28 @@
 
 namespace kc {
 
-inline SymbolLayout symbol_layout(const Extent& e) {
-  SymbolLayout l;
+// The part that all layouts have.
+template <typename Layout>
+Layout layout_of(const Extent& e) {
+  Layout l;
   l.count = static_cast<size_t>(e.count());
   l.row = static_cast<size_t>(e.row);
   l.last = static_cast<size_t>(e.last == 0 ? e.row : e.last);
-  l.centre = e.centre;
   l.lowest = e.lowest;
   l.highest = e.highest;
+  return l;
+}
+
+inline SymbolLayout symbol_layout(const Extent& e) {
+  SymbolLayout l = layout_of<SymbolLayout>(e);
+  l.centre = e.centre;
   l.centre_flag = e.centre_flag;
   return l;
 }
 
 inline FloatLayout float_layout(const Extent& e) {
-  FloatLayout l;
-  l.count = static_cast<size_t>(e.count());
-  l.row = static_cast<size_t>(e.row);
-  l.last = static_cast<size_t>(e.last == 0 ? e.row : e.last);
+  FloatLayout l = layout_of<FloatLayout>(e);
   l.format = kFloatFormats[e.format];
-  l.lowest = e.lowest;
-  l.highest = e.highest;
   l.modelled = e.modelled;
   l.zeros = e.zeros;
   l.sparse = e.sparse;

@@ -46,8 +46,8 @@ class SymbolModel {
         !low_mixer_.reset(all, kFirstLowWeight) || !refiner_.reset(64 * 12)) {
       return false;
     }
-    fill(&scale_), fill(&both_);
-    fill(&left_), fill(&up_), fill(&lag_), fill(&local_);
+    fill_fresh(&scale_), fill_fresh(&both_);
+    fill_fresh(&left_), fill_fresh(&up_), fill_fresh(&lag_), fill_fresh(&local_);
     return true;
   }
 
@@ -57,8 +57,8 @@ class SymbolModel {
     if (!column_average_.reset(layout.last + 1) || !column_.ok()) return false;
     for (size_t i = 0; i < layout.last; ++i) column_average_[i] = 0;
     // The tensor's own order 0 starts from what the tensors before looked like.
-    for (size_t i = 0; i < 2 * nodes_; ++i) local_[i] = weaken(local_[i], 6);
-    fill(&column_);
+    for (size_t i = 0; i < 2 * nodes_; ++i) local_[i] = weakened_counter(local_[i], 6);
+    fill_fresh(&column_);
     size_t column = 0, in_row = 0;
     for (size_t i = 0; i < layout.count; ++i) {
       if (in_row == 0) start_row(layout);
@@ -113,14 +113,6 @@ class SymbolModel {
   static constexpr size_t kColumnNodes = 8;
   static constexpr uint32_t kLimit = 1000;
 
-  static void fill(Array<uint32_t>* table) {
-    for (size_t i = 0; i < table->size(); ++i) (*table)[i] = kFreshCounter;
-  }
-
-  static uint32_t weaken(uint32_t counter, uint32_t most) {
-    return (counter & 1023) > most ? (counter & ~1023u) | most : counter;
-  }
-
   void begin(const SymbolLayout& layout) {
     bits_ = magnitude_bits(layout);
     row_average_ = 0;
@@ -130,7 +122,7 @@ class SymbolModel {
 
   void start_row(const SymbolLayout& layout) {
     if (layout.row >= 48) {
-      for (size_t i = 0; i < 2 * nodes_; ++i) row_[i] = weaken(local_[i], 12);
+      for (size_t i = 0; i < 2 * nodes_; ++i) row_[i] = weakened_counter(local_[i], 12);
       row_step_ = 2;
     }
     whole_rows_ = layout.row >= 48;
