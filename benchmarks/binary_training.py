@@ -12,6 +12,7 @@ JSON file, so that a stopped grid goes on where it was; `--jobs N` trains N nets
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -71,6 +72,7 @@ class Images(keras.utils.PyDataset):
         return x, self.y[rows]
 
 
+@functools.cache
 def load(folder: str, images: int, tests: int):
     sys.path.insert(0, folder)
     if (Path(folder) / "load.py").exists():
@@ -86,7 +88,9 @@ def load(folder: str, images: int, tests: int):
     )
 
 
-def train(net, row, seed, train_set, test_set, args, folder: Path) -> dict:
+def train(net, row, seed, args) -> dict:
+    train_set, test_set = load(args.data, args.images, args.tests)
+    folder = Path(args.folder)
     method, order, distilled = ROWS[row]
     keras.utils.set_random_seed(seed)
     model = NETS[net](method=method, order=order, width=args.width[net], classifier_activation=None)
@@ -123,23 +127,6 @@ def train(net, row, seed, train_set, test_set, args, folder: Path) -> dict:
     return {"accuracy": accuracy, "cpu_seconds": seconds, "parameters": model.count_params()}
 
 
-class Run:
-    """Trains one net of the grid, in whatever process it is called."""
-
-    def __init__(self, args):
-        self.args, self.sets = args, None
-
-    def __getstate__(self):
-        # Each process reads the images itself.
-        return {"args": self.args, "sets": None}
-
-    def __call__(self, net, row, seed) -> dict:
-        args = self.args
-        if self.sets is None:
-            self.sets = load(args.data, args.images, args.tests)
-        return train(net, row, seed, *self.sets, args, Path(args.folder))
-
-
 def accuracy(args) -> None:
     Path(args.folder).mkdir(parents=True, exist_ok=True)
     args.width = {"resnet8": args.resnet_width, "vgg_small": args.vgg_width}
@@ -151,10 +138,15 @@ def accuracy(args) -> None:
     results = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     if results.setdefault("settings", settings) != settings:
         raise SystemExit(f"{path} holds runs with other settings. Give another --out.")
-    keys = [(net, row, seed) for seed in range(args.seeds) for net in args.nets for row in ROWS]
-    open_keys = [key for key in keys if " | ".join(map(str, key)) not in results["runs"]]
+    keys = {
+        (net, row, seed): f"{net} | {row} | {seed}"
+        for seed in range(args.seeds)
+        for net in args.nets
+        for row in ROWS
+    }
+    open_keys = [key for key, name in keys.items() if name not in results["runs"]]
     for key, result in run_all(open_keys, args):
-        results["runs"][" | ".join(map(str, key))] = result
+        results["runs"][keys[key]] = result
         part = path.with_suffix(".part")
         part.write_text(json.dumps(results, indent=1))
         os.replace(part, path)
@@ -164,10 +156,9 @@ def accuracy(args) -> None:
 
 def run_all(keys, args):
     """Yield `(key, result)` of each of `keys` as it ends; a taught net waits for its teacher."""
-    run = Run(args)
     if args.jobs == 1:
         for key in keys:
-            yield key, run(*key)
+            yield key, train(*key, args)
         return
     floats = {(net, seed) for net, row, seed in keys if row == "float"}
     context = multiprocessing.get_context("spawn")
@@ -176,7 +167,7 @@ def run_all(keys, args):
         while waiting or running:
             ready = [k for k in waiting if not ROWS[k[1]][2] or (k[0], k[2]) not in floats]
             for key in ready[: args.jobs - len(running)]:
-                running[pool.submit(run, *key)] = key
+                running[pool.submit(train, *key, args)] = key
                 waiting.remove(key)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 key = running.pop(future)

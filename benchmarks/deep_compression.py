@@ -76,7 +76,9 @@ def recipes():
     return {
         "lenet_300_100": lenet_300_100,
         "lenet_5": lenet_5,
-        "lenet_5_tiny": dataclasses.replace(lenet_5, rate_weight=3e-5, settle_rate_weight=1.5e-5),
+        "lenet_5_tiny": dataclasses.replace(
+            lenet_5, rate_weight=5e-6, settle_rate_weight=3e-6, copies=0, teacher=False
+        ),
         "resnet8": resnet8,
         "resnet8_small": dataclasses.replace(resnet8, rate_weight=3e-6),
     }
@@ -94,16 +96,12 @@ def packed(model) -> bytes:
 def test_error(data: bytes, net: str, folder: Path | None) -> float:
     """Return the error in % of a packed file on the whole test set, by the TFLite runtime."""
     from ai_edge_litert.interpreter import Interpreter
-    from deep_compression_data import cifar10, mnist
+    from deep_compression_data import data_set, load
 
     import keras_compress
 
-    if net == "resnet8":
-        _, (x, y) = cifar10(folder)
-        x = x.astype(np.float32)
-    else:
-        _, (x, y) = mnist(folder)
-        x = x[..., None].astype(np.float32) / 255
+    _, (x, y) = load(data_set(net), folder)
+    x = x.astype(np.float32) if net == "resnet8" else x[..., None].astype(np.float32) / 255
     interpreter = Interpreter(model_content=keras_compress.unpack(data), num_threads=1)
     interpreter.allocate_tensors()
     entry = interpreter.get_input_details()[0]["index"]

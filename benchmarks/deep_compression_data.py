@@ -12,13 +12,24 @@ from pathlib import Path
 
 import numpy as np
 
-# Copies that are made beside the images as they are.
+# Images of the training part, and copies that are made beside them as they are.
+IMAGES = {"mnist": 60000, "cifar10": 50000}
 COPIES = {"mnist": 12, "cifar10": 9}
 
 
 def data_folder() -> Path:
     """Return the folder of data sets that the variable KERAS_COMPRESS_DATA names."""
     return Path(os.environ.get("KERAS_COMPRESS_DATA", "../shared/data"))
+
+
+def data_set(net: str) -> str:
+    """Return the name of the data that `net` is trained on."""
+    return "cifar10" if net == "resnet8" else "mnist"
+
+
+def load(name: str, folder: Path | None = None):
+    """Return `(x_train, y_train), (x_test, y_test)` of `mnist` or `cifar10`."""
+    return {"mnist": mnist, "cifar10": cifar10}[name](folder)
 
 
 def mnist(folder: Path | None = None):
@@ -82,24 +93,28 @@ def shift(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return framed[each, rows[:, :, None], columns[:, None, :]]
 
 
-def distorted(name: str, cache: Path, folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(images, labels)`: the training part of `mnist` or `cifar10`, then its copies."""
+def distorted(
+    name: str, cache: Path, folder: Path | None = None, copies: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(images, labels)`: the training part of `name`, then `copies` of it, or all."""
     path = cache / f"{name}_distorted.npy"
-    (x, y), _ = {"mnist": mnist, "cifar10": cifar10}[name](folder)
-    make = {"mnist": distort, "cifar10": shift}[name]
-    copies = COPIES[name]
+    (x, y), _ = load(name, folder)
     if not path.exists():
+        make = {"mnist": distort, "cifar10": shift}[name]
+        made = COPIES[name]
         cache.mkdir(parents=True, exist_ok=True)
         generator = np.random.default_rng(0)
         partial = path.with_suffix(".part")
-        shape = ((1 + copies) * len(x), *x.shape[1:])
+        shape = ((1 + made) * len(x), *x.shape[1:])
         file = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
         file[: len(x)] = x
-        for copy in range(1, copies + 1):
+        for copy in range(1, made + 1):
             for start in range(0, len(x), 5000):
                 place = copy * len(x) + start
                 file[place : place + 5000] = make(x[start : start + 5000], generator)
-            print(f"{name}: distorted copy {copy} of {copies}", flush=True)
+            print(f"{name}: distorted copy {copy} of {made}", flush=True)
         file.flush()
         os.replace(partial, path)
-    return np.load(path, mmap_mode="r"), np.tile(y.ravel().astype(np.int32), 1 + copies)
+    repeats = 1 + (COPIES[name] if copies is None else copies)
+    images = np.load(path, mmap_mode="r")[: repeats * len(x)]
+    return images, np.tile(y.ravel().astype(np.int32), repeats)

@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-from deep_compression_data import COPIES, cifar10, data_folder, distorted, mnist
+from deep_compression_data import COPIES, data_folder, distorted, load
 from keras import layers
 
 
@@ -108,16 +108,14 @@ def teacher_logits(
     if path.exists():
         return np.load(path, mmap_mode="r")
     images, labels = distorted(name, cache, folder)
+    _, (x_test, y_test) = load(name, folder)
     keras.utils.set_random_seed(0)
     if name == "mnist":
-        images = images[..., None]
-        _, (x_test, y_test) = mnist(folder)
-        x_test = x_test[..., None]
+        images, x_test = images[..., None], x_test[..., None]
         model, batch, epochs, steps = mnist_teacher(), 128, epochs or 6, 600
         schedule = keras.optimizers.schedules.CosineDecay(2e-3, steps * epochs)
         optimizer = keras.optimizers.Adam(schedule)
     else:
-        _, (x_test, y_test) = cifar10(folder)
         model, batch, epochs, steps = cifar10_teacher(), 250, epochs or 25, 200
         schedule = keras.optimizers.schedules.CosineDecay(
             0.02, steps * epochs, warmup_target=0.2, warmup_steps=steps
@@ -135,8 +133,7 @@ def joint_logits(
     name: str, cache: Path, folder: Path | None, nets: Sequence[Path], copies: int
 ) -> np.ndarray:
     """Keep the mean logits of trained `nets` for the images of `name` and the first `copies`."""
-    images, _ = distorted(name, cache, folder)
-    images = images[: len(images) // (1 + COPIES[name]) * (1 + copies)]
+    images, _ = distorted(name, cache, folder, copies)
     models = [keras.models.load_model(path, compile=False) for path in nets]
     logits = sum(_logits(model, images).astype(np.float32) for model in models) / len(models)
     return _kept(cache / f"{name}_logits.npy", logits.astype(np.float16))
@@ -166,9 +163,11 @@ if __name__ == "__main__":
     parser.add_argument("--nets", nargs="+", type=Path, help="nets of CIFAR-10 that teach together")
     parser.add_argument("--copies", type=int, default=COPIES["cifar10"], help="what --nets see")
     arguments = parser.parse_args()
-    if arguments.nets:
-        place = arguments.cache, arguments.data
-        joint_logits("cifar10", *place, arguments.nets, arguments.copies)
-        raise SystemExit
+    place = arguments.cache, arguments.data
+    if arguments.nets and arguments.names != ["cifar10"]:
+        parser.error("--nets are nets of cifar10, and teach it alone")
     for each in arguments.names:
-        teacher_logits(each, arguments.cache, arguments.data, arguments.epochs)
+        if arguments.nets:
+            joint_logits(each, *place, arguments.nets, arguments.copies)
+        else:
+            teacher_logits(each, *place, arguments.epochs)

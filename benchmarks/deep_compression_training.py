@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from deep_compression_data import cifar10, distorted, mnist
+from deep_compression_data import IMAGES, data_folder, data_set, distorted, load
 
 from keras_compress import architectures, rate
 
@@ -140,8 +140,6 @@ def new_net(net: str, data: Path | None = None) -> keras.Model:
     """Return the float net to start from, ending in logits."""
     if net != "resnet8":
         return getattr(architectures, net)(classifier_activation=None)
-    from deep_compression_data import data_folder
-
     model = architectures.resnet8(classifier_activation=None)
     weights = (data or data_folder()) / "models" / "mlperf_tiny" / "pretrainedResnet.h5"
     model.set_weights(keras.models.load_model(weights, compile=False).get_weights())
@@ -193,30 +191,24 @@ def fold_normalization(model: keras.Model) -> keras.Model:
 def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None):
     """Return the training batches of a recipe."""
     name = data_set(recipe.net)
-    (x, y), _ = {"mnist": mnist, "cifar10": cifar10}[name](data)
-    per_epoch = len(x)
-    logits = None
     if recipe.copies:
-        x, y = distorted(name, cache, data)
-        chosen = per_epoch * (1 + recipe.copies)
-        # In memory: a row at a time is drawn from all over it.
-        x, y = np.array(x[:chosen]), y[:chosen]
+        x, y = distorted(name, cache, data, recipe.copies)
+        x = np.array(x)  # in memory: a row at a time is drawn from all over it
+    else:
+        (x, y), _ = load(name, data)
+    logits = None
     if recipe.teacher:
         logits = np.array(np.load(cache / f"{name}_logits.npy", mmap_mode="r")[: len(x)])
     if name == "mnist":
         x = x[..., None]
-    return Batches(x, y.ravel(), logits, recipe.batch, per_epoch, seed, np.float32(SCALES[name]))
-
-
-def data_set(net: str) -> str:
-    """Return the name of the data that `net` is trained on."""
-    return "cifar10" if net == "resnet8" else "mnist"
+    scale = np.float32(SCALES[name])
+    return Batches(x, y.ravel(), logits, recipe.batch, IMAGES[name], seed, scale)
 
 
 def test_set(net: str, data: Path | None):
     """Return the whole test set, images as the net takes them."""
     name = data_set(net)
-    _, (x, y) = {"mnist": mnist, "cifar10": cifar10}[name](data)
+    _, (x, y) = load(name, data)
     x = x[..., None] if name == "mnist" else x
     return x.astype(np.float32) * np.float32(SCALES[name]), y.astype(np.float32)[:, None]
 
@@ -302,7 +294,7 @@ def rate_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, name: st
 
 def rate_aware(model, recipe, epochs, ramp_epochs, seed, cache, data, name, log):
     """Return `model` trained for its rate, in stock layers."""
-    steps = (60000 if recipe.net != "resnet8" else 50000) // recipe.batch
+    steps = IMAGES[data_set(recipe.net)] // recipe.batch
     config = rate.RateConfig(
         recipe.rate_weight,
         ramp_steps=int(steps * ramp_epochs),

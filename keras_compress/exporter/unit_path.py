@@ -10,7 +10,7 @@ __all__ = ["alike_path"]
 # beyond, they are sorted by density.
 _MOST_COMPARED = 4_000_000_000
 _MOST_UNITS = 4096
-# What twice as many incoming weights count against being alike, in cosines.
+# What a difference of 1 between logarithms of densities counts against being alike, in cosines.
 _DENSITY_WEIGHT = 0.1
 _MOST_SWEEPS = 10
 

@@ -23,6 +23,13 @@ def _dense_biases(data: bytes) -> list[np.ndarray]:
     return [file.tensor(each.inputs[2]).array() for each in dense]
 
 
+def _require_no_marks(data: bytes) -> None:
+    for tensor in read_tflite(data).tensors:
+        if tensor.is_constant and tensor.dtype == "FLOAT32":
+            values = np.abs(tensor.array())
+            assert not ((values > 0) & (values < 1e-20)).any(), tensor.name
+
+
 def test_a_net_with_zero_biases_has_the_graph_of_one_with_others():
     empty, full = _net(), _net()
     for layer in (full.layers[0], full.layers[-1]):
@@ -42,11 +49,7 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_no_mark_is_left_where_a_normalization_is_folded():
-    model = _net(normalized=True)
-    for tensor in read_tflite(exporter.convert(model).tflite).tensors:
-        if tensor.is_constant and tensor.dtype == "FLOAT32":
-            values = np.abs(tensor.array())
-            assert not ((values > 0) & (values < 1e-20)).any(), tensor.name
+    _require_no_marks(exporter.convert(_net(normalized=True)).tflite)
 
 
 def test_weights_as_small_as_marks_are_left_alone():
@@ -66,7 +69,4 @@ def test_other_precisions_convert_as_well(precision):
     exported = exporter.convert(
         model, precision=precision, representative_data=x if precision == "int8" else None
     )
-    for tensor in read_tflite(exported.tflite).tensors:
-        if tensor.is_constant and tensor.dtype == "FLOAT32":
-            values = np.abs(tensor.array())
-            assert not ((values > 0) & (values < 1e-20)).any(), tensor.name
+    _require_no_marks(exported.tflite)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -39,3 +41,14 @@ def test_what_does_not_repeat_keeps_the_shape_it_has():
     packed = packing.pack(model, codec="smallest")
     assert packing.unpack(packed) == model
     assert len(packed) < entropy + 400
+
+
+_RECORDS = Path(__file__).parents[2] / "benchmarks" / "results" / "deep_compression"
+
+
+@pytest.mark.parametrize("name", ["lenet_300_100", "lenet_5", "lenet_5_tiny"])
+def test_nets_of_few_weights_stay_as_small_as_their_records(name):
+    # What repeats in their rows tells much of where their weights are, and has to be found.
+    kept = (_RECORDS / f"{name}.kcz").read_bytes()
+    packed = packing.pack(packing.unpack(kept), codec="smallest")
+    assert len(packed) <= len(kept)
