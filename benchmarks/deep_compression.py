@@ -64,14 +64,18 @@ def recipes():
     )
     resnet8 = Recipe(
         "resnet8",
-        1.5e-6,
-        epochs=80,
+        2.4e-6,
+        target_bytes=19950,
+        epochs=160,
         batch=125,
+        ramp=0.2,
         step_size=0.5,
         step_digits=8,
-        settle_epochs=8,
+        settle_epochs=12,
         copies=9,
         teacher=True,
+        temperature=3.0,
+        bfloat16=True,
     )
     return {
         "lenet_300_100": lenet_300_100,
@@ -80,7 +84,7 @@ def recipes():
             lenet_5, rate_weight=5e-6, settle_rate_weight=3e-6, copies=0, teacher=False
         ),
         "resnet8": resnet8,
-        "resnet8_small": dataclasses.replace(resnet8, rate_weight=3e-6),
+        "resnet8_small": dataclasses.replace(resnet8, rate_weight=8e-6, target_bytes=11850),
     }
 
 
@@ -89,7 +93,12 @@ def packed(model) -> bytes:
     import keras_compress
     from keras_compress import exporter
 
-    exported = exporter.convert(exporter.order_units(model).model)
+    model = exporter.order_units(model).model
+    if model.name == "resnet8":
+        from deep_compression_training import with_normalization
+
+        model = with_normalization(model)
+    exported = exporter.convert(model)
     return keras_compress.pack(exported.tflite, codec="smallest")
 
 

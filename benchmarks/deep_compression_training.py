@@ -7,6 +7,7 @@ can be stopped and started again; they go on at the last whole epoch.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from deep_compression_data import IMAGES, data_folder, data_set, distorted, load
 
 from keras_compress import architectures, rate
+from keras_compress.rate.lifecycle import rate_aware_layers
 
 # What pixels are multiplied by. ResNet8's weights are for bytes as they are: its first kernel is
 # trained 64 times as large, or a step of Adam would be a fifth of a weight.
@@ -32,6 +34,8 @@ class Recipe:
         float_epochs: Epochs of the float net before.
         batch: Images of a batch.
         learning_rate: Of Adam, both stages.
+        target_bytes: Size of the weights that the price is moved to after the ramp, while settling
+            too; 0: the price stays.
         ramp: Share of the epochs over which the price of a bit grows.
         hold: Share of the epochs at the whole learning rate; cosine decay follows.
         step_size: First step size, in standard deviations of a weight.
@@ -39,10 +43,13 @@ class Recipe:
         settle_epochs: Epochs from the rounded weights on, at a low learning rate. Before,
             weights that loss and price pull apart swing between two values.
         settle_learning_rate: The learning rate of these.
-        settle_rate_weight: What a bit costs in these; 0: as before.
+        settle_rate_weight: What a bit costs in these, or does at first; 0: as before.
         average: Momentum of the weights' moving average that is kept at the end; 0: the last ones.
         copies: How many distorted copies stand beside the images as they are.
         teacher: Whether the teacher is listened to.
+        temperature: Of the softmax of teacher and net, where it is.
+        bfloat16: Whether the first of the two stages computes in bfloat16 (weights, rounding and
+            price stay float32), for processors that have it.
     """
 
     net: str
@@ -51,6 +58,7 @@ class Recipe:
     float_epochs: int = 0
     batch: int = 200
     learning_rate: float = 1e-3
+    target_bytes: int = 0
     ramp: float = 0.3
     hold: float = 0.5
     step_size: float = 1.0
@@ -61,6 +69,8 @@ class Recipe:
     average: float = 0.0
     copies: int = 0
     teacher: bool = False
+    temperature: float = 2.0
+    bfloat16: bool = False
 
 
 class Batches(keras.utils.PyDataset):
@@ -115,18 +125,28 @@ class HoldThenCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable(package="keras_compress_benchmarks")
-def label_and_teacher(y_true, y_pred):
-    """Cross-entropy with the label, and at T = 2 with the teacher's logits where they're given."""
-    ops = keras.ops
-    label = ops.cast(y_true[:, 0], "int32")
-    hard = keras.losses.sparse_categorical_crossentropy(label, y_pred, from_logits=True)
-    if y_true.shape[-1] == 1:
-        return hard
-    temperature = 2.0
-    soft = keras.losses.categorical_crossentropy(
-        ops.softmax(y_true[:, 1:] / temperature), y_pred / temperature, from_logits=True
-    )
-    return 0.3 * hard + 0.7 * temperature**2 * soft
+class LabelAndTeacher(keras.losses.Loss):
+    """0.3 times cross-entropy with the label, the rest with the teacher's logits if given."""
+
+    def __init__(self, temperature, name="label_and_teacher", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        ops = keras.ops
+        label, y_pred = ops.cast(y_true[:, 0], "int32"), ops.cast(y_pred, "float32")
+        hard = keras.losses.sparse_categorical_crossentropy(label, y_pred, from_logits=True)
+        if y_true.shape[-1] == 1:
+            return hard
+        soft = keras.losses.categorical_crossentropy(
+            ops.softmax(y_true[:, 1:] / self.temperature),
+            y_pred / self.temperature,
+            from_logits=True,
+        )
+        return 0.3 * hard + 0.7 * self.temperature**2 * soft
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self.temperature}
 
 
 @keras.saving.register_keras_serializable(package="keras_compress_benchmarks")
@@ -158,6 +178,7 @@ def fold_normalization(model: keras.Model) -> keras.Model:
     """Return the ResNet8 `model` with its normalizations multiplied into its convolutions.
 
     The graph is what the exporter makes of the net anyway, and the one MLPerf's int8 file has.
+    Logits are float32 under every policy.
     """
     layers = keras.layers
 
@@ -182,10 +203,28 @@ def fold_normalization(model: keras.Model) -> keras.Model:
         if stack != "stack1":
             x = convolution(x, f"{stack}_shortcut")
         x = layers.ReLU()(layers.Add()([x, y]))
-    classifier = layers.Dense(10, name="classifier")
-    outputs = classifier(layers.GlobalAveragePooling2D()(x))
+    classifier = layers.Dense(10, name="classifier", dtype="float32")
+    outputs = classifier(layers.GlobalAveragePooling2D(dtype="float32")(x))
     classifier.set_weights(model.get_layer("classifier").get_weights())
     return keras.Model(inputs, outputs, name="resnet8")
+
+
+def with_normalization(model: keras.Model) -> keras.Model:
+    """Return what `fold_normalization` made of ResNet8 as the architecture has it again.
+
+    The normalizations double and the kernels are halved: the exporter gets the same numbers, and
+    the graph of every other ResNet8, which the packer knows; normalizations by one are dropped.
+    """
+    original = architectures.resnet8(classifier_activation=None)
+    for layer in original.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            layer.set_weights([2 * gamma, beta, mean, variance - np.float32(layer.epsilon)])
+        elif layer.weights:
+            doubled = layer.name == "stem" or "conv" in layer.name
+            weights = model.get_layer(layer.name).get_weights()
+            layer.set_weights([w / np.float32(2 if doubled else 1) for w in weights])
+    return original
 
 
 def batches(recipe: Recipe, seed: int, cache: Path, data: Path | None):
@@ -223,7 +262,7 @@ def fit(model, recipe, epochs, seed, folder, cache, data, callbacks=(), log=prin
         keras.optimizers.Adam(
             schedule, use_ema=recipe.average > 0, ema_momentum=recipe.average or 0.99
         ),
-        label_and_teacher,
+        LabelAndTeacher(recipe.temperature),
         metrics=[accuracy],
         # XLA's convolutions are slower than TensorFlow's own on a CPU.
         jit_compile=recipe.net == "lenet_300_100" or keras.backend.backend() == "jax",
@@ -237,7 +276,7 @@ def fit(model, recipe, epochs, seed, folder, cache, data, callbacks=(), log=prin
                 training._permute()
 
         def on_epoch_end(self, epoch, logs=None):
-            text = {k: round(float(v), 4) for k, v in (logs or {}).items()}
+            text = {k: float(f"{float(v):.5g}") for k, v in (logs or {}).items()}
             if epoch % 5 == 4 or epoch + 1 == epochs:
                 error = 1 - model.evaluate(x_test, y_test, batch_size=500, verbose=0)[1]
                 text["test_error"] = round(100 * float(error), 2)
@@ -271,37 +310,50 @@ def float_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, log=pri
 
 def rate_net(recipe: Recipe, seed: int, cache: Path, data: Path | None, name: str, log=print):
     """Return the finalized rate-aware net of a recipe, for images as its record takes them."""
-    path = cache / f"{name}-unsettled.keras"
+    path, price_path = cache / f"{name}-unsettled.keras", cache / f"{name}-price.json"
     if path.exists():
         model = keras.models.load_model(path, compile=False)
+        price = json.loads(price_path.read_text())
     else:
-        ramp = recipe.ramp * recipe.epochs
+        if recipe.bfloat16:
+            keras.config.set_dtype_policy("mixed_bfloat16")
         model = float_net(recipe, seed, cache, data, log)
-        model = rate_aware(model, recipe, recipe.epochs, ramp, seed, cache, data, name, log)
+        ramp = recipe.ramp * recipe.epochs
+        place = cache, data, name
+        model, price = rate_aware(model, recipe, recipe.epochs, ramp, seed, place, log)
+        keras.config.set_dtype_policy("float32")
         if recipe.settle_epochs:
+            price_path.write_text(json.dumps(price))
             model.save(path)
+    if recipe.bfloat16:
+        weights = model.get_weights()
+        model = new_net(recipe.net, data)
+        model.set_weights(weights)
     if recipe.settle_epochs:
         settling = replace(
             recipe,
-            rate_weight=recipe.settle_rate_weight or recipe.rate_weight,
+            rate_weight=recipe.settle_rate_weight or price,
             learning_rate=recipe.settle_learning_rate,
             hold=0.2,
         )
-        name = f"{name}-settling"
-        model = rate_aware(model, settling, recipe.settle_epochs, 0, seed, cache, data, name, log)
+        place = cache, data, f"{name}-settling"
+        model, _ = rate_aware(model, settling, recipe.settle_epochs, 0, seed, place, log)
     return scaled_stem(model, SCALES["cifar10"]) if recipe.net == "resnet8" else model
 
 
-def rate_aware(model, recipe, epochs, ramp_epochs, seed, cache, data, name, log):
-    """Return `model` trained for its rate, in stock layers."""
+def rate_aware(model, recipe, epochs, ramp_epochs, seed, place, log):
+    """Return `model` trained for its rate, in stock layers, and the last price of a bit."""
+    cache, data, name = place
     steps = IMAGES[data_set(recipe.net)] // recipe.batch
     config = rate.RateConfig(
         recipe.rate_weight,
         ramp_steps=int(steps * ramp_epochs),
         initial_step_size=recipe.step_size,
         step_digits=recipe.step_digits,
+        target_bytes=recipe.target_bytes or None,
     )
     model = rate.prepare(model, config)
     callbacks = [rate.RateCallback(config)]
     fit(model, recipe, epochs, seed, cache / name, cache, data, callbacks, log)
-    return rate.finalize(model)
+    price = float(keras.ops.convert_to_numpy(rate_aware_layers(model)[0].strength))
+    return rate.finalize(model), price

@@ -31,7 +31,7 @@ from typing import Any
 from pack_models import CODECS, peak_memory
 
 from keras_compress import packing, storage
-from keras_compress.packing import native
+from keras_compress.packing import native, native_structures
 
 _FRESH = """
 import json, resource, sys, time
@@ -71,7 +71,7 @@ def in_new_process(packed: bytes, runs: int) -> dict[str, float]:
 
 def section_times(packed: bytes) -> list[float]:
     """Processor seconds of opening, which decodes the graph, and of each section: best of three."""
-    library, error = native.library(), native.NativeError()
+    library, error = native.library(), native_structures.NativeError()
     best: list[float] = []
     for _ in range(3):
         start = time.thread_time()

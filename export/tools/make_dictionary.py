@@ -19,7 +19,7 @@ import numpy as np
 from keras import layers
 
 from keras_compress import exporter
-from keras_compress.packing import native, pack
+from keras_compress.packing import native, native_structures, pack
 
 
 def lenet() -> keras.Model:
@@ -51,8 +51,8 @@ def mobile() -> keras.Model:
 
 def skeleton(model: bytes) -> bytes:
     packed = pack(model)
-    summary, error = native.Summary(), native.NativeError()
-    extents = (native.Extent * 1000)()
+    summary, error = native_structures.Summary(), native_structures.NativeError()
+    extents = (native_structures.Extent * 1000)()
     native.library().kc_inspect(
         packed, len(packed), 0, ctypes.byref(summary), extents, 1000, ctypes.byref(error)
     )

@@ -45,8 +45,10 @@ class SubstitutedLayer(keras.layers.Wrapper):
                 f"{layer.name!r}, already in {type(layer).__name__}. Call `finalize` first."
             )
         kwargs.setdefault("name", layer.name)
-        kwargs.setdefault("dtype", layer.dtype_policy)
-        super().__init__(layer, **kwargs)
+        # Substitutes are made from the variables as they are: under mixed precision it is the
+        # wrapped layer that casts, inputs and substitutes.
+        kwargs.setdefault("dtype", layer.variable_dtype)
+        super().__init__(layer, autocast=False, **kwargs)
         self.supports_masking = layer.supports_masking
         self._requested = None if indices is None else [int(i) for i in indices]
 

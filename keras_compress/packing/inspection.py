@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_compress import storage
 from keras_compress.errors import ModelFileError
-from keras_compress.packing import native
+from keras_compress.packing import native, native_structures
 from keras_compress.packing.pack import MAGIC
 from keras_compress.runtime import has_binary_operators
 
@@ -157,9 +157,15 @@ def inspect(
     )
 
 
-def _open_packed(data: bytes) -> tuple[bytes, int, native.Summary, list[native.Extent]]:
-    library, result = native.library(), native.Bytes()
-    summary, error, extents = native.Summary(), native.NativeError(), _extents()
+def _open_packed(
+    data: bytes,
+) -> tuple[bytes, int, native_structures.Summary, list[native_structures.Extent]]:
+    library, result = native.library(), native_structures.Bytes()
+    summary, error, extents = (
+        native_structures.Summary(),
+        native_structures.NativeError(),
+        _extents(),
+    )
     status = library.kc_inspect(
         data, len(data), 0, ctypes.byref(result),
         ctypes.byref(summary), extents, len(extents), ctypes.byref(error),
@@ -168,7 +174,9 @@ def _open_packed(data: bytes) -> tuple[bytes, int, native.Summary, list[native.E
     return native.take(result), len(data), summary, extents[: summary.extents]
 
 
-def _pack(data: bytes, codec: str) -> tuple[int, native.Summary, list[native.Extent]]:
+def _pack(
+    data: bytes, codec: str
+) -> tuple[int, native_structures.Summary, list[native_structures.Extent]]:
     extents = _extents()
     result, summary = native.pack_sections(data, native.codec_number(codec), extents)
     size = result.size
@@ -176,8 +184,8 @@ def _pack(data: bytes, codec: str) -> tuple[int, native.Summary, list[native.Ext
     return size, summary, extents[: summary.extents]
 
 
-def _extents() -> ctypes.Array[native.Extent]:
-    return (native.Extent * native.MOST_EXTENTS)()
+def _extents() -> ctypes.Array[native_structures.Extent]:
+    return (native_structures.Extent * native.MOST_EXTENTS)()
 
 
 def _count_tensors(model: bytes, name: str) -> int:
@@ -190,15 +198,15 @@ def _count_tensors(model: bytes, name: str) -> int:
     return count.value
 
 
-def _find_tensors(model: bytes, name: str) -> list[native.Tensor]:
+def _find_tensors(model: bytes, name: str) -> list[native_structures.Tensor]:
     count = ctypes.c_size_t(_count_tensors(model, name))
-    tensors = (native.Tensor * count.value)()
+    tensors = (native_structures.Tensor * count.value)()
     native.library().kc_tensors(model, len(model), tensors, count.value, ctypes.byref(count))
     return list(tensors)
 
 
 def _notes(model: bytes) -> tuple[str, ...]:
-    found = native.Unlisted()
+    found = native_structures.Unlisted()
     native.library().kc_unlisted_parts(model, len(model), ctypes.byref(found))
     counts = {name: getattr(found, name) for name in _NOTES}
     return tuple(f"{a}: {counts[name]}. {b}" for name, (a, b) in _NOTES.items() if counts[name])
@@ -206,8 +214,8 @@ def _notes(model: bytes) -> tuple[str, ...]:
 
 def _report(
     model: bytes,
-    extents: list[native.Extent],
-    tensors: list[native.Tensor],
+    extents: list[native_structures.Extent],
+    tensors: list[native_structures.Tensor],
 ) -> tuple[TensorReport, ...]:
     reports, at = [], 0
     for tensor in tensors:
@@ -220,7 +228,9 @@ def _report(
     return tuple(reports)
 
 
-def _report_one(model: bytes, tensor: native.Tensor, parts: list[native.Extent]) -> TensorReport:
+def _report_one(
+    model: bytes, tensor: native_structures.Tensor, parts: list[native_structures.Extent]
+) -> TensorReport:
     name = model[tensor.name_offset : tensor.name_offset + tensor.name_size]
     shape = tuple(tensor.shape[: tensor.rank])
     count, zeros, distinct, entropy = _statistics(
@@ -253,11 +263,11 @@ def _statistics(data: bytes, dtype: int, shape: tuple[int, ...]) -> tuple[int, i
     width = _WIDTHS.get(dtype, 1)
     if len(data) % width:
         width = 1
-    found = native.Statistics()
+    found = native_structures.Statistics()
     status = native.library().kc_count_values(
         data, len(data), width, int(dtype in _FLOATS), ctypes.byref(found)
     )
-    native.check(status, native.NativeError())
+    native.check(status, native_structures.NativeError())
     return found.count, found.zeros, found.distinct, found.entropy
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from keras_compress.errors import KerasCompressError
-from keras_compress.packing import native
+from keras_compress.packing import native, native_structures
 
 __all__ = ["PackedFile", "PackedTensor", "open_packed"]
 
@@ -47,7 +47,7 @@ class PackedFile:
 
     def __init__(
         self,
-        source: native.Source,
+        source: native_structures.Source,
         keep: Any,
         max_size: int | None,
         base: bytes | None = None,
@@ -58,7 +58,7 @@ class PackedFile:
         self._turn = threading.Lock()
         self._handle = ctypes.c_void_p()
         self._tensors: tuple[PackedTensor, ...] | None = None
-        summary, error = native.Summary(), native.NativeError()
+        summary, error = native_structures.Summary(), native_structures.NativeError()
         status = native.library().kc_file_open_patch(
             ctypes.byref(source), base, 0 if base is None else len(base), max_size or 0,
             ctypes.byref(self._handle), ctypes.byref(summary), ctypes.byref(error),
@@ -94,7 +94,9 @@ class PackedFile:
         if isinstance(self._keep, FilePieces):
             self._keep.close()
 
-    def check(self, status: int, error: native.NativeError, *, limit: int | None = None) -> None:
+    def check(
+        self, status: int, error: native_structures.NativeError, *, limit: int | None = None
+    ) -> None:
         """Raise what a status says, or what went wrong in reading or writing."""
         if isinstance(self._keep, FilePieces):
             self._keep.raise_failure()
@@ -150,13 +152,17 @@ class PackedFile:
         return buffer.raw[:size]
 
     def restore(
-        self, *, memory: int | None = None, sink: native.Sink | None = None, threads: int = 1
+        self,
+        *,
+        memory: int | None = None,
+        sink: native_structures.Sink | None = None,
+        threads: int = 1,
     ) -> None:
         """Restore everything into `memory` (an address), to `sink`, or nowhere as a check."""
         library = native.library()
 
         def work(section: int) -> None:
-            error = native.NativeError()
+            error = native_structures.NativeError()
             status = library.kc_file_section(
                 self._handle, section, memory, None if sink is None else ctypes.byref(sink),
                 ctypes.byref(error),
@@ -164,7 +170,7 @@ class PackedFile:
             self.check(status, error)
 
         run_sections(self._sections, work, threads)
-        error = native.NativeError()
+        error = native_structures.NativeError()
         self.check(library.kc_file_finish(self._handle, ctypes.byref(error)), error)
 
     def _find(self, name_or_index: str | int) -> PackedTensor:
@@ -181,7 +187,7 @@ class PackedFile:
         )
 
     def _read_into(self, offset: int, size: int, address: int) -> None:
-        error = native.NativeError()
+        error = native_structures.NativeError()
         with self._turn:
             status = native.library().kc_file_read(
                 self._handle, offset, size, address, ctypes.byref(error)
@@ -189,14 +195,14 @@ class PackedFile:
             self.check(status, error)
 
     def _read_tensors(self) -> tuple[PackedTensor, ...]:
-        library, count, error = native.library(), ctypes.c_size_t(), native.NativeError()
+        library, count, error = native.library(), ctypes.c_size_t(), native_structures.NativeError()
         status = library.kc_file_tensors(
             self._handle, None, 0, ctypes.byref(count), ctypes.byref(error)
         )
         if status == native.ERROR_MALFORMED:
             return ()  # packed bytes that are no model
         self.check(status, error)
-        found = (native.Tensor * count.value)()
+        found = (native_structures.Tensor * count.value)()
         library.kc_file_tensors(
             self._handle, found, count.value, ctypes.byref(count), ctypes.byref(error)
         )
@@ -239,7 +245,7 @@ def open_packed(
         KerasCompressError: If the file can't be read.
     """
     if isinstance(data_or_path, bytes):
-        source = native.Source()
+        source = native_structures.Source()
         # An empty `bytes` has an address as well, and a null one would mean a function to call.
         source.data = ctypes.cast(ctypes.c_char_p(data_or_path), ctypes.c_void_p)
         source.size = len(data_or_path)
@@ -266,7 +272,7 @@ class FilePieces:
             raise KerasCompressError(f"Can't read {path}: {error.strerror or error}.") from error
         self._functions: list[Any] = []
 
-    def source(self) -> native.Source:
+    def source(self) -> native_structures.Source:
         """Return the file as a source of bytes."""
 
         def read(_: Any, offset: int, to: int, size: int) -> None:
@@ -276,12 +282,12 @@ class FilePieces:
                 if self._file.readinto(view) != size:  # type: ignore[attr-defined]
                     raise OSError(f"{self._path} was cut short while it was read")
 
-        source = native.Source()
+        source = native_structures.Source()
         source.size = self._size
-        source.read = self._guarded(native.READ, read)
+        source.read = self._guarded(native_structures.READ, read)
         return source
 
-    def sink(self, target: IO[bytes]) -> native.Sink:
+    def sink(self, target: IO[bytes]) -> native_structures.Sink:
         """Return the open file `target` as a sink of bytes."""
 
         def write(_: Any, offset: int, data: int, size: int) -> None:
@@ -290,8 +296,8 @@ class FilePieces:
                 target.seek(offset)
                 target.write(view)
 
-        sink = native.Sink()
-        sink.write = self._guarded(native.WRITE, write)
+        sink = native_structures.Sink()
+        sink.write = self._guarded(native_structures.WRITE, write)
         return sink
 
     def raise_failure(self) -> None:

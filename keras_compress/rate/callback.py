@@ -1,10 +1,11 @@
-"""The price of a bit during `fit`: a pure function of the training step."""
+"""The price of a bit during `fit`: by the training step, or such that a size is met."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_compress.engine.callback import StepCallback
 from keras_compress.errors import KerasCompressError
@@ -16,7 +17,9 @@ class RateCallback(StepCallback):
     """Sets what a bit costs in a model from `rate.prepare` while `fit` runs.
 
     Without it the layers of the model round their weights and bits are free. The estimated size
-    of the weights is logged as `rate_bytes` at the end of each epoch.
+    of the weights is logged as `rate_bytes` at the end of each epoch, and with `target_bytes`
+    the price as `rate_weight`. A price that was moved towards the target is saved with the model
+    (`RateAware.strength`): a `fit` that goes on after epoch 0 begins with it.
 
     Example:
 
@@ -41,6 +44,7 @@ class RateCallback(StepCallback):
         self.config = config if isinstance(config, RateConfig) else RateConfig(config)
         self._strengths: list[Any] = []
         self._set_to: float | None = None
+        self._price: float | None = None  # moved towards the target, else by the step
 
     def attach(self, model: Any, step: int) -> bool:
         layers = rate_aware_layers(model)
@@ -52,17 +56,38 @@ class RateCallback(StepCallback):
             )
         self._strengths = [layer.strength for layer in layers]
         self._set_to = None
+        saved = float(keras.ops.convert_to_numpy(self._strengths[0]))
+        self._price = saved if self._aims(step) and saved > 0 else None
         self.on_step(step)
         return False
 
     def on_step(self, step: int) -> None:
-        strength = self.config.strength(step)
+        strength = self.config.strength(step) if self._price is None else self._price
         # Reading `self.model` hands the JAX trainer's state back to the variables: only when due.
         if strength != self._set_to and self.model is not None:
             for variable in self._strengths:
                 variable.assign(strength)
             self._set_to = strength
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        # Not at the end of the epoch before: callbacks that save the model have run by now, and
+        # a training that goes on from their file comes to the same price.
+        step = self._step or 0
+        if self.model is not None and self._aims(step):
+            price = self._price or self.config.strength(step)
+            # As the variable holds it, and a file.
+            self._price = float(np.float32(self.config.corrected(price, self._bytes())))
+            self.on_step(step)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None and self.model is not None:
-            logs["rate_bytes"] = float(keras.ops.convert_to_numpy(estimated_bits(self.model))) / 8
+            logs["rate_bytes"] = self._bytes()
+            if self.config.target_bytes is not None:
+                logs["rate_weight"] = self._set_to
+
+    def _aims(self, step: int) -> bool:
+        return self.config.target_bytes is not None and step > 0 and self.config.priced(step)
+
+    def _bytes(self) -> float:
+        return float(keras.ops.convert_to_numpy(estimated_bits(self.model))) / 8

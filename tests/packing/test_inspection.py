@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_compress import packing
-from keras_compress.packing import native
+from keras_compress.packing import native, native_structures
 from tests.packing.tflite_models import build_model, clustered, every_kind
 
 
@@ -37,7 +37,7 @@ def test_threads_give_the_same_bytes():
         "b": rng.normal(size=(64, 3, 3, 64)).astype(np.float32),
         "c": rng.integers(-99, 99, (300, 400)).astype(np.int8),
     })  # fmt: skip
-    result, error = native.Bytes(), native.NativeError()
+    result, error = native_structures.Bytes(), native_structures.NativeError()
     for codec in ("auto", "fast"):
         status = native.library().kc_pack(
             model, len(model), native.codec_number(codec), ctypes.byref(result), ctypes.byref(error)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keras_compress.errors import NativeLibraryError
-from keras_compress.packing import native
+from keras_compress.packing import native, native_structures
 
 _ROOT = Path(__file__).parents[2]
 
@@ -63,14 +63,14 @@ def test_structures_match_the_header():
 
     header = (_ROOT / "export" / "include" / "keras_compress.h").read_text()
     for name, structure in (
-        ("kc_error", native.NativeError),
-        ("kc_extent", native.Extent),
-        ("kc_summary", native.Summary),
-        ("kc_tensor", native.Tensor),
-        ("kc_unlisted", native.Unlisted),
-        ("kc_statistics", native.Statistics),
-        ("kc_source", native.Source),
-        ("kc_sink", native.Sink),
+        ("kc_error", native_structures.NativeError),
+        ("kc_extent", native_structures.Extent),
+        ("kc_summary", native_structures.Summary),
+        ("kc_tensor", native_structures.Tensor),
+        ("kc_unlisted", native_structures.Unlisted),
+        ("kc_statistics", native_structures.Statistics),
+        ("kc_source", native_structures.Source),
+        ("kc_sink", native_structures.Sink),
     ):
         body = header.split(f"typedef struct {name} {{")[1].split("}")[0]
         fields = [name_of(line) for line in body.splitlines() if ";" in line]

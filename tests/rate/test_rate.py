@@ -131,8 +131,53 @@ def test_a_higher_price_leaves_fewer_bits_and_a_free_one_leaves_the_accuracy():
     assert rate.report(rate.finalize(model)).sparsity > 0.5
 
 
-def test_training_resumes_exactly_from_a_file(tmp_path):
-    config = rate.RateConfig(1e-3, ramp_steps=20)
+@pytest.mark.parametrize("price", [1e-3, 1e-2])
+def test_the_price_is_moved_until_the_target_is_met(price):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(512, 32)).astype("float32")
+    kernel = generator.normal(size=(32, 16)).astype("float32")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((32,)), keras.layers.Dense(16)])
+    model.set_weights([kernel, np.zeros(16, "float32")])
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    config = rate.RateConfig(price, ramp_steps=32, target_bytes=150)
+    callbacks = [rate.RateCallback(config)]
+    model = rate.prepare(model, config)
+    history = model.fit(x, x @ kernel, epochs=70, verbose=0, callbacks=callbacks).history
+    assert history["rate_weight"][0] <= price
+    assert np.mean(history["rate_bytes"][-10:]) == pytest.approx(150, rel=0.08)
+
+
+def test_the_price_stays_within_a_thousandth_and_a_thousand_times():
+    config = rate.RateConfig(1e-3, target_bytes=100)
+    assert config.corrected(1e-3, 100) == 1e-3
+    assert config.corrected(1e-3, 110) == pytest.approx(1e-3 * 1.1**0.15)
+    assert config.corrected(1e-3, 1e9) == pytest.approx(1.25e-3)
+    assert config.corrected(1.0, 1e9) == 1.0
+    assert config.corrected(1e-6, 0) == 1e-6
+
+
+def test_layers_are_priced_and_rounded_in_float32_under_mixed_precision():
+    config = rate.RateConfig(1e-3, ramp_steps=6)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = rate.prepare(make_model(), config)
+        train(model, config, 2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(model.get_layer("hidden")(np.ones((1, 144))).dtype) == (
+        "bfloat16"
+    )
+    small = rate.finalize(model)
+    step = float(keras.ops.convert_to_numpy(model.get_layer("hidden").step_sizes()[0]))
+    multiples = small.get_layer("hidden").get_weights()[0] / step
+    # Far closer than the 0.004 of a bfloat16.
+    np.testing.assert_allclose(multiples, np.round(multiples), atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"ramp_steps": 20}, {"ramp_steps": 6, "target_bytes": 400}])
+def test_training_resumes_exactly_from_a_file(tmp_path, settings):
+    config = rate.RateConfig(1e-3, **settings)
     whole = rate.prepare(make_model(), config)
     train(whole, config, 4)
     first = rate.prepare(make_model(), config)
@@ -170,6 +215,10 @@ def test_wrong_settings_and_models_are_refused():
         {"ramp_steps": -1},
         {"initial_step_size": 0.0},
         {"step_digits": 25},
+        {"target_bytes": 0},
+        {"target_bytes": 2.5},
+        {"target_bytes": True},
+        {"rate_weight": 0.0, "target_bytes": 100},
     ):
         with pytest.raises(KerasCompressError, match=next(iter(settings))):
             rate.RateConfig(**settings)
