@@ -64,18 +64,17 @@ def recipes():
     )
     resnet8 = Recipe(
         "resnet8",
-        2.4e-6,
+        4.2e-6,
         target_bytes=19950,
-        epochs=160,
+        epochs=36,
         batch=125,
-        ramp=0.2,
+        ramp=0.25,
+        hold=0.2,
         step_size=0.5,
         step_digits=8,
-        settle_epochs=12,
         copies=9,
         teacher=True,
         temperature=3.0,
-        bfloat16=True,
     )
     return {
         "lenet_300_100": lenet_300_100,
@@ -84,7 +83,7 @@ def recipes():
             lenet_5, rate_weight=5e-6, settle_rate_weight=3e-6, copies=0, teacher=False
         ),
         "resnet8": resnet8,
-        "resnet8_small": dataclasses.replace(resnet8, rate_weight=8e-6, target_bytes=11850),
+        "resnet8_small": dataclasses.replace(resnet8, rate_weight=1.5e-5, target_bytes=11850),
     }
 
 
