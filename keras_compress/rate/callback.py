@@ -11,6 +11,7 @@ from keras_compress.engine.callback import StepCallback
 from keras_compress.errors import KerasCompressError
 from keras_compress.rate.config import RateConfig
 from keras_compress.rate.lifecycle import estimated_bits, rate_aware_layers
+from keras_compress.rate.wrapper import RateAware
 
 
 class RateCallback(StepCallback):
@@ -18,8 +19,9 @@ class RateCallback(StepCallback):
 
     Without it the layers of the model round their weights and bits are free. The estimated size
     of the weights is logged as `rate_bytes` at the end of each epoch, and with `target_bytes`
-    the price as `rate_weight`. A price that was moved towards the target is saved with the model
-    (`RateAware.strength`): a `fit` that goes on after epoch 0 begins with it.
+    the price as `rate_weight`. A price that was moved towards the target is saved with the model,
+    and so are the bits it was moved for (`RateAware.strength`, `bits_before`): a `fit` that goes
+    on after epoch 0 begins with them.
 
     Example:
 
@@ -42,7 +44,7 @@ class RateCallback(StepCallback):
     def __init__(self, config: RateConfig | float, initial_step: int | None = None) -> None:
         super().__init__(initial_step)
         self.config = config if isinstance(config, RateConfig) else RateConfig(config)
-        self._strengths: list[Any] = []
+        self._layers: list[RateAware] = []
         self._set_to: float | None = None
         self._price: float | None = None  # moved towards the target, else by the step
 
@@ -54,9 +56,9 @@ class RateCallback(StepCallback):
                 f"Received: {model.name!r} without any. Call `rate.prepare(model, config)` first; "
                 "a subclassed model can't be prepared, as its graph is unknown."
             )
-        self._strengths = [layer.strength for layer in layers]
+        self._layers = layers
         self._set_to = None
-        saved = float(keras.ops.convert_to_numpy(self._strengths[0]))
+        saved = _number(layers[0].strength)
         self._price = saved if self._aims(step) and saved > 0 else None
         self.on_step(step)
         return False
@@ -65,8 +67,8 @@ class RateCallback(StepCallback):
         strength = self.config.strength(step) if self._price is None else self._price
         # Reading `self.model` hands the JAX trainer's state back to the variables: only when due.
         if strength != self._set_to and self.model is not None:
-            for variable in self._strengths:
-                variable.assign(strength)
+            for layer in self._layers:
+                layer.strength.assign(strength)
             self._set_to = strength
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -76,18 +78,23 @@ class RateCallback(StepCallback):
         step = self._step or 0
         if self.model is not None and self._aims(step):
             price = self._price or self.config.strength(step)
+            before = sum(_number(layer.bits_before) for layer in self._layers) / 8
+            for layer in self._layers:
+                layer.bits_before.assign(layer.bits())
+            size = sum(_number(layer.bits_before) for layer in self._layers) / 8
             # As the variable holds it, and a file.
-            self._price = float(np.float32(self.config.corrected(price, self._bytes())))
+            self._price = float(np.float32(self.config.corrected(price, size, before)))
             self.on_step(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None and self.model is not None:
-            logs["rate_bytes"] = self._bytes()
+            logs["rate_bytes"] = _number(estimated_bits(self.model)) / 8
             if self.config.target_bytes is not None:
                 logs["rate_weight"] = self._set_to
 
     def _aims(self, step: int) -> bool:
         return self.config.target_bytes is not None and step > 0 and self.config.priced(step)
 
-    def _bytes(self) -> float:
-        return float(keras.ops.convert_to_numpy(estimated_bits(self.model))) / 8
+
+def _number(value: Any) -> float:
+    return float(keras.ops.convert_to_numpy(value))

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from keras_compress.engine.weights import Selectors
 from keras_compress.errors import KerasCompressError
 
-# Where the price rises by 1 %, bytes fall by some 0.4 %, and take five to ten epochs for it: a
-# correction twice as quick swings about the target, and zeros come back slowly.
-_GAIN = 0.15
+# Where the price rises by 1 %, bytes fall by some 0.4 %, and take five to fifteen epochs for it.
+# The first gain, for what bytes changed by, makes them four times as quick and keeps the second,
+# for how far they are from the target, from swinging about it.
+_GAIN_OF_CHANGE = 4.0
+_GAIN_OF_DISTANCE = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class RateConfig:
         target_bytes: What the rounded weights shall take, in bytes by `estimated_bits`. With it
             `rate_weight` is only the price to begin with: from the end of the ramp on it is
             raised at the begin of every epoch with more bytes and lowered with fewer, to between a
-            thousandth and a thousand times. Give it some fifty epochs, and begin within three
-            times of the right price. Defaults to `None` (the price stays).
+            thousandth and a thousand times. Give it some thirty epochs after the ramp, and begin
+            within three times of the right price. Defaults to `None` (the price stays).
 
     Raises:
         KerasCompressError: If an argument is out of range.
@@ -104,12 +106,19 @@ class RateConfig:
         """Return whether the ramp has ended after `step` training steps."""
         return step >= self.begin_step + self.ramp_steps
 
-    def corrected(self, price: float, size: float) -> float:
-        """Return the price of a bit after an epoch at `price` that ended at `size` bytes."""
+    def corrected(self, price: float, size: float, before: float | None = None) -> float:
+        """Return the price of a bit after an epoch at `price` from `before` to `size` bytes."""
         if self.target_bytes is None:
             return price
-        change = min(max((size / self.target_bytes) ** _GAIN, 0.8), 1.25)
+        change = _bounded((size / self.target_bytes) ** _GAIN_OF_DISTANCE)
+        if before:
+            # Bounded by itself: where bytes swing widely, its ups and downs cancel.
+            change *= _bounded((size / before) ** _GAIN_OF_CHANGE)
         return min(max(price * change, self.rate_weight / 1000), self.rate_weight * 1000)
+
+
+def _bounded(change: float) -> float:
+    return min(max(change, 0.8), 1.25)
 
 
 def check_step_digits(step_digits: int) -> None:

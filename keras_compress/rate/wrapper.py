@@ -16,8 +16,10 @@ from keras_compress.rate.config import check_step_digits
 # The trained number is log(step size) / _GAIN: under Adam a step size moves by some 0.5 % while
 # a weight moves by 0.001.
 _GAIN = 5.0
-# Of more distinct magnitudes it is not tried to find a common step.
+# Of more distinct magnitudes it is not tried to find a common step, nor one of which the smallest
+# is more multiples: by chance three numbers or more lie on such a grid once in ten thousand times.
 _MOST_ON_A_GRID = 64
+_MOST_OF_THE_SMALLEST = 16
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -55,11 +57,16 @@ class RateAware(SubstitutedLayer):
         self.step_digits = step_digits
         self.log_steps: list[Any] = []
         self.strength: Any = None
+        self.bits_before: Any = None
 
     def build(self, input_shape: Any = None) -> None:
         super().build(input_shape)
         self.strength = self.add_weight(
             name="strength", shape=(), dtype="float32", initializer="zeros", trainable=False
+        )
+        # An epoch ago, for a price that is moved: saved, so that training goes on exactly.
+        self.bits_before = self.add_weight(
+            name="bits_before", shape=(), dtype="float32", initializer="zeros", trainable=False
         )
 
     def add_state(self, variable: Any) -> None:
@@ -135,13 +142,12 @@ def initial_step_size(values: np.ndarray, deviations: float) -> float:
 
 
 def _grid_step(values: np.ndarray) -> float:
-    """Return the step of which all of `values` are multiples, if they are few; else 0."""
+    """Return the step of which all of `values` are multiples; 0 if there's none, or many differ."""
     magnitudes = np.unique(np.abs(values.astype(np.float64)))
     magnitudes = magnitudes[magnitudes > 0]
-    if not 0 < magnitudes.size <= min(_MOST_ON_A_GRID, values.size // 4):
+    if not 0 < magnitudes.size <= _MOST_ON_A_GRID:
         return 0.0
-    # The smallest may itself stand at twice or three times the step.
-    for divisor in (1, 2, 3):
+    for divisor in range(1, _MOST_OF_THE_SMALLEST + 1):
         step = float(magnitudes[0]) / divisor
         multiples = magnitudes / step
         if np.all(np.abs(multiples - np.round(multiples)) < 1e-3):

@@ -8,6 +8,7 @@ import pytest
 
 from keras_compress import rate
 from keras_compress.errors import KerasCompressError
+from keras_compress.rate.wrapper import initial_step_size
 
 
 def make_model():
@@ -105,6 +106,27 @@ def test_prepared_model_computes_with_the_rounded_weights_and_finalize_bakes_the
     assert {type(layer).__name__ for layer in plain.layers} == {"Conv2D", "Flatten", "Dense"}
 
 
+@pytest.mark.parametrize(
+    "multiples", [[5], [0, 7, -9, 12], [-6, 9, 16, 22, 31, 40], list(range(11, 75))]
+)
+def test_the_grid_of_few_values_is_found_again(multiples):
+    # As biases are: hardly two alike, and none near zero.
+    values = np.array(multiples, "float32") * np.float32(0.0390625)
+    step = initial_step_size(values, 0.5)
+    np.testing.assert_array_equal(np.round(values / np.float32(step)) * np.float32(step), values)
+
+
+def test_values_on_no_grid_begin_with_a_share_of_their_deviation():
+    values = np.random.default_rng(0).normal(size=64).astype("float32")
+    deviation = np.sqrt(np.mean(np.square(values)))
+    for size in (64, 6):
+        assert initial_step_size(values[:size], 0.5) == pytest.approx(
+            0.5 * np.sqrt(np.mean(np.square(values[:size])))
+        )
+    assert initial_step_size(values, 2.0) == pytest.approx(2 * deviation)
+    assert initial_step_size(np.zeros(4, "float32"), 0.5) == pytest.approx(0.05)
+
+
 def test_a_finalized_model_prepared_again_keeps_its_grid():
     config = rate.RateConfig(1e-3, initial_step_size=0.7, step_digits=6)
     trained = rate.prepare(make_model(), config)
@@ -151,7 +173,10 @@ def test_the_price_is_moved_until_the_target_is_met(price):
 def test_the_price_stays_within_a_thousandth_and_a_thousand_times():
     config = rate.RateConfig(1e-3, target_bytes=100)
     assert config.corrected(1e-3, 100) == 1e-3
-    assert config.corrected(1e-3, 110) == pytest.approx(1e-3 * 1.1**0.15)
+    assert config.corrected(1e-3, 110) == pytest.approx(1e-3 * 1.1**0.5)
+    assert config.corrected(1e-3, 110, 110) == pytest.approx(1e-3 * 1.1**0.5)
+    # Above the target, but already on the way down.
+    assert config.corrected(1e-3, 110, 112) == pytest.approx(1e-3 * 1.1**0.5 * (110 / 112) ** 4)
     assert config.corrected(1e-3, 1e9) == pytest.approx(1.25e-3)
     assert config.corrected(1.0, 1e9) == 1.0
     assert config.corrected(1e-6, 0) == 1e-6
