@@ -173,10 +173,10 @@ def test_the_price_is_moved_until_the_target_is_met(price):
 def test_the_price_stays_within_a_thousandth_and_a_thousand_times():
     config = rate.RateConfig(1e-3, target_bytes=100)
     assert config.corrected(1e-3, 100) == 1e-3
-    assert config.corrected(1e-3, 110) == pytest.approx(1e-3 * 1.1**0.5)
-    assert config.corrected(1e-3, 110, 110) == pytest.approx(1e-3 * 1.1**0.5)
+    assert config.corrected(1e-3, 110) == pytest.approx(1e-3 * 1.1**0.4)
+    assert config.corrected(1e-3, 110, 110) == pytest.approx(1e-3 * 1.1**0.4)
     # Above the target, but already on the way down.
-    assert config.corrected(1e-3, 110, 112) == pytest.approx(1e-3 * 1.1**0.5 * (110 / 112) ** 4)
+    assert config.corrected(1e-3, 110, 112) == pytest.approx(1e-3 * 1.1**0.4 * (110 / 112) ** 1.5)
     assert config.corrected(1e-3, 1e9) == pytest.approx(1.25e-3)
     assert config.corrected(1.0, 1e9) == 1.0
     assert config.corrected(1e-6, 0) == 1e-6
