@@ -65,7 +65,7 @@ def recipes():
     resnet8 = Recipe(
         "resnet8",
         4.2e-6,
-        target_bytes=19950,
+        target_bytes=19600,
         epochs=36,
         batch=125,
         ramp=0.25,
@@ -83,7 +83,15 @@ def recipes():
             lenet_5, rate_weight=5e-6, settle_rate_weight=3e-6, copies=0, teacher=False
         ),
         "resnet8": resnet8,
-        "resnet8_small": dataclasses.replace(resnet8, rate_weight=1.5e-5, target_bytes=11850),
+        "resnet8_small": dataclasses.replace(
+            resnet8,
+            rate_weight=1.3e-5,
+            target_bytes=11750,
+            epochs=60,
+            settle_epochs=12,
+            settle_learning_rate=2e-4,
+            settle_rate_weight=6e-6,
+        ),
     }
 
 

@@ -9,9 +9,9 @@ from keras_compress.engine.weights import Selectors
 from keras_compress.errors import KerasCompressError
 
 # Where the price rises by 1 %, bytes fall by some 0.4 %: within an epoch at a high learning rate,
-# over fifteen at a low one. The first gain, for what bytes changed by, keeps the second, for how far
-# they are from the target, from swinging about it at a low rate; times 0.4 it must stay under 1, or
-# it swings itself at a high one.
+# over fifteen at a low one. The first gain, for what bytes changed by, keeps the second, for how
+# far they are from the target, from swinging about it at a low rate; times 0.4 it must stay under
+# 1, or it swings itself at a high one.
 _GAIN_OF_CHANGE = 1.5
 _GAIN_OF_DISTANCE = 0.4
 
