@@ -44,7 +44,7 @@ class RateCallback(StepCallback):
     def __init__(self, config: RateConfig | float, initial_step: int | None = None) -> None:
         super().__init__(initial_step)
         self.config = config if isinstance(config, RateConfig) else RateConfig(config)
-        self._layers: list[RateAware] = []
+        self._aware: list[RateAware] = []
         self._set_to: float | None = None
         self._price: float | None = None  # moved towards the target, else by the step
 
@@ -56,7 +56,7 @@ class RateCallback(StepCallback):
                 f"Received: {model.name!r} without any. Call `rate.prepare(model, config)` first; "
                 "a subclassed model can't be prepared, as its graph is unknown."
             )
-        self._layers = layers
+        self._aware = layers
         self._set_to = None
         saved = _number(layers[0].strength)
         self._price = saved if self._aims(step) and saved > 0 else None
@@ -67,7 +67,7 @@ class RateCallback(StepCallback):
         strength = self.config.strength(step) if self._price is None else self._price
         # Reading `self.model` hands the JAX trainer's state back to the variables: only when due.
         if strength != self._set_to and self.model is not None:
-            for layer in self._layers:
+            for layer in self._aware:
                 layer.strength.assign(strength)
             self._set_to = strength
 
@@ -78,10 +78,10 @@ class RateCallback(StepCallback):
         step = self._step or 0
         if self.model is not None and self._aims(step):
             price = self._price or self.config.strength(step)
-            before = sum(_number(layer.bits_before) for layer in self._layers) / 8
-            for layer in self._layers:
+            before = sum(_number(layer.bits_before) for layer in self._aware) / 8
+            for layer in self._aware:
                 layer.bits_before.assign(layer.bits())
-            size = sum(_number(layer.bits_before) for layer in self._layers) / 8
+            size = sum(_number(layer.bits_before) for layer in self._aware) / 8
             # As the variable holds it, and a file.
             self._price = float(np.float32(self.config.corrected(price, size, before)))
             self.on_step(step)
