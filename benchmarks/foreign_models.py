@@ -10,6 +10,7 @@ out of order where a codec that may take longer made the larger file.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import sys
@@ -50,8 +51,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "mean": {c: round(math.exp(sum(map(math.log, ratios[c])) / len(rows)), 4) for c in CODECS},
         "worst_auto": round(max(ratios["auto"]), 4),
         "out_of_order": sum(
-            any(r["sizes"][a] > r["sizes"][b] for a, b in zip(ordered, ordered[1:], strict=False))
-            for r in rows
+            any(r["sizes"][a] > r["sizes"][b] for a, b in itertools.pairwise(ordered)) for r in rows
         ),
         "longest_auto_unpack_s": max(r["auto_unpack_s"] for r in rows),
     }
