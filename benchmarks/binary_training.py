@@ -26,6 +26,7 @@ import keras
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from work_folder import WORK
 
 from keras_compress.architectures import binary_resnet8, vgg_small
 
@@ -259,7 +260,9 @@ def main() -> None:
     two.add_argument("--nets", nargs="+", choices=sorted(NETS), default=sorted(NETS))
     two.add_argument("--resnet-width", type=float, default=1.0)
     two.add_argument("--vgg-width", type=float, default=1.0)
-    two.add_argument("--folder", default="binary_training", help="checkpoints and teachers")
+    two.add_argument(
+        "--folder", default=str(WORK / "binary_training"), help="checkpoints and teachers"
+    )
     two.add_argument("--out", default=str(RESULTS / "binary_training.json"))
     args = parser.parse_args()
     (step if args.command == "step" else accuracy)(args)

@@ -22,6 +22,7 @@ import keras
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from work_folder import WORK
 
 from keras_compress import distillation
 
@@ -163,7 +164,7 @@ def run(args, data, seed: int) -> dict[str, dict]:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="mnist.npz; Keras downloads it otherwise")
-    parser.add_argument("--work", type=Path, default=Path("distillation_nets"))
+    parser.add_argument("--work", type=Path, default=WORK / "distillation")
     parser.add_argument("--teacher-epochs", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=512)

@@ -230,7 +230,7 @@ def open_packed(
 
     ```python
     with keras_compress.open_packed("model.kcz") as packed:
-        kernel = packed.tensor("conv2d/kernel")
+        kernel = packed.tensor(packed.tensors[-1].name)
     ```
 
     Args:
