@@ -1,4 +1,4 @@
-"""What is in the tree: no file that a script made or cached, and no folder that nobody asked for."""
+"""What the tree holds: nothing that a script made or cached, and no folder nobody asked for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_no_large_file(tracked):
 
 
 def test_a_checkout_is_small(tracked):
-    assert sum(p.stat().st_size for p in tracked) < 8_000_000
+    assert sum(p.stat().st_size for p in tracked) < 5_000_000
 
 
 def test_nothing_unknown_on_top(tracked):
