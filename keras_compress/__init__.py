@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+from keras_compress.version import __version__
 
 # Public name -> module that defines it. A submodule maps to itself.
 _PUBLIC = {

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from keras_compress.android.adb import Adb
 from keras_compress.errors import KerasCompressError
+from keras_compress.version import __version__
 
 __all__ = ["ACTIVITY", "APP_VERSION", "FILES", "PACKAGE", "ensure_app", "find_apk"]
 
 PACKAGE = "org.kerascompress.bench"
 ACTIVITY = f"{PACKAGE}/.BenchmarkActivity"
 # The version of the app that this driver speaks to; android_demo/pom.xml has the same.
-APP_VERSION = "0.1.0"
+APP_VERSION = __version__
 # The app's external-files folder, which adb's shell and the app both may use.
 FILES = f"/sdcard/Android/data/{PACKAGE}/files"
 

@@ -23,7 +23,7 @@ def utc_now() -> str:
 
 def environment() -> dict[str, Any]:
     """Return the environment block; what the host does not tell is `None`."""
-    from keras_compress import __version__
+    from keras_compress.version import __version__
 
     return {
         "os": platform.system(),

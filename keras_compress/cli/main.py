@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_compress import __version__
 from keras_compress.cli import (
     bench_command,
     compress_command,
@@ -19,6 +18,7 @@ from keras_compress.cli import (
     unpack_command,
 )
 from keras_compress.errors import KerasCompressError
+from keras_compress.version import __version__
 
 EXIT_DONE = 0
 EXIT_BAD_INPUT = 1

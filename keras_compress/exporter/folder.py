@@ -84,8 +84,8 @@ def write_folder(
 
 def report_of(model: Any, exported: Export, packed: bytes) -> dict[str, Any]:
     """Return the content of `report.json`, in the form that `keras_compress.report` reads."""
-    from keras_compress import __version__
     from keras_compress.packing import inspect
+    from keras_compress.version import __version__
 
     name = model.name
     float32_bytes = 4 * sum(int(np.prod(w.shape, dtype=np.int64)) for w in model.weights)

@@ -285,7 +285,7 @@ def _choose(files: Mapping[str, bytes], data: ImageData) -> tuple[str, dict[str,
 def _environment(timing: Mapping[str, Any]) -> dict[str, Any]:
     from importlib.metadata import version
 
-    from keras_compress import __version__
+    from keras_compress.version import __version__
 
     libraries = {name: version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
     machine = timing.get("environment")
