@@ -7,6 +7,7 @@
  *   - Functions of a caller's (`kc_source`, `kc_sink`) are called in the thread that called, and
  *     must not let an exception out.
  *   - Memory handed out (`kc_bytes`) is given back with `kc_free`.
+ *   - A call can be stopped from another thread: see kc_watch.
  *   - `kc_abi_version` grows by one when an existing function changes; new functions may be
  *     added without.
  */
@@ -42,7 +43,8 @@ typedef enum kc_status {
   KC_ERROR_MALFORMED = 9,   /* a field holds a value that no writer writes */
   KC_ERROR_CALLER = 10,     /* a function of the caller's did not return 0 */
   KC_ERROR_NO_BASE = 11,    /* a patch, opened without the file it was made for */
-  KC_ERROR_BASE = 12        /* a patch, and another file than the one it was made for */
+  KC_ERROR_BASE = 12,       /* a patch, and another file than the one it was made for */
+  KC_ERROR_STOPPED = 13     /* the caller asked for it, by way of kc_watch */
 } kc_status;
 
 /* Where an error was found. */
@@ -78,6 +80,12 @@ typedef struct kc_bytes {
 } kc_bytes;
 
 KC_API uint32_t kc_abi_version(void);
+/* From here on, calls in the calling thread look at `*stop` each few milliseconds. Once another thread
+ * has made it other than 0 (as an aligned int32_t, in one store) they return KC_ERROR_STOPPED soon and
+ * free what they had; what they had written into a caller's memory or sink stays. The flag must live,
+ * and stay as it is, until the calls have returned. Null, the state at first: none. Returns the flag
+ * before. A job of several threads has the same flag in each of them. */
+KC_API const int32_t* kc_watch(const int32_t* stop);
 /* Newest format version this library reads and the one it writes. */
 KC_API uint32_t kc_format_version(void);
 

@@ -3,6 +3,7 @@
 #include "pack.h"
 #include "packed_file.h"
 #include "statistics.h"
+#include "stop.h"
 
 struct kc_job {
   kc::PackJob work;
@@ -91,6 +92,14 @@ void summarize(const kc::PackedFile& file, uint64_t packed_size, kc_summary* sum
 extern "C" {
 
 uint32_t kc_abi_version(void) { return KC_ABI_VERSION; }
+#ifndef KC_WITHOUT_STOP
+const int32_t* kc_watch(const int32_t* stop) {
+  const int32_t* before = kc::stop_flag;
+  kc::stop_flag = stop;
+  return before;
+}
+#endif
+
 uint32_t kc_format_version(void) { return kc::kFormatVersion; }
 
 int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out, kc_error* error) {
@@ -338,7 +347,9 @@ int32_t kc_count_values(const uint8_t* data, size_t size, int32_t width, int32_t
       (width != 1 && width != 2 && width != 4 && width != 8)) {
     return KC_ERROR_ARGUMENT;
   }
-  return kc::count_values(data, size, width, is_float != 0, out) ? KC_OK : KC_ERROR_MEMORY;
+  return kc::count_values(data, size, width, is_float != 0, out)
+             ? KC_OK
+             : fail(nullptr, KC_ERROR_MEMORY, KC_PLACE_NONE);
 }
 
 void kc_free(kc_bytes* bytes) {
@@ -362,6 +373,7 @@ const char* kc_status_message(int32_t status) {
     case KC_ERROR_MALFORMED: return "a field holds a value that no writer writes";
     case KC_ERROR_NO_BASE: return "a patch needs the file it was made for";
     case KC_ERROR_BASE: return "the patch was made for another file";
+    case KC_ERROR_STOPPED: return "stopped by the caller";
     case KC_ERROR_CALLER: return "reading or writing failed";
     default: return "unknown error";
   }

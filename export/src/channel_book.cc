@@ -1,5 +1,7 @@
 #include "channel_book.h"
 
+#include "stop.h"
+
 namespace kc {
 namespace {
 
@@ -111,6 +113,7 @@ class ChannelValues {
     Array<uint32_t> found(kMostEntries);
     if (!found.ok()) return false;
     for (size_t c = 0; c < channels; ++c) {
+      if (stopped()) return false;
       size_t n = 0;
       const size_t start = order.interleaved ? c : c * order.row;
       const size_t step = order.interleaved ? order.row : 1;
@@ -236,6 +239,7 @@ bool find_shared(const ChannelValues& values, size_t channels, Fit* fit) {
   }
   if (!fit->scales.reset(channels)) return false;
   for (size_t c = 0; c < channels; ++c) {
+    if (stopped()) return false;
     const double scale = c == first ? 1.0 : find_scale(values, c, *fit, 1.0);
     fit->scales[c] = scale == 0 ? 1.0 : scale;
     for (size_t k = 0; k < values.count(c); ++k) {

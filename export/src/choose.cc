@@ -8,6 +8,7 @@
 #include "float_model.h"
 #include "integer_model.h"
 #include "light_choice.h"
+#include "stop.h"
 
 namespace kc {
 namespace {
@@ -71,10 +72,10 @@ void choose_centre(const uint32_t* counts, size_t kinds, uint64_t total, size_t 
 
 void choose_bytes_as_symbols(const uint8_t* data, size_t count, bool is_signed, Extent* e) {
   uint32_t counts[256] = {};
-  for (size_t i = 0; i < count; ++i) ++counts[data[i] ^ (is_signed ? 128 : 0)];
+  for (size_t i = 0; i < count && !stopped_at(i); ++i) ++counts[data[i] ^ (is_signed ? 128 : 0)];
   int low = 0, high = 255;
-  while (counts[low] == 0) ++low;
-  while (counts[high] == 0) --high;
+  while (low < 255 && counts[low] == 0) ++low;
+  while (high > low && counts[high] == 0) --high;
   e->method = kMethodSymbols;
   e->element = 1;
   e->identity = true;
@@ -137,7 +138,7 @@ void choose_floats(const uint8_t* data, size_t count, uint8_t format, bool spars
   const uint32_t sign_bit = 1u << (8 * f.bytes - 1);
   size_t zeros_found = 0, negative = 0;
   uint32_t kept_low = 255, kept_high = 0;
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < count && !stopped_at(i); ++i) {
     uint32_t value = load_element(data + i * static_cast<size_t>(f.bytes), f.bytes);
     if ((value & ~sign_bit) == 0) {
       ++zeros_found;
@@ -152,7 +153,7 @@ void choose_floats(const uint8_t* data, size_t count, uint8_t format, bool spars
   e->signed_zeros = e->sparse && negative != 0;
   uint32_t mask = (1u << f.mantissa_bits) - 1, seen = 0, low = 255, high = 0;
   Array<uint32_t> tree(2u << FloatModel::kMostModelled);
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < count && !stopped_at(i); ++i) {
     uint32_t value = load_element(data + i * static_cast<size_t>(f.bytes), f.bytes);
     if (e->sparse && (value & ~sign_bit) == 0) continue;
     uint32_t exponent = value >> f.mantissa_bits & ((1u << f.exponent_bits) - 1);
@@ -191,7 +192,7 @@ void choose_floats(const uint8_t* data, size_t count, uint8_t format, bool spars
 bool few_zeros(const uint8_t* data, size_t count, int bytes) {
   const uint32_t sign_bit = 1u << (8 * bytes - 1);
   size_t zeros = 0;
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < count && !stopped_at(i); ++i) {
     zeros += (load_element(data + i * static_cast<size_t>(bytes), bytes) & ~sign_bit) == 0 ? 1 : 0;
   }
   return zeros <= count / 8;

@@ -1,8 +1,14 @@
 #include "container.h"
 
 #include "checksum.h"
+#include "stop.h"
 
 namespace kc {
+
+#ifndef KC_WITHOUT_STOP
+__thread const int32_t* stop_flag = nullptr;
+#endif
+
 namespace {
 
 constexpr uint64_t kMostSectionsHere = 1u << 11;
@@ -11,6 +17,8 @@ constexpr size_t kLongestHeader = 64 + 10 * kMostSectionsHere;
 }  // namespace
 
 int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section) {
+  // What a loop that was stopped returned was not the reason.
+  if (stopped()) status = KC_ERROR_STOPPED;
   if (error != nullptr) {
     error->status = status;
     error->place = place;

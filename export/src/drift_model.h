@@ -24,6 +24,7 @@ class DriftModel {
     Array<uint8_t> lengths(count), hints(count);
     if (!lengths.ok() || !hints.ok()) return false;
     for (size_t i = 0; i < count; ++i) {
+      if (stopped_at(i)) return false;
       const uint32_t old = load_element(base + i * width, bytes);
       hints[i] = static_cast<uint8_t>(old >> (8 * bytes - 9));  // of float32 the exponent
       if (Coder::kDecodes) continue;
@@ -33,6 +34,7 @@ class DriftModel {
     }
     if (!lengths_.run(coder, lengths.data(), hints.data(), count, row, last, kLengthBits)) return false;
     for (size_t i = 0; i < count; ++i) {
+      if (stopped_at(i)) return false;
       const int length = lengths[i] > kMostLength ? kMostLength : lengths[i];
       const int64_t from = rank(load_element(base + i * width, bytes), bytes);
       int64_t moved = Coder::kDecodes ? 0 : rank(load_element(data + i * width, bytes), bytes) - from;

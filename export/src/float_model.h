@@ -63,7 +63,7 @@ class FloatModel {
     const int bytes = l.format.bytes;
     const uint32_t exponent_mask = (1u << l.format.exponent_bits) - 1;
     const uint32_t sign_bit = 1u << (8 * bytes - 1);
-    for (size_t i = 0; i < l.count; ++i) {
+    for (size_t i = 0; i < l.count && !stopped_at(i); ++i) {
       const uint32_t value = load_element(data + i * static_cast<size_t>(bytes), bytes);
       const int depth = l.highest - static_cast<int>(value >> l.format.mantissa_bits & exponent_mask);
       const bool zero = l.sparse && (value & ~sign_bit) == 0;
@@ -91,6 +91,7 @@ class FloatModel {
     int zero_sign = 0;  // of the zero before in this row
     auto sign_at = [&](size_t k) { return l.sparse && depths[k] == 0 ? 0 : sign_of(data, k, l); };
     for (size_t i = 0; i < l.count; ++i) {
+      if (stopped_at(i)) return false;
       if (in_row == 0) zero_sign = 2;
       if (l.sparse && depths[i] == 0) {
         uint8_t* at = data + i * static_cast<size_t>(bytes);

@@ -81,6 +81,7 @@ class IntegerModel {
     if (!lengths_.run(coder, depths.data(), IntegerParts::depth_layout(count, longest))) return false;
     size_t before = 0;
     for (size_t i = 0; i < count; ++i) {
+      if (stopped_at(i)) return false;
       const int length = depths[i] < longest ? longest - depths[i] : 0;
       parts_.code_number(coder, noise, data + 4 * i, length, &before);
     }

@@ -29,6 +29,7 @@ class LightFloatParts {
     const size_t half = (l.count + 1) / 2;
     int zero_sign[kLanes] = {2, 2};  // of the zero before in the half
     for (size_t k = 0; k < half; ++k) {
+      if (stopped_at(k)) return false;
       code_element(&lanes[0], noise, k, 0, &zero_sign[0]);
       if (half + k < l.count) code_element(&lanes[1], noise, half + k, half, &zero_sign[1]);
     }

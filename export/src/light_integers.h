@@ -19,6 +19,7 @@ bool run_light_integers(LightModel* lengths, IntegerParts* parts, Lane* lanes, N
   const size_t half = (count + 1) / 2;
   size_t before[kLanes] = {};
   for (size_t k = 0; k < half; ++k) {
+    if (stopped_at(k)) return false;
     for (size_t s = 0, i = k; s < kLanes && i < count; ++s, i += half) {
       const int length = depths[i] < longest ? longest - depths[i] : 0;
       parts->code_number(&lanes[s], noise, data + 4 * i, length, &before[s]);

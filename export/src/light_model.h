@@ -63,6 +63,7 @@ class LightModel {
     if (!begin(layout, context)) return false;
     symbols_ = symbols;
     for (size_t first = 0; first < start_[1]; first += kBlock) {
+      if (stopped()) return false;
       const size_t end = first + kBlock < start_[1] ? first + kBlock : start_[1];
       layout.centre_flag ? code_kept(lanes, first, end) : list_all(first, end);
       // Without a table of its own the second counter is the first, which learns from what it was: but

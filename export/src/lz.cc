@@ -1,6 +1,7 @@
 #include "lz.h"
 
 #include "huffman.h"
+#include "stop.h"
 
 namespace kc {
 namespace {
@@ -76,6 +77,7 @@ bool find_tokens(const Bytes& bytes, size_t start, List<Token>* tokens) {
   for (size_t i = 0; i < start; ++i) finder.insert(i);
   size_t before = 0;  // the distance before
   for (size_t at = start; at < bytes.size();) {
+    if (stopped()) return false;
     size_t from = 0, length = finder.longest(at, &from), distance = at - from;
     size_t again = before != 0 ? finder.match(at, at - before) : 0;
     if (again + 2 >= length && again >= kShortest - 1) length = again, distance = before;

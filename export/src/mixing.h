@@ -4,6 +4,7 @@
 #define KC_MIXING_H_
 
 #include "bytes.h"
+#include "stop.h"
 
 namespace kc {
 

@@ -9,6 +9,7 @@
 #include "repeats.h"
 #include "sections.h"
 #include "skeleton.h"
+#include "stop.h"
 
 namespace kc {
 namespace {
@@ -163,6 +164,7 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& 
   ModelWalker base_walker;
   const bool walked = plan->is_patch && base_walker.walk(plan->base, plan->base_size);
   for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMostExtents; ++i) {
+    if (stopped()) return false;
     const kc_tensor& tensor = tensors[i];
     Extent e;
     e.offset = e.place = tensor.offset;
@@ -323,7 +325,7 @@ bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_
 }
 
 void PackJob::work(uint32_t section) {
-  if (section >= parts_.size() || parts_[section].begun) return;
+  if (section >= parts_.size() || parts_[section].begun || stopped()) return;
   Part& part = parts_[section];
   part.begun = true;
   part.done = section == 0 ? encode_skeleton(packing.plan, skeleton_, size_, graph_, part.payload)
@@ -346,6 +348,8 @@ int32_t PackJob::finish(Bytes* out, kc_error* error) {
     span.size = parts_[s].payload->size();
     modelled = parts_[s].done && container.sections.push(span);
   }
+  // What was left out because of it would make a poor file, not none.
+  if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
   container.version = version_needed(plan, container);
   if (modelled) {
     packing.skeleton_size = skeleton_.size();
@@ -366,7 +370,7 @@ int32_t PackJob::finish(Bytes* out, kc_error* error) {
     if (!stored.sections.push(whole)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
     write_container(stored, out);
   }
-  return out->failed() ? fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE) : KC_OK;
+  return out->failed() || stopped() ? fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE) : KC_OK;
 }
 
 }  // namespace kc

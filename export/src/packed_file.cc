@@ -2,6 +2,7 @@
 
 #include "checksum.h"
 #include "sections.h"
+#include "stop.h"
 #include "unpack.h"
 
 namespace kc {
@@ -99,6 +100,7 @@ int32_t PackedFile::put_extent(const Extent& e, const uint8_t* data, const Targe
 
 int32_t PackedFile::put_section(uint32_t number, const Target& target, kc_error* error) {
   if (number == 0 || number > data_sections()) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
   Bytes own;
   Span payload;
   int32_t status = load(number, &own, &payload, error);
@@ -139,6 +141,7 @@ int32_t PackedFile::put_stored(const Target& target, kc_error* error) {
   for (size_t done = 0; done < whole.size;) {
     const size_t count = whole.size - done < kPiece ? whole.size - done : kPiece;
     kc_status status = KC_OK;
+    if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
     if (whole.data != nullptr) {
       data = whole.data + done;
     } else {
@@ -159,6 +162,7 @@ int32_t PackedFile::put_stored(const Target& target, kc_error* error) {
 }
 
 int32_t PackedFile::put_outside(const Target& target, kc_error* error) {
+  if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
   done_[0] = 1;
   if (stored()) return put_stored(target, error);
   gap_crcs_.clear();
@@ -193,6 +197,7 @@ int32_t PackedFile::put_outside(const Target& target, kc_error* error) {
       const bool first = next == i + 1;
       if (!first && !target.holds(start, e.size)) continue;
       for (uint64_t at = 0; at < e.size; at += sizeof piece) {
+        if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
         const size_t count = e.size - at < sizeof piece ? static_cast<size_t>(e.size - at) : sizeof piece;
         if (first) e.crc = crc32c(e.crc, piece, count);
         if (!target.put(start + at, piece, count)) {

@@ -1,6 +1,7 @@
 #include "partner.h"
 
 #include "float_model.h"
+#include "stop.h"
 
 namespace kc {
 namespace {
@@ -47,6 +48,7 @@ bool find_partners(const Plan& plan, const Extent& e, uint8_t* partners) {
   Array<Find> finds(4096);
   if (!finds.ok()) return false;
   for (size_t i = 0; i < count; ++i) {
+    if (stopped_at(i)) return false;
     const uint32_t value = load_element(base + i * e.element, e.element);
     Find& find = finds[(value * 0x9E3779B1u) >> 20];
     if (find.entry == 0 || find.value != value) {

@@ -28,6 +28,7 @@ class PartnerModel {
     uint8_t likely[256];           // by partner: the value it had when last seen
     for (size_t k = 0; k < 256; ++k) likely[k] = 0;
     for (size_t i = 0; i < count; ++i) {
+      if (stopped_at(i)) return false;
       const size_t partner = partners[i];
       const size_t state = (i >= 1 && strays[i - 1] != 0 ? 1u : 0u) |
                            (i >= last && strays[i - last] != 0 ? 2u : 0u) |

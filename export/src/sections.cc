@@ -136,6 +136,7 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
       const uint64_t before = 8ull * coder->bytes() + noise->bits();
       uint8_t* data = memory + (Coder::kDecodes ? e.place : e.offset);
       for (size_t i = 0; i < e.size; ++i) {
+        if (stopped_at(i)) return stop(Decoded::kMemory);
         int byte = model.code_byte(coder, Coder::kDecodes ? 0 : data[i], history, i);
         if (Coder::kDecodes) data[i] = static_cast<uint8_t>(byte);
         history.push(static_cast<uint8_t>(byte));
@@ -182,7 +183,7 @@ void symbols_of(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t*
   };
   Find finds[1024];
   memset(finds, 0, sizeof finds);
-  for (size_t i = 0; i < count; ++i) {
+  for (size_t i = 0; i < count && !stopped_at(i); ++i) {
     const uint32_t value = load_element(data + i * e.element, e.element);
     const uint32_t channel = static_cast<uint32_t>(e.channel(i));
     Find& find = finds[(value * 0x9E3779B1u ^ channel * 0x85EBCA6Bu) >> 22];

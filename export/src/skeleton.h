@@ -112,6 +112,7 @@ class BasicSkeletonCoder {
       for (uint64_t b = first; (b + 1) << kBaseBlock <= e.base + e.size; ++b) taken[static_cast<size_t>(b)] = 1;
     }
     for (size_t i = 0; i < plan.base_size; ++i) {
+      if (stopped_at(i)) return;
       if (taken[i >> kBaseBlock] != 0) continue;
       if (primed_++ < kMostPrimed) {
         model_.prime_byte(plan.base[i], history_, i);
@@ -126,6 +127,7 @@ class BasicSkeletonCoder {
   template <typename Coder>
   void run(Coder* coder, const uint8_t* bytes, size_t size, size_t first_position) {
     for (size_t i = 0; i < size; ++i) {
+      if (stopped_at(i)) return;
       int byte = Coder::kDecodes ? 0 : bytes[i];
       byte = model_.code_byte(coder, byte, history_, first_position + i);
       history_.push(static_cast<uint8_t>(byte));
@@ -133,7 +135,7 @@ class BasicSkeletonCoder {
   }
 
   const uint8_t* coded(size_t back) const { return history_.data() + history_.size() - back; }
-  bool failed() const { return history_.failed(); }
+  bool failed() const { return history_.failed() || stopped(); }
 
  private:
   static constexpr int kBaseBlock = 6;

@@ -1,6 +1,7 @@
 #include "statistics.h"
 
 #include "bytes.h"
+#include "stop.h"
 
 namespace kc {
 namespace {
@@ -19,8 +20,9 @@ double log2_of(uint64_t x) {
 
 // Sorts by 16 bits at a time, lowest first.
 template <typename T>
-void radix_sort(T* values, T* other, size_t count, uint32_t* counts) {
+bool radix_sort(T* values, T* other, size_t count, uint32_t* counts) {
   for (size_t shift = 0; shift < 8 * sizeof(T); shift += 16) {
+    if (stopped()) return false;
     memset(counts, 0, 65536 * sizeof *counts);
     for (size_t i = 0; i < count; ++i) ++counts[static_cast<uint64_t>(values[i]) >> shift & 65535];
     uint32_t sum = 0;
@@ -30,10 +32,12 @@ void radix_sort(T* values, T* other, size_t count, uint32_t* counts) {
       sum += n;
     }
     for (size_t i = 0; i < count; ++i) {
+      if (stopped_at(i)) return false;
       other[counts[static_cast<uint64_t>(values[i]) >> shift & 65535]++] = values[i];
     }
     memcpy(static_cast<void*>(values), other, count * sizeof(T));
   }
+  return true;
 }
 
 struct Tally {
@@ -56,9 +60,10 @@ bool count_sorted(const uint8_t* data, size_t count, uint32_t* counts, Tally* ta
     for (size_t b = 0; b < sizeof(T); ++b) value |= static_cast<T>(data[i * sizeof(T) + b]) << (8 * b);
     values[i] = value;
   }
-  radix_sort(values.data(), other.data(), count, counts);
+  if (!radix_sort(values.data(), other.data(), count, counts)) return false;
   size_t first = 0;
   for (size_t i = 1; i <= count; ++i) {
+    if (stopped_at(i)) return false;
     if (i == count || values[i] != values[first]) {
       tally->add(i - first);
       first = i;
@@ -76,6 +81,7 @@ bool count_values(const uint8_t* data, size_t size, int width, bool is_float,
   out->count = count;
   if (count == 0) return true;
   for (size_t i = 0; i < count; ++i) {
+    if (stopped_at(i)) return false;
     uint8_t any = 0;
     for (size_t b = 0; b < bytes; ++b) {
       any |= static_cast<uint8_t>(data[i * bytes + b] & (is_float && b + 1 == bytes ? 127 : 255));

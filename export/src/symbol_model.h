@@ -61,6 +61,7 @@ class SymbolModel {
     fill_fresh(&column_);
     size_t column = 0, in_row = 0;
     for (size_t i = 0; i < layout.count; ++i) {
+      if (stopped_at(i)) return false;
       if (in_row == 0) start_row(layout);
       set_contexts(symbols, i, in_row, column, layout);
       int symbol = code_symbol(coder, symbols[i], layout);

@@ -10,7 +10,8 @@ from typing import Any
 
 from keras_compress import storage
 from keras_compress.errors import ModelFileError
-from keras_compress.packing import native, native_structures
+from keras_compress.packing import job, native, native_structures
+from keras_compress.packing.interruption import interruptible
 from keras_compress.packing.pack import MAGIC
 from keras_compress.runtime import has_binary_operators
 
@@ -136,13 +137,18 @@ def inspect(
     name = "the bytes given" if isinstance(data_or_path, bytes) else os.fspath(data_or_path)
     if not data:
         raise ModelFileError(f"A model file must not be empty. Received: {name} with 0 bytes.")
-    if data.startswith(MAGIC):
-        original, packed_size, summary, extents = _open_packed(data)
-    else:
-        original = data
-        _count_tensors(original, name)
-        packed_size, summary, extents = _pack(original, codec)
-    reports = _report(original, extents, _find_tensors(original, name))
+
+    def look() -> tuple[bytes, int, native_structures.Summary, tuple[TensorReport, ...]]:
+        if data.startswith(MAGIC):
+            original, packed_size, summary, extents = _open_packed(data)
+        else:
+            original = data
+            _count_tensors(original, name)
+            packed_size, summary, extents = _pack(original, codec)
+        reports = _report(original, extents, _find_tensors(original, name))
+        return original, packed_size, summary, reports
+
+    original, packed_size, summary, reports = interruptible(look)
     compared, missing = _compare(original) if compare else ({}, ())
     return Inspection(
         original_size=len(original),
@@ -178,7 +184,7 @@ def _pack(
     data: bytes, codec: str
 ) -> tuple[int, native_structures.Summary, list[native_structures.Extent]]:
     extents = _extents()
-    result, summary = native.pack_sections(data, native.codec_number(codec), extents)
+    result, summary = job.pack_sections(data, native.codec_number(codec), extents)
     size = result.size
     native.library().kc_free(ctypes.byref(result))
     return size, summary, extents[: summary.extents]

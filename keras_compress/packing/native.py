@@ -6,7 +6,6 @@ import ctypes
 import functools
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ ERROR_MALFORMED = 9
 _ERROR_VERSION = 5
 _ERROR_NO_BASE = 11
 _ERROR_BASE = 12
+_ERROR_STOPPED = 13
 _MEMORY = 2
 
 # Names of TFLite's TensorType.
@@ -52,6 +52,10 @@ TYPES_OF_NUMPY = {
     "complex64": 8, "int8": 1, "float64": 8, "complex128": 16, "uint64": 8, "uint32": 4,
     "uint16": 2,
 }  # fmt: skip
+
+
+class StoppedError(Exception):
+    """A call ended because `kc_watch`'s flag asked for it; who asked is raising something else."""
 
 
 def _file_name() -> str:
@@ -86,14 +90,17 @@ def library() -> ctypes.CDLL:
     try:
         loaded.kc_abi_version.restype = ctypes.c_uint32
         version = loaded.kc_abi_version()
+        if version == ABI_VERSION:
+            _declare(loaded)
     except AttributeError as error:
-        raise NativeLibraryError(f"{path} is not this package's library. {remedy}") from error
+        raise NativeLibraryError(
+            f"{path} is not this package's library, or of an older build. {remedy}"
+        ) from error
     if version != ABI_VERSION:
         raise NativeLibraryError(
             f"The native library must speak interface version {ABI_VERSION}. "
             f"Received: version {version} in {path}. {remedy}"
         )
-    _declare(loaded)
     return loaded
 
 
@@ -156,6 +163,8 @@ def _declare(loaded: ctypes.CDLL) -> None:
         function.restype = ctypes.c_int32
     loaded.kc_pack_section.argtypes = [address, ctypes.c_uint32]
     loaded.kc_pack_section.restype = None
+    loaded.kc_watch.argtypes = [address]
+    loaded.kc_watch.restype = address
     loaded.kc_file_close.argtypes = [address]
     loaded.kc_file_close.restype = None
     loaded.kc_file_extents.argtypes = [address, ctypes.POINTER(Extent), size]
@@ -185,58 +194,6 @@ def codec_number(codec: str) -> int:
     return CODECS[codec]
 
 
-# Below this a second thread takes longer to start than it saves.
-_LARGE = 200_000
-
-
-def pack_sections(data: bytes, codec: int, extents: Any = None) -> tuple[Bytes, Summary]:
-    """Pack `data`, with a thread for each of up to four cores; `extents` receives the report."""
-    loaded = library()
-    job, sections = ctypes.c_void_p(), ctypes.c_uint32()
-    result, summary, error = Bytes(), Summary(), NativeError()
-    check(
-        loaded.kc_pack_open(
-            data, len(data), codec, ctypes.byref(job), ctypes.byref(sections), ctypes.byref(error)
-        ),
-        error,
-    )
-    threads = []
-    if len(data) >= _LARGE and sections.value > 1:
-        # The graph first: its section takes longest, and nothing else is as indivisible.
-        waiting = list(reversed(range(sections.value)))
-        lock = threading.Lock()
-
-        def work() -> None:
-            while True:
-                with lock:
-                    if not waiting:
-                        return
-                    section = waiting.pop()
-                loaded.kc_pack_section(job, section)
-
-        for _ in range(min(sections.value, os.cpu_count() or 1, 4)):
-            threads.append(threading.Thread(target=work))
-            threads[-1].start()
-    for thread in threads:
-        thread.join()
-    status = loaded.kc_pack_close(
-        job, ctypes.byref(result), ctypes.byref(summary), extents,
-        0 if extents is None else len(extents), ctypes.byref(error),
-    )  # fmt: skip
-    check(status, error)
-    return result, summary
-
-
-def pack_patch(data: bytes, base: bytes) -> bytes:
-    """Pack `data` as a patch for `base`."""
-    result, error = Bytes(), NativeError()
-    status = library().kc_pack_patch(
-        data, len(data), base, len(base), ctypes.byref(result), ctypes.byref(error)
-    )
-    check(status, error)
-    return take(result)
-
-
 def type_name(number: int) -> str:
     """Return the name of TFLite's tensor type `number`."""
     return _TYPES.get(number, f"type {number}")
@@ -251,6 +208,8 @@ def check(status: int, error: NativeError, *, limit: int | None = None) -> None:
     """Raise `PackedFileError`, naming the section, unless `status` is 0."""
     if status == 0:
         return
+    if status == _ERROR_STOPPED:
+        raise StoppedError
     if status == _MEMORY:
         raise MemoryError("The native library ran out of memory.")
     loaded = library()

@@ -9,7 +9,8 @@ from typing import Any
 
 from keras_compress import storage
 from keras_compress.errors import KerasCompressError, ModelFileError, PackedFileError
-from keras_compress.packing import native
+from keras_compress.packing import job, native
+from keras_compress.packing.interruption import interruptible
 from keras_compress.packing.packed_file import FilePieces, PackedFile, open_packed
 from keras_compress.runtime import has_binary_operators
 
@@ -70,11 +71,11 @@ def pack(data: bytes, *, codec: str = "auto", base: bytes | None = None) -> byte
         KerasCompressError: If `codec` is unknown.
     """
     source = _bytes_like(data, "data")
+    number = native.codec_number(codec)
     if base is not None:
-        native.codec_number(codec)
-        return native.pack_patch(source, _bytes_like(base, "base"))
-    result, _ = native.pack_sections(source, native.codec_number(codec))
-    return native.take(result)
+        old = _bytes_like(base, "base")
+        return interruptible(lambda: job.pack_patch(source, old))
+    return interruptible(lambda: native.take(job.pack_sections(source, number)[0]))
 
 
 def unpack(
@@ -94,10 +95,15 @@ def unpack(
         PackedFileError: If the file is damaged (the message names the section), was written by a
             newer version, or declares more than `max_size` bytes.
     """
+    count = _checked_threads(threads)
     with open_packed(_bytes_like(data, "data"), max_size=max_size, base=base) as packed:
-        result, address = native.fresh_bytes(packed.original_size)
-        packed.restore(memory=address, threads=_checked_threads(threads))
-    return result
+
+        def work() -> bytes:
+            result, address = native.fresh_bytes(packed.original_size)
+            packed.restore(memory=address, threads=count)
+            return result
+
+        return interruptible(work)
 
 
 def unpack_into(data: bytes, buffer: Any, *, threads: int = 1, base: bytes | None = None) -> int:
@@ -119,9 +125,11 @@ def unpack_into(data: bytes, buffer: Any, *, threads: int = 1, base: bytes | Non
     view = memoryview(buffer).cast("B")
     if view.readonly:
         raise KerasCompressError("`buffer` must be writable. Received: a read-only buffer.")
+    count = _checked_threads(threads)
     target = (ctypes.c_uint8 * len(view)).from_buffer(view)
     with open_packed(_bytes_like(data, "data"), max_size=len(view), base=base) as packed:
-        packed.restore(memory=ctypes.addressof(target), threads=_checked_threads(threads))
+        # `target`, which keeps the buffer where it is, belongs to the work.
+        interruptible(lambda: packed.restore(memory=ctypes.addressof(target), threads=count))
         return packed.original_size
 
 

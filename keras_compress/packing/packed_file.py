@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from keras_compress.errors import KerasCompressError
 from keras_compress.packing import native, native_structures
+from keras_compress.packing.interruption import interruptible, run_sections, turn
 
 __all__ = ["PackedFile", "PackedTensor", "open_packed"]
 
@@ -54,22 +55,29 @@ class PackedFile:
     ) -> None:
         # `keep` holds what the source's addresses point at.
         self._keep, self._source, self._base = keep, source, base
-        # Reading a range leaves notes in the opened file: threads take turns.
+        # Reading and restoring leave notes in the opened file: threads take turns. So does closing
+        # it: nobody's native call may still be at work then.
         self._turn = threading.Lock()
-        self._handle = ctypes.c_void_p()
+        self._handle: ctypes.c_void_p | None = None
         self._tensors: tuple[PackedTensor, ...] | None = None
-        summary, error = native_structures.Summary(), native_structures.NativeError()
-        status = native.library().kc_file_open_patch(
-            ctypes.byref(source), base, 0 if base is None else len(base), max_size or 0,
-            ctypes.byref(self._handle), ctypes.byref(summary), ctypes.byref(error),
-        )  # fmt: skip
-        self.check(status, error, limit=max_size)
+        summary = interruptible(lambda: self._open(max_size))
         self.original_size: int = summary.original_size
         self.packed_size: int = summary.packed_size
         self._sections: int = summary.sections
-        if max_size == 0 and self.original_size:
-            error.value = self.original_size
+
+    def _open(self, max_size: int | None) -> native_structures.Summary:
+        handle, base = ctypes.c_void_p(), self._base
+        summary, error = native_structures.Summary(), native_structures.NativeError()
+        status = native.library().kc_file_open_patch(
+            ctypes.byref(self._source), base, 0 if base is None else len(base), max_size or 0,
+            ctypes.byref(handle), ctypes.byref(summary), ctypes.byref(error),
+        )  # fmt: skip
+        self.check(status, error, limit=max_size)
+        self._handle = handle
+        if max_size == 0 and summary.original_size:
+            error.value = summary.original_size
             native.check(native.ERROR_LIMIT, error, limit=0)
+        return summary
 
     def __enter__(self) -> PackedFile:
         return self
@@ -86,13 +94,15 @@ class PackedFile:
         self.close()
 
     def close(self) -> None:
-        """Free what was read, and close the file."""
-        handle = getattr(self, "_handle", None)
-        if handle:
-            native.library().kc_file_close(handle)
-            self._handle = ctypes.c_void_p()
-        if isinstance(self._keep, FilePieces):
-            self._keep.close()
+        """Free what was read, and close the file; what other threads read of it now comes first."""
+        if not hasattr(self, "_turn"):
+            return
+        with self._turn:
+            handle, self._handle = self._handle, None
+            if handle is not None:
+                native.library().kc_file_close(handle)
+            if isinstance(self._keep, FilePieces):
+                self._keep.close()
 
     def check(
         self, status: int, error: native_structures.NativeError, *, limit: int | None = None
@@ -106,7 +116,7 @@ class PackedFile:
     def tensors(self) -> tuple[PackedTensor, ...]:
         """The constant tensors of the model, in file order; nothing of them is decoded."""
         if self._tensors is None:
-            self._tensors = self._read_tensors()
+            self._tensors = interruptible(self._read_tensors)
         return self._tensors
 
     def tensor(self, name_or_index: str | int) -> Any:
@@ -125,8 +135,13 @@ class PackedFile:
         import numpy as np
 
         tensor = self._find(name_or_index)
-        data = np.empty(tensor.size, np.uint8)
-        self._read_into(tensor.offset, tensor.size, data.ctypes.data)
+
+        def work() -> Any:
+            room = np.empty(tensor.size, np.uint8)
+            self._read_into(tensor.offset, tensor.size, room.ctypes.data)
+            return room
+
+        data = interruptible(work)
         count = 1
         for dimension in tensor.shape:
             count *= dimension
@@ -147,9 +162,13 @@ class PackedFile:
                 f"Only bytes of the original, {self.original_size} of them, can be read. "
                 f"Received: {offset=}, {size=}."
             )
-        buffer = ctypes.create_string_buffer(size + 1)
-        self._read_into(offset, size, ctypes.addressof(buffer))
-        return buffer.raw[:size]
+
+        def work() -> bytes:
+            result, address = native.fresh_bytes(size)
+            self._read_into(offset, size, address)
+            return result
+
+        return interruptible(work)
 
     def restore(
         self,
@@ -159,19 +178,32 @@ class PackedFile:
         threads: int = 1,
     ) -> None:
         """Restore everything into `memory` (an address), to `sink`, or nowhere as a check."""
+        interruptible(lambda: self._restore(memory, sink, threads))
+
+    def _restore(
+        self, memory: int | None, sink: native_structures.Sink | None, threads: int
+    ) -> None:
         library = native.library()
 
         def work(section: int) -> None:
             error = native_structures.NativeError()
             status = library.kc_file_section(
-                self._handle, section, memory, None if sink is None else ctypes.byref(sink),
+                self._opened(), section, memory, None if sink is None else ctypes.byref(sink),
                 ctypes.byref(error),
             )  # fmt: skip
             self.check(status, error)
 
-        run_sections(self._sections, work, threads)
-        error = native_structures.NativeError()
-        self.check(library.kc_file_finish(self._handle, ctypes.byref(error)), error)
+        with turn(self._turn):
+            run_sections(self._sections, work, threads)
+            error = native_structures.NativeError()
+            self.check(library.kc_file_finish(self._opened(), ctypes.byref(error)), error)
+
+    def _opened(self) -> ctypes.c_void_p:
+        if self._handle is None:
+            raise KerasCompressError(
+                "Only an open packed file can be read. Received: one that was closed."
+            )
+        return self._handle
 
     def _find(self, name_or_index: str | int) -> PackedTensor:
         if isinstance(name_or_index, str):
@@ -188,24 +220,26 @@ class PackedFile:
 
     def _read_into(self, offset: int, size: int, address: int) -> None:
         error = native_structures.NativeError()
-        with self._turn:
+        with turn(self._turn):
             status = native.library().kc_file_read(
-                self._handle, offset, size, address, ctypes.byref(error)
+                self._opened(), offset, size, address, ctypes.byref(error)
             )
             self.check(status, error)
 
     def _read_tensors(self) -> tuple[PackedTensor, ...]:
         library, count, error = native.library(), ctypes.c_size_t(), native_structures.NativeError()
-        status = library.kc_file_tensors(
-            self._handle, None, 0, ctypes.byref(count), ctypes.byref(error)
-        )
-        if status == native.ERROR_MALFORMED:
-            return ()  # packed bytes that are no model
-        self.check(status, error)
-        found = (native_structures.Tensor * count.value)()
-        library.kc_file_tensors(
-            self._handle, found, count.value, ctypes.byref(count), ctypes.byref(error)
-        )
+        with turn(self._turn):
+            status = library.kc_file_tensors(
+                self._opened(), None, 0, ctypes.byref(count), ctypes.byref(error)
+            )
+            if status == native.ERROR_MALFORMED:
+                return ()  # packed bytes that are no model
+            self.check(status, error)
+            found = (native_structures.Tensor * count.value)()
+            status = library.kc_file_tensors(
+                self._opened(), found, count.value, ctypes.byref(count), ctypes.byref(error)
+            )
+            self.check(status, error)
         return tuple(
             PackedTensor(
                 name=self.read(t.name_offset, t.name_size).decode("utf-8", "replace"),
@@ -333,32 +367,3 @@ class FilePieces:
 
         self._functions.append(kind(call))
         return self._functions[-1]
-
-
-def run_sections(sections: int, work: Callable[[int], None], threads: int) -> None:
-    """Call `work` for each section; the first error stops the rest and is raised."""
-    # The graph's section comes first.
-    waiting = list(reversed(range(sections)))
-    failures: list[BaseException] = []
-    lock = threading.Lock()
-
-    def take() -> None:
-        while True:
-            with lock:
-                if not waiting or failures:
-                    return
-                section = waiting.pop()
-            try:
-                work(section)
-            except BaseException as error:
-                with lock:
-                    failures.append(error)
-
-    workers = [threading.Thread(target=take) for _ in range(min(threads, sections) - 1)]
-    for worker in workers:
-        worker.start()
-    take()
-    for worker in workers:
-        worker.join()
-    if failures:
-        raise failures[0]
