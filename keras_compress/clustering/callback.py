@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-from keras_compress.clustering.clusterer import Clusterer, clustered_layers
+from keras_compress.clustering.clusterer import (
+    Clusterer,
+    clustered_layers,
+    settled,
+    weights_to_constrain,
+)
 from keras_compress.clustering.config import ClusteringConfig
-from keras_compress.engine.callback import StepCallback
+from keras_compress.engine.constraint_callback import ConstraintCallback
 from keras_compress.engine.optimizer import attach_optimizer
+from keras_compress.engine.weights import WeightRef
 
 
-class ClusteringCallback(StepCallback):
+class ClusteringCallback(ConstraintCallback):
     """Clusters a model when `fit` begins and trains the shared centroids from there.
 
     On an untouched model, Sequential, functional or subclassed, the members of each cluster are
@@ -38,9 +45,39 @@ class ClusteringCallback(StepCallback):
     def __init__(self, config: ClusteringConfig | int, initial_step: int | None = None) -> None:
         super().__init__(initial_step)
         self.config = config if isinstance(config, ClusteringConfig) else ClusteringConfig(config)
+
+    def forget(self) -> None:
+        super().forget()
         self.clusterer: Clusterer | None = None
+        self._resumed = False
+        self._chosen: tuple[WeightRef, ...] = ()
+        self._optimizer: Any = None
 
     def attach(self, model: Any, step: int) -> bool:
-        optimizer = None if clustered_layers(model) else attach_optimizer(model)
-        self.clusterer = Clusterer(model, self.config, optimizer=optimizer, resumed=step > 0)
-        return self.clusterer.changed_graph
+        self._resumed = step > 0
+        self.clusterer = None
+        self._watch = None
+        if clustered_layers(model):
+            self.clusterer = Clusterer(model, self.config, resumed=self._resumed)
+            return self.clusterer.changed_graph
+        self._chosen = weights_to_constrain(model, self.config)
+        self._optimizer = attach_optimizer(model)
+        return False
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        # Not at the begin of an epoch: by now every callback has said what it does to the masks.
+        if self.clusterer is None and settled(self._chosen, self._optimizer, self.config):
+            model = self.model
+            self.clusterer = Clusterer(model, self.config, self._optimizer, self._resumed)
+            self.watch(self._optimizer, self.clusterer.projections)
+            if self.clusterer.changed_graph:
+                model.make_train_function(force=True)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.clusterer is None:
+            warnings.warn(
+                "The weights are not clustered: `fit` ended before the pruning in it had come to "
+                "its end, which `ClusteringCallback` waits for. Train on, or let the schedule of "
+                "the pruning end earlier.",
+                stacklevel=2,
+            )

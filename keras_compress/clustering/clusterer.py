@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
-from keras_compress.clustering.channels import (
-    channel_axis,
-    codebook_size,
-    make_channel_codebook,
-)
+from keras_compress.clustering.channels import channel_axis, make_channel_codebook
 from keras_compress.clustering.codebook import Codebook, existing_codebook, make_codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.entropy_constrained import entropy_constrained_codebook
 from keras_compress.clustering.importance import importance_for
+from keras_compress.clustering.projection import CodebookProjection
 from keras_compress.clustering.wrapper import Clustered
-from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
-from keras_compress.engine.preparation import require_chosen, weights_to_wrap
+from keras_compress.engine.optimizer import ProjectedOptimizer
+from keras_compress.engine.preparation import require_chosen, require_effective, weights_to_wrap
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
     Selectors,
@@ -30,69 +26,6 @@ from keras_compress.engine.weights import (
 )
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
-
-
-class CodebookProjection(Projection):
-    """Keeps the members of each cluster equal, and trains them as one.
-
-    Every member gets the summed gradient of its cluster. Optimizers treat equal values with
-    equal gradients alike, so this *is* training the centroid with that optimizer; what the
-    optimizer remembers of the time before clustering is averaged out.
-
-    Args:
-        variable: The `keras.Variable` to constrain.
-        config: Its `ClusteringConfig`.
-    """
-
-    kind = "codebook"
-
-    def __init__(self, variable: Any, config: ClusteringConfig) -> None:
-        super().__init__(variable)
-        self.n_clusters = config.n_clusters
-        self.per_channel = config.per_channel
-        self.size = codebook_size(variable, config.n_clusters, config.per_channel)
-        self.gradient_aggregation = config.gradient_aggregation
-
-    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[Any]:
-        k = (self.size,)
-        return [
-            optimizer.add_variable(shape=self.variable.shape, dtype="int32", name="assignment"),
-            optimizer.add_variable(shape=k, initializer="ones", name="counts"),
-            optimizer.add_variable(shape=k, initializer="ones", name="free"),
-            optimizer.add_variable(shape=k, dtype="int32", name="first_member"),
-        ]
-
-    def set_codebook(self, codebook: Codebook) -> None:
-        """Put `codebook` in force and the weight onto it."""
-        assignment, counts, free, first = self.state
-        first_member = np.zeros(self.size, dtype=np.int32)
-        present, where = np.unique(codebook.assignment, return_index=True)
-        first_member[present] = where
-        assignment.assign(codebook.assignment)
-        counts.assign(codebook.counts())
-        free.assign(codebook.free())
-        first.assign(first_member)
-        self.variable.assign(codebook.values())
-
-    def prepare_gradient(self, gradient: Any) -> Any:
-        assignment, counts, free, _ = map(keras.ops.convert_to_tensor, self.state)
-        gradient = keras.ops.convert_to_tensor(gradient)
-        total = _segment_sum(gradient, assignment, self.size)
-        total = total * keras.ops.cast(free, total.dtype)
-        if self.gradient_aggregation == "mean":
-            total = total / keras.ops.cast(counts, total.dtype)
-        return keras.ops.take(total, assignment)
-
-    def project(self, weight: Any, state: Sequence[Any]) -> Any:
-        assignment, counts, free, first = state
-        # Averaging what differs from one member, not the members: equal members stay bit-equal.
-        centroids = keras.ops.take(keras.ops.reshape(weight, (-1,)), first)
-        spread = weight - keras.ops.take(centroids, assignment)
-        moved = _segment_sum(spread, assignment, self.size)
-        centroids = (centroids + moved / keras.ops.cast(counts, moved.dtype)) * keras.ops.cast(
-            free, moved.dtype
-        )
-        return keras.ops.take(centroids, assignment)
 
 
 class Clusterer:
@@ -130,19 +63,20 @@ class Clusterer:
         self.resumed = resumed
         #: Whether a training graph traced before now lacks what was added.
         self.changed_graph = False
+        #: What keeps the clusters of an untouched model; behind wrappers there is nothing.
+        self.projections: list[CodebookProjection] = []
         wrappers = clustered_layers(model)
         if wrappers:
             self._fill_wrappers(model, wrappers)
             return
-        selection = select_weights(model, config.layers)
-        require_chosen(model, selection, "cluster")
+        chosen = weights_to_constrain(model, config)
         if optimizer is None:
             raise KerasCompressError(
                 "The clusters of an untouched model live in its optimizer. Received: "
                 "optimizer=None. Pass `optimizer=`, or wrap the model by "
                 "`clustering.prepare(model, config)`."
             )
-        self._constrain(model, selection.chosen)
+        self._constrain(model, chosen)
 
     def codebook(self, ref: WeightRef) -> Codebook:
         """Return the codebook to start `ref` from.
@@ -163,9 +97,14 @@ class Clusterer:
                 self.changed_graph = True
 
     def _constrain(self, model: Any, chosen: Sequence[WeightRef]) -> None:
+        self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
+        if not settled(chosen, self.optimizer, self.config):
+            raise KerasCompressError(
+                "Clusters are made once the masks of a weight stand. Received: masks that their "
+                "schedule is still to move. Drive the `Pruner` to its end first."
+            )
         # All codebooks first: an error must not leave the optimizer half changed.
         codebooks = [self.codebook(ref) for ref in chosen]
-        self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
         for ref, codebook in zip(chosen, codebooks, strict=True):
             projection = self.optimizer.projection(ref.variable, CodebookProjection.kind)
             if not self._fits(projection):
@@ -173,6 +112,7 @@ class Clusterer:
                 self.optimizer.add_projection(projection)
                 self.changed_graph = True
             projection.set_codebook(codebook)
+            self.projections.append(projection)
 
     def _fits(self, projection: Any) -> bool:
         return (
@@ -181,6 +121,40 @@ class Clusterer:
             and projection.per_channel == self.config.per_channel
             and projection.gradient_aggregation == self.config.gradient_aggregation
         )
+
+
+def weights_to_constrain(model: Any, config: ClusteringConfig) -> tuple[WeightRef, ...]:
+    """Return the weights of an untouched model that the optimizer is to keep clustered."""
+    selection = select_weights(model, config.layers)
+    require_chosen(model, selection, "cluster")
+    require_effective(selection.chosen, "cluster", zeros_only=False)
+    return selection.chosen
+
+
+def settled(chosen: Sequence[WeightRef], optimizer: Any, config: ClusteringConfig) -> bool:
+    """Whether the masks that the optimizer keeps on `chosen` weights no longer move.
+
+    Raises:
+        KerasCompressError: If it isn't known when they will, or the clusters wouldn't keep them.
+    """
+    stand = True
+    for ref in chosen:
+        for projection in optimizer.projections_on(ref.variable):
+            if projection.kind == CodebookProjection.kind:
+                continue
+            if not config.preserve_sparsity:
+                raise KerasCompressError(
+                    "Clusters of a pruned weight must keep its zeros. Received: "
+                    f"preserve_sparsity=False for {ref.label}, whose mask is in force."
+                )
+            stand = stand and projection.settled
+            if not projection.settled and projection.settles_at is None:
+                raise KerasCompressError(
+                    "Weights are clustered when their pruning has come to its end. Received: "
+                    f"{ref.label}, pruned by a schedule without `end_step`. Give it one, or "
+                    "cluster in a `fit` of its own."
+                )
+    return stand
 
 
 def codebook_for(
@@ -226,9 +200,3 @@ def weights_to_cluster(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
     """Return the weights that a first `prepare` of `model` is to wrap."""
     selection = select_weights(model, layers)
     return weights_to_wrap(model, selection, clustered_layers(model), "clustering", "cluster")
-
-
-def _segment_sum(values: Any, assignment: Any, n_clusters: int) -> Any:
-    flat = keras.ops.reshape(values, (-1,))
-    segments = keras.ops.reshape(assignment, (-1,))
-    return keras.ops.segment_sum(flat, segments, num_segments=n_clusters)

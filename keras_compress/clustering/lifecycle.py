@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from keras_compress.clustering.clusterer import (
-    CodebookProjection,
     clustered_layers,
     codebook_for,
     weights_to_cluster,
 )
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
+from keras_compress.clustering.projection import CodebookProjection
 from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.cloning import unwrap_layers, wrap_layers
 from keras_compress.engine.optimizer import projections_of
@@ -88,7 +88,10 @@ def report(model: Any, layers: Selectors = None) -> Report:
     for ref in selection.chosen:
         values = values_of(ref.variable)
         row = weight_report(ref, values, "clustered")
-        if id(ref.variable) not in shared and row.distinct > row.size // 2:
+        # Told from the values: they may have been loaded from before there were clusters.
+        projection = shared.get(id(ref.variable))
+        most = row.size // 2 if projection is None else projection.size
+        if row.distinct > most:
             row = weight_report(ref, values, "left alone", "no codebook, values not shared")
         rows.append(row)
     return Report("clustering", (*rows, *left_alone_rows(selection.left_alone)))

@@ -18,37 +18,9 @@ from typing import Any
 
 import keras
 
+from keras_compress.engine.inner_optimizers import averages_weights, moving_averages
+from keras_compress.engine.projection import Projection, assign_projected
 from keras_compress.errors import KerasCompressError
-
-
-class Projection:
-    """A constraint on one weight: how its gradient is prepared and where its value is put back.
-
-    Args:
-        variable: The trainable `keras.Variable` to constrain.
-    """
-
-    #: Short name of the technique; a weight holds one projection of each kind at most.
-    kind = ""
-
-    def __init__(self, variable: Any) -> None:
-        self.variable = variable
-        self.state: list[Any] = []
-
-    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[Any]:
-        """Create, by `optimizer.add_variable`, and return the variables the projection reads."""
-        raise NotImplementedError
-
-    def prepare_gradient(self, gradient: Any) -> Any:
-        """Return the gradient that the wrapped optimizer gets (same shape)."""
-        return gradient
-
-    def project(self, weight: Any, state: Sequence[Any]) -> Any:
-        """Return the value nearest to `weight` that keeps the constraint (same shape).
-
-        `state` are the values of `self.state`, as tensors local to the replica.
-        """
-        raise NotImplementedError
 
 
 class _Constraints:
@@ -105,8 +77,12 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
                 "A projection needs a variable that the optimizer was built with. "
                 f"Received: {projection.variable.path}."
             )
+        averages = moving_averages(
+            self.inner_optimizer, projection.variable, self._constraints.order
+        )
         with _scope_of(self):
             projection.state = projection.create_state(self)
+        projection.averages = averages
         self._constraints.by_weight[id(projection.variable), projection.kind] = projection
         return projection
 
@@ -118,6 +94,10 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
     def projections(self) -> list[Projection]:
         """The projections in force, in the order in which they are applied."""
         return list(self._constraints.by_weight.values())
+
+    def projections_on(self, variable: Any) -> list[Projection]:
+        """Return the projections in force on `variable`, of each kind."""
+        return [each for each in self.projections if each.variable is variable]
 
     @property
     def variables(self) -> list[Any]:
@@ -131,11 +111,19 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
                     "Call `optimizer.build(model.trainable_variables)` first."
                 )
             self.build(list(trainable_variables))
-        prepared = self._prepare(grads, list(trainable_variables or self._constraints.order))
-        self.inner_optimizer.apply(
-            prepared, None if trainable_variables is None else list(trainable_variables)
-        )
-        self.project()
+        given = None if trainable_variables is None else list(trainable_variables)
+        prepared = self._prepare(grads, self._constraints.order if given is None else given)
+        self.inner_optimizer.apply(prepared, given)
+        super().iterations.assign_add(1)
+        if given is None or averages_weights(self.inner_optimizer):
+            # Averages of all weights move with each update, and may be put in their place.
+            self.project()
+            return
+        # A weight that another optimizer updates is not put right here as if this one did it.
+        moved = {id(each) for each in given}
+        for projection in self.projections:
+            if moved & _ids_of(projection.variable):
+                assign_projected(projection, projection.variable)
 
     def stateless_apply(
         self,
@@ -146,24 +134,28 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         # The wrapped optimizer's own version is called, as loss scaling depends on it.
         own = super().variables
         values = list(optimizer_variables[: len(own)])
-        with keras.StatelessScope(list(zip(own, values, strict=True))):
+        with keras.StatelessScope(list(zip(own, values, strict=True))) as scope:
             prepared = self._prepare(grads, self._constraints.order)
-        updated, inner = self.inner_optimizer.stateless_apply(
+            super().iterations.assign_add(1)
+            values = [scope.get_current_value(variable) for variable in own]
+        weights, inner = self.inner_optimizer.stateless_apply(
             list(optimizer_variables[len(own) :]), prepared, list(trainable_variables)
         )
-        updated = list(updated)
-        value_of = {id(variable): value for variable, value in zip(own, values, strict=True)}
-        place_of = {id(variable): i for i, variable in enumerate(self._constraints.order)}
-        for projection in self._constraints.by_weight.values():
-            place = place_of[id(projection.variable)]
+        updated = dict(zip(map(id, self._constraints.order), weights, strict=True))
+        updated |= zip(map(id, self.inner_optimizer.variables), inner, strict=True)
+        value_of = dict(zip(map(id, own), values, strict=True))
+        for projection in self.projections:
             state = [value_of[id(variable)] for variable in projection.state]
-            updated[place] = projection.project(updated[place], state)
-        return updated, values + list(inner)
+            for variable in (projection.variable, *projection.averages):
+                updated[id(variable)] = projection.project(updated[id(variable)], state)
+        weights = [updated[id(variable)] for variable in self._constraints.order]
+        return weights, values + [updated[id(v)] for v in self.inner_optimizer.variables]
 
     def _prepare(self, grads: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
         by_variable: dict[int, list[Projection]] = {}
-        for projection in self._constraints.by_weight.values():
-            by_variable.setdefault(id(projection.variable), []).append(projection)
+        for projection in self.projections:
+            for key in _ids_of(projection.variable):
+                by_variable.setdefault(key, []).append(projection)
         prepared = []
         for gradient, variable in zip(grads, variables, strict=True):
             if gradient is not None:
@@ -173,15 +165,23 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         return prepared
 
     def project(self) -> None:
-        """Put every constrained weight back onto its constraint, now."""
-        for projection in self._constraints.by_weight.values():
-            _assign_projected(projection)
+        """Put every constrained weight, and its averages, back onto the constraint, now."""
+        for projection in self.projections:
+            for variable in (projection.variable, *projection.averages):
+                assign_projected(projection, variable)
+
+    @property
+    def updates(self) -> int:
+        """How many updates went through this optimizer since it was made."""
+        return int(keras.ops.convert_to_numpy(super().iterations))
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         self.inner_optimizer.finalize_variable_values(var_list)
-        if _averages_weights(self.inner_optimizer):
-            # A moving average of weights forgets which of them are zero or shared.
+        if averages_weights(self.inner_optimizer):
             self.project()
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def scale_loss(self, loss: Any) -> Any:
         return self.inner_optimizer.scale_loss(loss)
@@ -247,39 +247,12 @@ def attach_optimizer(model: Any) -> ProjectedOptimizer:
     return wrapped
 
 
-def _averages_weights(optimizer: Any) -> bool:
-    inner = getattr(optimizer, "inner_optimizer", None)
-    return bool(optimizer.use_ema) or (inner is not None and _averages_weights(inner))
-
-
-def _assign_projected(projection: Projection) -> None:
-    variable = projection.variable
+def _ids_of(variable: Any) -> set[int]:
+    """The identities by which `apply` may be told of a variable."""
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
-            # A mirrored variable may only be assigned on every replica together.
-            tf.distribute.get_replica_context().merge_call(_update_replicas, args=(projection,))
-            return
-        if tf.distribute.has_strategy():
-            _update_replicas(tf.distribute.get_strategy(), projection)
-            return
-    weight = keras.ops.convert_to_tensor(variable)
-    state = [keras.ops.convert_to_tensor(each) for each in projection.state]
-    variable.assign(projection.project(weight, state))
-
-
-def _update_replicas(strategy: Any, projection: Projection) -> None:
-    def update(local: Any, *state: Any) -> None:
-        values = [keras.ops.convert_to_tensor(each) for each in state]
-        local.assign(projection.project(keras.ops.convert_to_tensor(local), values))
-
-    strategy.extended.update(
-        projection.variable.value,
-        update,
-        args=tuple(variable.value for variable in projection.state),
-        group=False,
-    )
+        # As a tape lists those it has watched.
+        return {id(variable), id(variable.value)}
+    return {id(variable)}
 
 
 def _scope_of(optimizer: Any) -> contextlib.AbstractContextManager[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import Selection, WeightRef, require_finite
+from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 
 
@@ -18,6 +19,26 @@ def require_chosen(model: Any, selection: Selection, verb: str) -> None:
         raise KerasCompressError(
             f"There must be at least one weight to {verb}. Received: {model.name!r}{why}."
         )
+
+
+def require_effective(chosen: Sequence[WeightRef], verb: str, *, zeros_only: bool) -> None:
+    """Raise if a layer runs on other values than those that a callback would constrain.
+
+    Args:
+        chosen: The weights to constrain.
+        verb: What is to be done to them.
+        zeros_only: Whether wrappers that keep zeros (`keeps_zeros`) are good enough.
+    """
+    for ref in chosen:
+        for owner in ref.owners:
+            wrapper = isinstance(owner, SubstitutedLayer)
+            if wrapper and not (zeros_only and getattr(owner, "keeps_zeros", False)):
+                raise KerasCompressError(
+                    f"A callback can {verb} weights that a layer runs on as they are. Received: "
+                    f"{ref.label}, in the place of which `{type(owner).__name__}` puts others. "
+                    "Call `finalize(model)` of its technique first, or give the untouched model "
+                    "the callbacks of both."
+                )
 
 
 def weights_to_wrap(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_compress.engine.callback import StepCallback
+from keras_compress.engine.constraint_callback import ConstraintCallback
 from keras_compress.engine.optimizer import attach_optimizer
 from keras_compress.pruning.config import PruningConfig
 from keras_compress.pruning.pruner import Pruner, pruned_layers
 
 
-class PruningCallback(StepCallback):
+class PruningCallback(ConstraintCallback):
     """Prunes a model during `fit`.
 
     On an untouched model, Sequential, functional or subclassed, the masks are applied in the
@@ -38,12 +38,16 @@ class PruningCallback(StepCallback):
     def __init__(self, config: PruningConfig | Any, initial_step: int | None = None) -> None:
         super().__init__(initial_step)
         self.config = config if isinstance(config, PruningConfig) else PruningConfig(config)
+
+    def forget(self) -> None:
+        super().forget()
         self.pruner: Pruner | None = None
 
     def attach(self, model: Any, step: int) -> bool:
         optimizer = None if pruned_layers(model) else attach_optimizer(model)
         self.pruner = self.make_pruner(model, optimizer)
         self.pruner.update(step)
+        self.watch(self.pruner.optimizer, self.pruner.projections)
         return self.pruner.changed_graph
 
     def make_pruner(self, model: Any, optimizer: Any) -> Pruner:
@@ -54,7 +58,13 @@ class PruningCallback(StepCallback):
         # Reading `self.model` hands the JAX trainer's state back to the variables: only when due.
         if self.pruner is not None and self.pruner.is_due(step) and self.model is not None:
             self.pruner.update(step)
+            self.weights_changed()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is not None and self.pruner is not None:
+        super().on_epoch_end(epoch, logs)
+        if logs is not None and self.pruner is not None and self.model is not None:
             logs["sparsity"] = self.pruner.sparsity()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.pruner is not None:
+            self.pruner.release()

@@ -61,15 +61,15 @@ def report(model: Any, layers: Selectors = None) -> Report:
     """
     selection = select_weights(model, layers)
     masks = {id(v): mask for p in pruned_layers(model) for v, mask in p.masked_weights()}
-    for variable, projection in projections_of(model, MaskProjection.kind).items():
-        masks[variable] = projection.state[0]
+    worked_on = set(masks) | set(projections_of(model, MaskProjection.kind))
     rows = []
     for ref in selection.chosen:
         values = values_of(ref.variable)
         mask = masks.get(id(ref.variable))
         if mask is not None:
+            # What the wrapper computes with; a mask in the optimizer shows in the weight itself.
             values = np.where(values_of(mask), values, 0)
-        pruned = mask is not None or not np.all(values)
+        pruned = id(ref.variable) in worked_on or not np.all(values)
         reason = "" if pruned else "no mask and no zeros"
         rows.append(weight_report(ref, values, "pruned" if pruned else "left alone", reason))
     own = {id(mask) for mask in masks.values()}

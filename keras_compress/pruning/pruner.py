@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.engine.optimizer import ProjectedOptimizer, Projection
-from keras_compress.engine.preparation import require_chosen, weights_to_wrap
+from keras_compress.engine.optimizer import ProjectedOptimizer
+from keras_compress.engine.preparation import require_chosen, require_effective, weights_to_wrap
+from keras_compress.engine.projection import Projection
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
     Selectors,
@@ -22,7 +23,7 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 from keras_compress.pruning.config import PruningConfig
 from keras_compress.pruning.masks import global_magnitude_masks, magnitude_mask
-from keras_compress.pruning.schedules import check_sparsity, last_due_step
+from keras_compress.pruning.schedules import check_sparsity, last_due_step, settling_step
 from keras_compress.pruning.wrapper import Pruned
 
 
@@ -50,13 +51,26 @@ class MaskProjection(Projection):
     def project(self, weight: Any, state: Sequence[Any]) -> Any:
         return keras.ops.where(state[0], weight, keras.ops.zeros_like(weight))
 
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        return np.where(values_of(self.mask), values, np.zeros_like(values))
+
 
 @dataclass(frozen=True)
 class MaskedWeight:
-    """A weight and the variable that holds its mask."""
+    """A weight, the variable that holds its mask, and what applies it unless a wrapper does."""
 
     ref: WeightRef
     mask: Any
+    projection: MaskProjection | None = None
+
+    def values(self) -> np.ndarray:
+        """Return the values that the model computes with."""
+        values = values_of(self.ref.variable)
+        if self.projection is not None:
+            # As they are: weights that were loaded since have not passed the mask.
+            return values
+        # Behind a wrapper the raw kernel may drift under its mask.
+        return np.where(values_of(self.mask), values, np.zeros_like(values))
 
 
 class Pruner:
@@ -121,13 +135,33 @@ class Pruner:
             return False
         schedule: Any = self.config.schedule
         sparsity = check_sparsity("schedule(step)", schedule(due))
-        values = [self._kept_values(weight) for weight in self.weights]
+        values = [weight.values() for weight in self.weights]
+        for weight, value in zip(self.weights, values, strict=True):
+            require_finite(weight.ref, value)
         masks = self.masks_for(values, sparsity)
+        for weight, value, mask in zip(self.weights, values, masks, strict=True):
+            self._require_unshared(weight, value, mask)
+        settles_at = settling_step(schedule)
         for weight, value, mask in zip(self.weights, values, masks, strict=True):
             weight.mask.assign(mask)
             weight.ref.variable.assign(np.where(mask, value, np.zeros_like(value)))
+            if weight.projection is not None:
+                weight.projection.settles_at = settles_at
+                weight.projection.settled = settles_at is not None and due >= settles_at
+                weight.projection.pull_averages()
         self._last_due = due
         return True
+
+    def release(self) -> None:
+        """Say that the masks stay as they are: the training that moves them has ended."""
+        for weight in self.weights:
+            if weight.projection is not None:
+                weight.projection.settled = True
+
+    @property
+    def projections(self) -> list[MaskProjection]:
+        """What applies the masks of an untouched model; behind wrappers there is nothing."""
+        return [weight.projection for weight in self.weights if weight.projection is not None]
 
     def masks_for(self, values: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
         """Return what to keep of `values`, those of `self.weights`; a criterion overrides it."""
@@ -136,20 +170,25 @@ class Pruner:
         return [magnitude_mask(value, sparsity) for value in values]
 
     def sparsity(self) -> float:
-        """Return the share of pruned values among the weights worked on, from 0 to 1."""
-        kept = sum(int(np.count_nonzero(values_of(weight.mask))) for weight in self.weights)
-        size = sum(int(np.prod(weight.ref.shape)) for weight in self.weights)
-        return 1.0 - kept / size
+        """Return the share of zeros among the weights worked on, from 0 to 1."""
+        values = [weight.values() for weight in self.weights]
+        return 1.0 - sum(map(np.count_nonzero, values)) / sum(value.size for value in values)
 
     def _due(self, step: int) -> int | None:
         schedule: Any = self.config.schedule
         return last_due_step(schedule, step, self.config.frequency)
 
-    def _kept_values(self, weight: MaskedWeight) -> np.ndarray:
-        values = values_of(weight.ref.variable)
-        require_finite(weight.ref, values)
-        # Behind a wrapper the raw kernel may drift under its mask: what is pruned counts as zero.
-        return np.where(values_of(weight.mask), values, np.zeros_like(values))
+    def _require_unshared(self, weight: MaskedWeight, value: np.ndarray, mask: np.ndarray) -> None:
+        if weight.projection is None or not np.any(value[~mask]):
+            return
+        others = self.optimizer.projections_on(weight.ref.variable)
+        if any(other is not weight.projection for other in others):
+            raise KerasCompressError(
+                "Weights are pruned before they are clustered: a mask that moves would tear "
+                f"clusters apart. Received: {weight.ref.label}, whose clusters are in force. "
+                "Pass both callbacks to one `fit`, let the pruning come first, or call "
+                "`model.compile(...)`, which lifts the clusters."
+            )
 
     def _behind_optimizer(self, model: Any, chosen: Sequence[WeightRef]) -> list[MaskedWeight]:
         if self.optimizer is None:
@@ -157,14 +196,17 @@ class Pruner:
                 "The masks of an untouched model live in its optimizer. Received: optimizer=None. "
                 "Pass `optimizer=`, or wrap the model by `pruning.prepare(model, config)`."
             )
+        require_effective(chosen, "prune", zeros_only=True)
         self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
+        settles_at = settling_step(self.config.schedule)
         weights = []
         for ref in chosen:
             projection = self.optimizer.projection(ref.variable, MaskProjection.kind)
             if projection is None:
                 projection = self.optimizer.add_projection(MaskProjection(ref.variable))
                 self.changed_graph = True
-            weights.append(MaskedWeight(ref, projection.mask))
+            projection.settled, projection.settles_at = False, settles_at
+            weights.append(MaskedWeight(ref, projection.mask, projection))
         return weights
 
 

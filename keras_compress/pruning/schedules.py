@@ -217,6 +217,15 @@ def last_due_step(schedule: Schedule, step: int, frequency: int) -> int | None:
     return int(begin + (step - begin) // frequency * frequency)
 
 
+def settling_step(schedule: Any) -> int | None:
+    """Return the step from which masks no longer change, or `None` if the schedule can't tell."""
+    end = getattr(schedule, "end_step", None)
+    if end is None and isinstance(schedule, ConstantSparsity):
+        # Zeros are the smallest weights, so that the same ones are found again.
+        return schedule.begin_step
+    return None if end is None else int(end)
+
+
 def _out_of_order(begin: int, end: int) -> KerasCompressError:
     return KerasCompressError(
         f"`end_step` must come after `begin_step`. Received: begin_step={begin}, end_step={end}."

@@ -45,6 +45,9 @@ class RateAware(SubstitutedLayer):
 
     action = "trained for its rate"
 
+    #: What is zero stays so when it is rounded, so that masks may lie beneath.
+    keeps_zeros = True
+
     def __init__(
         self,
         layer: Any,
