@@ -134,3 +134,38 @@ def outputs(model, x) -> np.ndarray:
 
 def arrays(model) -> dict[str, np.ndarray]:
     return {f"{i}:{v.path}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
+
+
+def vectors() -> tuple[np.ndarray, np.ndarray]:
+    """Vectors (64, 8) whose class is the sign of their sum."""
+    x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    return x, (x.sum(1) > 0).astype("int32")
+
+
+def dense(optimizer="adam", kind=keras.Model, **kwargs) -> keras.Model:
+    """A compiled net of two dense layers for `vectors()`, of the class `kind`."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(16, activation="relu", name="hidden")(inputs)
+    model = kind(inputs, keras.layers.Dense(2, name="logits")(hidden))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, **kwargs)
+    return model
+
+
+def fit_dense(model, epochs=3, callbacks=(), **kwargs):
+    """Train four steps an epoch on `vectors()`."""
+    x, y = vectors()
+    arguments = {"batch_size": 16, "shuffle": False, "verbose": 0, **kwargs}
+    return model.fit(x, y, epochs=epochs, callbacks=list(callbacks), **arguments)
+
+
+def kernels_of(model) -> list[np.ndarray]:
+    return [
+        np.array(keras.ops.convert_to_numpy(v)) for v in model.weights if v.name.endswith("kernel")
+    ]
+
+
+def zeros_of(model) -> float:
+    """Share of zeros among all kernels."""
+    return float(np.mean(np.concatenate([k.ravel() for k in kernels_of(model)]) == 0))

@@ -89,7 +89,7 @@ def report(model: Any, layers: Selectors = None) -> Report:
         values = values_of(ref.variable)
         row = weight_report(ref, values, "clustered")
         # Told from the values: they may have been loaded from before there were clusters.
-        projection = shared.get(id(ref.variable))
+        projection: Any = shared.get(id(ref.variable))
         most = row.size // 2 if projection is None else projection.size
         if row.distinct > most:
             row = weight_report(ref, values, "left alone", "no codebook, values not shared")

@@ -220,6 +220,9 @@ class ReassignmentCallback(StepCallback):
         self.config = config
         self.frequency = frequency
         self.end_step = end_step
+
+    def forget(self) -> None:
+        super().forget()
         self._last = 0
         self._changed = 0.0
         self._places: list[tuple[WeightRef, Reassigned, int, np.ndarray | None]] = []

@@ -176,6 +176,9 @@ class SurgeryCallback(StepCallback):
     def __init__(self, config: SurgeryConfig, initial_step: int | None = None) -> None:
         super().__init__(initial_step)
         self.config = config
+
+    def forget(self) -> None:
+        super().forget()
         #: Connections that came back, and that were cut, so far.
         self.spliced = 0
         self.cut = 0
@@ -208,10 +211,10 @@ class SurgeryCallback(StepCallback):
             self._operate(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs is not None:
-            masks = [values_of(mask) for _, mask, _ in self._masked]
-            kept = sum(int(np.count_nonzero(mask)) for mask in masks)
-            logs["sparsity"] = 1.0 - kept / sum(mask.size for mask in masks)
+        if logs is not None and self.model is not None:
+            kept = [values_of(ref.variable)[values_of(mask)] for ref, mask, _ in self._masked]
+            size = sum(int(np.prod(ref.shape)) for ref, _, _ in self._masked)
+            logs["sparsity"] = 1.0 - sum(map(np.count_nonzero, kept)) / size
             logs["spliced"] = self.spliced
 
     def _operate(self, step: int) -> None:

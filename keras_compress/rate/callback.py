@@ -44,6 +44,9 @@ class RateCallback(StepCallback):
     def __init__(self, config: RateConfig | float, initial_step: int | None = None) -> None:
         super().__init__(initial_step)
         self.config = config if isinstance(config, RateConfig) else RateConfig(config)
+
+    def forget(self) -> None:
+        super().forget()
         self._aware: list[RateAware] = []
         self._set_to: float | None = None
         self._price: float | None = None  # moved towards the target, else by the step

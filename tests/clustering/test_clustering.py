@@ -19,7 +19,9 @@ from tests.training import (
     arrays,
     compiled,
     data,
+    dense,
     fit,
+    fit_dense,
     not_torch,
     outputs,
     sequential,
@@ -65,6 +67,42 @@ def test_both_doors_train_to_the_same_numbers(kind, optimizer, aggregation):
     one, other = clustering.finalize(touched), clustering.finalize(wrapped)
     for a, b in zip(one.weights, other.weights, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4, err_msg=a.path)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.optimizers.SGD(0.1, clipnorm=0.05),
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=0.05),
+        lambda: keras.optimizers.SGD(0.1, clipvalue=0.01),
+        lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1, clipnorm=0.05),
+        lambda: keras.optimizers.SGD(0.1, global_clipnorm=0.05, gradient_accumulation_steps=2),
+        lambda: keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(0.1, clipnorm=0.05), initial_scale=8.0
+        ),
+    ],
+    ids=["norm", "global-norm", "value", "decay", "accumulation", "loss-scale"],
+)
+@pytest.mark.parametrize("aggregation", ["sum", "mean"])
+def test_a_centroid_counts_once_where_gradients_are_clipped(make, aggregation):
+    config = ClusteringConfig(4, gradient_aggregation=aggregation)
+    touched = dense(make())
+    wrapped = clustering.prepare(touched, config)
+    before = kernels(touched)
+    fit_dense(touched, 2, [ClusteringCallback(config)])
+    fit_dense(wrapped, 2)
+    one, other = clustering.finalize(touched), clustering.finalize(wrapped)
+    for a, b in zip(one.weights, other.weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6, err_msg=a.path)
+    start = make_codebook(next(iter(before.values())), 4).values()
+    assert not np.array_equal(start, next(iter(kernels(one).values()))), "nothing was trained"
+
+
+@pytest.mark.parametrize("name", ["Lamb", "Adafactor", "Muon"])
+def test_norms_of_optimizers_that_mix_values_are_refused(name):
+    model = dense(getattr(keras.optimizers, name)(0.01, clipnorm=0.1))
+    with pytest.raises(KerasCompressError, match="clipvalue"):
+        fit_dense(model, callbacks=[ClusteringCallback(4)])
 
 
 @tensorflow_only

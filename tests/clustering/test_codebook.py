@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 from keras_compress import KerasCompressError
 from keras_compress.clustering import ClusteringConfig, initial_centroids, make_codebook
-from keras_compress.clustering.codebook import INITIALIZATIONS, existing_codebook
+from keras_compress.clustering.clusterer import codebook_for
+from keras_compress.clustering.codebook import INITIALIZATIONS, existing_codebook, nearest
+from keras_compress.clustering.reassignment import Reassigned
+from keras_compress.engine.weights import select_weights
 
 WEIGHT = np.random.default_rng(0).normal(0, 0.1, (40, 30)).astype("float32")
 PRUNED = np.where(np.abs(WEIGHT) > 0.1, WEIGHT, 0).astype("float32")
@@ -80,3 +84,34 @@ def test_an_existing_codebook_is_taken_as_it_is():
 def test_bad_arguments_state_rule_and_value(act):
     with pytest.raises(KerasCompressError, match="Received"):
         act()
+
+
+@pytest.mark.parametrize("per_channel", [False, True], ids=["weight", "channel"])
+def test_a_value_in_the_middle_goes_to_the_lower_centroid(per_channel):
+    centroids = np.array([-1.0, 0.5, 2.0], "float32")
+    values = np.array([-1.5, -0.25, -0.24, 1.25, 1.26, 9.0], "float32")
+    found = nearest(values, centroids)
+    assert found.tolist() == [0, 0, 1, 1, 2, 2] and found.dtype == np.int32
+    # As a layer does it within a training step.
+    layer = Reassigned(keras.layers.Dense(2), 3, per_channel=per_channel)
+    layer.build((None, 6))
+    kernel = np.stack([values, values[::-1]], axis=-1)
+    layer.layer.kernel.assign(kernel)
+    shuffled = centroids[[2, 0, 1]]
+    layer.centroids[0].assign(np.concatenate([shuffled] * (2 if per_channel else 1)))
+    layer.move_to_nearest()
+    assignment = keras.ops.convert_to_numpy(layer.assignments[0])
+    expected = np.array([1, 2, 0])[np.stack([found, found[::-1]], axis=-1)]
+    np.testing.assert_array_equal(assignment, expected + np.array([0, 3 if per_channel else 0]))
+
+
+def test_values_that_have_merged_are_a_codebook_only_when_training_goes_on():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    ref = select_weights(model).chosen[0]
+    merged = np.array([[0.5, 0.5, -1.0], [-1.0, 0.5, 2.0]], "float32")
+    config = ClusteringConfig(4)
+    codebook = codebook_for(ref, merged, config, resumed=True)
+    np.testing.assert_array_equal(codebook.values(), merged)
+    assert codebook.centroids.size == 4
+    with pytest.raises(KerasCompressError, match="distinct values"):
+        codebook_for(ref, merged, config, resumed=False)

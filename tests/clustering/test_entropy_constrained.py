@@ -16,6 +16,7 @@ from keras_compress.clustering import (
     make_codebook,
     prepare_reassignment,
 )
+from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.entropy_constrained import (
     assign_entropy_constrained,
     code_lengths,
@@ -205,3 +206,22 @@ def test_bad_settings_are_refused():
     x, y = data()
     with pytest.raises(KerasCompressError, match="0 samples"):
         fisher_importance(compiled(), x[:0], y[:0], keras.losses.MeanSquaredError())
+
+
+def test_centroids_are_means_weighed_by_importance():
+    weight = np.array([0.0, 1.0, 10.0, 12.0], "float32")
+    importance = np.array([3.0, 1.0, 1.0, 4.0])
+    start = Codebook(np.array([1.0, 11.0], "float32"), np.array([0, 0, 1, 1], "int32"), False)
+    found = entropy_constrained_codebook(weight, start, 0.0, importance)
+    np.testing.assert_allclose(found.centroids, [0.25, (10 + 4 * 12) / 5])
+    # A fixed zero is no mean.
+    fixed = Codebook(np.array([0.0, 11.0], "float32"), start.assignment, True)
+    assert entropy_constrained_codebook(weight, fixed, 0.0, importance).centroids[0] == 0
+
+
+def test_what_matters_little_goes_where_it_is_cheap():
+    weight = np.array([1.0, 1.0, 1.0, -1.0], "float32")
+    start = Codebook(np.array([-1.0, 1.0], "float32"), np.array([1, 1, 1, 0], "int32"), False)
+    for importance, cluster in ((1.0, 0), (0.01, 1)):
+        its = np.array([1.0, 1.0, 1.0, importance])
+        assert entropy_constrained_codebook(weight, start, 1.0, its).assignment[3] == cluster

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from keras_compress import KerasCompressError
 from keras_compress.engine.callback import StepCallback
-from keras_compress.pruning import OneShot, PruningCallback
-from tests.training import compiled, data, fit, not_torch
+from keras_compress.pruning import OneShot, PolynomialDecay, PruningCallback, PruningConfig
+from tests.training import compiled, data, dense, fit, fit_dense, not_torch, zeros_of
 
 
 class Recorder(StepCallback):
@@ -71,3 +74,32 @@ def test_a_second_fit_with_the_same_callback_keeps_the_masks():
     zeros = kernel.numpy() == 0
     fit(model, epochs=1, callbacks=[callback])
     assert 0.49 < zeros.mean() < 0.51 and (zeros == (kernel.numpy() == 0)).all()
+
+
+def test_another_model_begins_anew_and_the_first_one_goes_on():
+    recorder = Recorder()
+    one, other = compiled(), compiled()
+    for model, first in ((one, 0), (other, 0), (other, 6)):
+        recorder.seen.clear()
+        fit(model, epochs=1, callbacks=[recorder])
+        assert recorder.seen == [f"attached at {first}", *range(first + 1, first + 7)]
+
+
+def test_one_pruning_callback_for_several_models_prunes_all_alike():
+    callback = PruningCallback(PruningConfig(PolynomialDecay(0.0, 0.5, 0, 8), frequency=2))
+    seen = [fit_dense(dense(), 2, [callback]).history["sparsity"] for _ in range(2)]
+    assert seen[0] == seen[1] and seen[0][0] < seen[0][1] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "copy_of", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))]
+)
+def test_a_copy_of_a_callback_begins_anew(copy_of):
+    used = PruningCallback(OneShot(0.5), initial_step=3)
+    fit_dense(dense(), 1, [used])
+    again = copy_of(used)
+    assert again.config == used.config and again.initial_step == 3
+    assert again.pruner is None and again.model is None and used.pruner is not None
+    model = dense()
+    fit_dense(model, 1, [again])
+    assert zeros_of(model) == pytest.approx(0.5)

@@ -21,7 +21,9 @@ from tests.training import (
     arrays,
     compiled,
     data,
+    dense,
     fit,
+    fit_dense,
     not_torch,
     outputs,
     sequential,
@@ -329,3 +331,33 @@ def test_weights_that_are_not_finite_are_refused_by_name(value):
         pruning.prepare(model, GRADUAL)
     with pytest.raises(KerasCompressError, match="hidden/kernel"):
         fit(model, callbacks=[PruningCallback(ConstantSparsity(0.5))])
+
+
+def test_raw_values_under_a_mask_count_for_nothing():
+    wrapped = pruning.prepare(dense())
+    pruner = Pruner(wrapped, PruningConfig(OneShot(0.5)))
+    pruner.update(0)
+    layer = wrapped.get_layer("hidden")
+    mask = keras.ops.convert_to_numpy(layer.masks[0])
+    raw = np.array(keras.ops.convert_to_numpy(layer.layer.kernel))
+    # What momentum or weight decay may do to a raw kernel.
+    layer.layer.kernel.assign(np.where(mask, raw, 100.0))
+    assert pruner.sparsity() == pytest.approx(0.5)
+    assert pruning.report(wrapped).sparsity == pytest.approx(0.5)
+    again = Pruner(wrapped, PruningConfig(OneShot(0.5)))
+    again.update(0)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer.masks[0]), mask)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(layer.layer.kernel), np.where(mask, raw, 0.0)
+    )
+
+
+def test_the_wrapped_optimizer_scales_the_loss():
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=32.0)
+    plain = dense(keras.optimizers.SGD(0.1))
+    scaled = dense(optimizer)
+    for model in (plain, scaled):
+        fit_dense(model, 1, [PruningCallback(OneShot(0.5))])
+    assert float(scaled.optimizer.scale_loss(1.0)) == 32.0
+    for one, other in zip(plain.weights, scaled.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_compress.compat.tfmot.event_files import event_writer, require_event_files
 from keras_compress.compat.tfmot.sparsity.wrapper import PruneLowMagnitude
@@ -87,7 +88,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         with self._sparsity_writer.as_default(step=step):
             for layer in pruned_layers(self.model):
                 for variable, mask in layer.pruning_vars:
-                    kept = keras.ops.convert_to_numpy(mask).mean()
+                    kept = np.mean((values_of(variable) != 0) & values_of(mask))
                     tf.summary.scalar(f"{layer.name}/{variable.name}/sparsity", 1.0 - kept)
         self._sparsity_writer.flush()
 
