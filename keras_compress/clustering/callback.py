@@ -74,7 +74,7 @@ class ClusteringCallback(ConstraintCallback):
                 model.make_train_function(force=True)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        if self.clusterer is None:
+        if self._attached and self.clusterer is None:
             warnings.warn(
                 "The weights are not clustered: `fit` ended before the pruning in it had come to "
                 "its end, which `ClusteringCallback` waits for. Train on, or let the schedule of "
