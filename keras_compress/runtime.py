@@ -7,12 +7,12 @@ an interpreter is asked for.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from keras_compress.errors import KerasCompressError, ModelFileError, NativeLibraryError
+from keras_compress.installed import version_of
 
 __all__ = [
     "Runtime",
@@ -22,7 +22,7 @@ __all__ = [
     "make_interpreter",
 ]
 
-# Module that holds `Interpreter`, and the distribution whose version names the runtime.
+# Module that holds `Interpreter`, and what the runtime is called.
 _CANDIDATES = (
     ("ai_edge_litert.interpreter", "ai-edge-litert"),
     ("tflite_runtime.interpreter", "tflite-runtime"),
@@ -48,16 +48,13 @@ def load_runtime() -> Runtime:
     Raises:
         KerasCompressError: If none is.
     """
-    for module_name, distribution in _CANDIDATES:
+    for module_name, name in _CANDIDATES:
         try:
             module = importlib.import_module(module_name)
         except ImportError:
             continue
-        try:
-            version = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            version = "unknown"
-        return Runtime(module, distribution, version)
+        version = version_of(module_name.partition(".")[0]) or "unknown"
+        return Runtime(module, name, version)
     raise KerasCompressError(
         "Running a model needs a TFLite runtime, and none is installed. "
         "Install one with `pip install ai-edge-litert`."

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keras_compress import KerasCompressError
-from keras_compress.storage import open_atomic, read_file, write_atomic
+from keras_compress import KerasCompressError, storage
+from keras_compress.storage import (
+    check_target,
+    open_atomic,
+    read_file,
+    write_atomic,
+    write_files,
+)
 
 
 def test_writes_and_reads_with_the_usual_permissions(tmp_path):
@@ -65,3 +74,85 @@ def test_reading_checks_before_it_reads(tmp_path):
         read_file(tmp_path / "nothing")
     with pytest.raises(KerasCompressError, match="Can't read"):
         read_file(tmp_path)
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    write_atomic(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_bytes() == b"new"
+
+
+def test_a_device_and_a_pipe_are_written_into(tmp_path, monkeypatch):
+    write_atomic(os.devnull, b"lost")
+    assert not os.path.isfile(os.devnull)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        with open_atomic(pipe) as file:  # in any order
+            file.seek(3)
+            file.write(b"def")
+            file.seek(0)
+            file.write(b"abc")
+        assert read.result() == b"abcdef"
+    monkeypatch.setattr(storage, "_READER_WAIT", 0.1)
+    with pytest.raises(KerasCompressError, match="nobody opened"):
+        write_atomic(pipe, b"x")
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_what_standard_output_leads_to_is_not_replaced(tmp_path):
+    code = "from keras_compress.storage import *; write_atomic('-', 'a'); write_atomic('-', 'b')"
+    path = tmp_path / "out"
+    path.write_bytes(b"0")
+    inode = path.stat().st_ino
+    with path.open("ab") as out:
+        subprocess.run([sys.executable, "-c", code], stdout=out, check=True)
+    assert path.read_bytes() == b"0ab" and path.stat().st_ino == inode
+
+
+def test_permissions_are_kept_and_not_widened(tmp_path):
+    secret, new, old = (tmp_path / name for name in ("secret", "new", "old"))
+    secret.write_bytes(b"x")
+    secret.chmod(0o400)
+    write_atomic(new, b"y", made_from=secret)
+    assert new.stat().st_mode & 0o777 == 0o600
+    old.write_bytes(b"x")
+    old.chmod(0o640)
+    write_atomic(old, b"y", made_from=secret)
+    assert old.stat().st_mode & 0o777 == 0o640
+    assert write_files(tmp_path, {"report": "z"}, made_from=secret)[0].stat().st_mode & 0o77 == 0
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    write_atomic(tmp_path / ("n" * 255), b"x")
+    assert os.listdir(tmp_path) == ["n" * 255]
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_work(tmp_path):
+    model = tmp_path / "model"
+    model.write_bytes(b"x")
+    os.link(model, tmp_path / "hard")
+    (tmp_path / "soft").symlink_to("model")
+    (tmp_path / "folder").mkdir()
+    for same in (model, tmp_path / "hard", tmp_path / "soft", tmp_path / "folder" / ".." / "model"):
+        with pytest.raises(KerasCompressError, match="one file"):
+            check_target(same, model)
+    with pytest.raises(KerasCompressError, match="is a folder"):
+        check_target(tmp_path / "folder", model)
+    with pytest.raises(KerasCompressError, match="is a folder"):
+        write_atomic(tmp_path / "folder", b"x")
+    with pytest.raises(KerasCompressError, match="--force"):
+        check_target(model, replace=False)
+    check_target(os.devnull, replace=False)
+    check_target(tmp_path / "new" / "file", model)
+
+
+def test_a_limit_holds_for_pipes_too(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(pipe.write_bytes, b"12345")
+        with pytest.raises(KerasCompressError, match="at most 4 bytes"):
+            read_file(pipe, limit=4)

@@ -52,6 +52,11 @@ def _run(args: argparse.Namespace) -> int:
     import json
     import warnings
 
+    from keras_compress.installed import require
+
+    # Before the minutes of training; without data of one's own the digits are scikit-learn's.
+    require(("keras", "tensorflow", *(() if args.data else ("sklearn",))), extra="train")
+
     from keras_compress.exporter.quiet import quiet_native_output
     from keras_compress.recipes.demo import check_folder, run_demo
     from keras_compress.recipes.image_data import load_npz

@@ -136,7 +136,12 @@ def _run(args: argparse.Namespace) -> int:
             report = report_of(model, exported, packed)
             twin = exported.binary.twin.tflite if exported.binary else None
             paths = write_folder(
-                args.out, tflite=exported.tflite, packed=packed, report=report, twin=twin
+                args.out,
+                tflite=exported.tflite,
+                packed=packed,
+                report=report,
+                twin=twin,
+                made_from=args.model,
             )
     if args.json:
         summary = {

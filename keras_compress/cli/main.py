@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -56,8 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Exit codes: 0 done, 1 the input was bad or a check failed, 2 wrong usage.
     """
-    args = build_parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding lacks is printed as something else; the work is done by then.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
+        args = build_parser().parse_args(argv)
         return int(args.run(args) or EXIT_DONE)
     except KerasCompressError as error:
         _complain(str(error))

@@ -33,20 +33,15 @@ def _run(args: argparse.Namespace) -> int:
     import json
     from pathlib import Path
 
-    from keras_compress.errors import KerasCompressError
     from keras_compress.report import LARGEST_REPORT, parse, render
-    from keras_compress.storage import read_file, write_atomic
+    from keras_compress.storage import check_target, read_file, write_atomic
 
     source = Path(args.report)
     target = Path(args.out) if args.out else source.with_suffix(".html")
-    if target.resolve() == source.resolve():
-        raise KerasCompressError(
-            f"The page can't take the place of its report. Received: {target} for both. "
-            "Name another file with --out."
-        )
+    check_target(target, source)
     report = parse(read_file(source, limit=LARGEST_REPORT), origin=str(source))
-    page = render(report).encode()
-    write_atomic(target, page)
+    page = render(report).encode("utf-8", "replace")
+    write_atomic(target, page, made_from=source)
     if args.json:
         print(json.dumps({"report": str(source), "page": str(target), "bytes": len(page)}))
     else:

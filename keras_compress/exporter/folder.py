@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -62,8 +61,11 @@ def write_folder(
     packed: bytes,
     report: dict[str, Any],
     twin: bytes | None = None,
+    made_from: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Write model, packed model, twin if there is one, and report; return their paths.
+
+    Who may not read `made_from`, if it is given, may not read them either.
 
     Raises:
         KerasCompressError: If the folder can't be written to.
@@ -79,6 +81,7 @@ def write_folder(
             "report.json": json.dumps(report, indent=1, allow_nan=False) + "\n",
             "report.html": render(report),
         },
+        made_from=made_from,
     )
 
 
@@ -135,10 +138,8 @@ def report_of(model: Any, exported: Export, packed: bytes) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
+    from keras_compress.installed import version_of
 
-    found = {}
-    for name in ("tensorflow", "keras", "numpy", "ai-edge-litert"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    names = ("tensorflow", "keras", "numpy", "ai-edge-litert")
+    found = {name: version_of(name.replace("-", "_")) for name in names}
+    return {name: version for name, version in found.items() if version is not None}

@@ -180,6 +180,7 @@ def pack_file(
         ModelFileError: If `source` is empty, cut short or not a `.tflite`.
         KerasCompressError: If a file can't be read or written.
     """
+    storage.check_target(target, source, base)
     data = storage.read_file(source)
     if not any_file:
         require_model(data, os.fspath(source))
@@ -190,7 +191,7 @@ def pack_file(
             f"Packing {os.fspath(source)} was not lossless; nothing was written. Please report "
             "the file."
         )
-    storage.write_atomic(target, packed)
+    storage.write_atomic(target, packed, made_from=source)
     sizes = _sizes(source, target, len(data), len(packed))
     return replace(sizes, needs_binary_kernels=has_binary_operators(data))
 
@@ -219,13 +220,21 @@ def unpack_file(
         PackedFileError: If `source` is damaged; nothing is written then.
         KerasCompressError: If a file can't be read or written.
     """
+    count = _checked_threads(threads)
+    storage.check_target(target, source, base)
     old = None if base is None else storage.read_file(base)
+    if not storage.is_regular(source):
+        # A pipe gives its bytes once, and in order: they are held in memory.
+        data = storage.read_file(source)
+        whole = unpack(data, max_size=max_size, threads=count, base=old)
+        storage.write_atomic(target, whole)
+        return _sizes(source, target, len(whole), len(data))
     with (
         FilePieces(source) as pieces,
         PackedFile(pieces.source(), pieces, max_size, old) as packed,
     ):
-        with storage.open_atomic(target) as file:
-            packed.restore(sink=pieces.sink(file), threads=_checked_threads(threads))
+        with storage.open_atomic(target, made_from=source) as file:
+            packed.restore(sink=pieces.sink(file), threads=count)
         return _sizes(source, target, packed.original_size, packed.packed_size)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any
 
+from keras_compress import storage
 from keras_compress.errors import KerasCompressError
 from keras_compress.packing import native, native_structures
 from keras_compress.packing.interruption import interruptible, run_sections, turn
@@ -278,6 +279,8 @@ def open_packed(
         PackedFileError: If header, plan or graph are damaged.
         KerasCompressError: If the file can't be read.
     """
+    if not isinstance(data_or_path, bytes) and not storage.is_regular(data_or_path):
+        data_or_path = storage.read_file(data_or_path)  # of a pipe there are no pieces
     if isinstance(data_or_path, bytes):
         source = native_structures.Source()
         # An empty `bytes` has an address as well, and a null one would mean a function to call.

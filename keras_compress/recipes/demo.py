@@ -283,11 +283,11 @@ def _choose(files: Mapping[str, bytes], data: ImageData) -> tuple[str, dict[str,
 
 
 def _environment(timing: Mapping[str, Any]) -> dict[str, Any]:
-    from importlib.metadata import version
-
+    from keras_compress.installed import version_of
     from keras_compress.version import __version__
 
-    libraries = {name: version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
+    libraries = {name: version_of(name) for name in ("tensorflow", "keras", "numpy")}
+    libraries["scikit-learn"] = version_of("sklearn")
     machine = timing.get("environment")
     return {
         "keras_compress": __version__,
