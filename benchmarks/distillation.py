@@ -101,10 +101,10 @@ def train_distilled(args, data, teacher, keep, seed):
     cache = distillation.cache_teacher(teacher, x, path)
     losses = distillation.SoftTargets(args.temperature)
     distiller = distillation.Distiller(
-        None, student, losses, student_loss_weight=args.student_loss_weight
+        cache, student, losses, student_loss_weight=args.student_loss_weight
     )
     distiller.compile(optimizer(args, args.epochs, len(y)), labels_loss(), steps_per_execution=20)
-    distiller.fit(x, cache.targets(y), batch_size=args.batch_size, epochs=args.epochs, verbose=2)
+    distiller.fit(cache.inputs(x), y, batch_size=args.batch_size, epochs=args.epochs, verbose=2)
     return student
 
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_compress import architectures, clustering, distillation, pruning, rate
+from keras_compress.distillation.cache import data_fingerprint
 
 GOALS = {"pruning": (1.05, 1.03), "clustering": (1.25, 1.10), "rate-aware": (1.25, 1.25)}
 
@@ -58,7 +59,7 @@ def variants(total_steps: int):
 
     entropy = clustering.ClusteringConfig(n_clusters=16, rate_weight=0.003)
     surgery = pruning.SurgeryConfig(schedule=schedule, frequency=100)
-    soft = distillation.SoftTargets(from_logits=False)
+    soft = distillation.SoftTargets(from_logits=False, teacher_from_logits=False)
 
     def copy():
         clone = keras.models.clone_model(plain)
@@ -106,7 +107,8 @@ def main():
     generator = np.random.default_rng(0)
     x = generator.uniform(0, 255, (args.steps * args.batch_size, 32, 32, 3)).astype("float32")
     y = generator.integers(0, 10, len(x))
-    kept = distillation.TeacherCache((generator.dirichlet(np.ones(10), len(x)),), "")
+    outputs = generator.dirichlet(np.ones(10), len(x)).astype("float32")
+    kept = distillation.TeacherCache((outputs,), (("softmax",),), "", data_fingerprint(x))
     models = {
         name: variant
         for name, variant in variants(args.rounds * args.steps).items()
@@ -117,8 +119,8 @@ def main():
         for name, (model, callbacks) in models.items():
             timer = StepTimer()
             model.fit(
-                x,
-                kept.targets(y) if name == "distillation, from a cache" else y,
+                kept.inputs(x) if name == "distillation, from a cache" else x,
+                y,
                 batch_size=args.batch_size,
                 verbose=0,
                 shuffle=False,

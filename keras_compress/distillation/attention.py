@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_compress.distillation.feature_shapes import (
+    require_channels_last,
     require_fitting_ranks,
     require_layer_names,
     resized_like,
@@ -34,12 +35,16 @@ class AttentionTransfer(keras.distillation.FeatureDistillation):
         teacher_layer_name: Name of the teacher's layer, with output
             `(batch, height, width, channels)`.
         student_layer_name: Name of the student's layer.
-        power: Exponent of the activations, above 0. Defaults to `2.0`.
+        power: Exponent of the activations, at least 1: below, the gradient at 0 is infinite.
+            Defaults to `2.0`.
         teacher: Which of several teachers to attend to, from 0. Defaults to `0`.
 
     Raises:
-        KerasCompressError: If a name is missing or the power is not above 0.
+        KerasCompressError: If a name is missing or the power is below 1.
     """
+
+    #: `compute_loss` gives the mean over the samples of the replica.
+    mean_of_replica = True
 
     def __init__(
         self,
@@ -49,11 +54,16 @@ class AttentionTransfer(keras.distillation.FeatureDistillation):
         teacher: int = 0,
     ) -> None:
         require_layer_names("AttentionTransfer", teacher_layer_name, student_layer_name)
-        if not float(power) > 0:
-            raise KerasCompressError(f"`power` must be above 0. Received: power={power!r}.")
+        if not 1 <= float(power) < float("inf"):
+            raise KerasCompressError(f"`power` must be at least 1. Received: power={power!r}.")
         super().__init__("mse", teacher_layer_name, student_layer_name)
         self.power = float(power)
         self.teacher = int(teacher)
+
+    def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
+        """Raise if maps have their channels first."""
+        super().validate_model_compatibility(teacher, student)
+        require_channels_last(teacher, student)
 
     def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
         names = (self.teacher_layer_name, self.student_layer_name)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_compress.errors import KerasCompressError
+from keras_compress.layers import iter_layers
 
 
 def require_layer_names(loss: str, teacher_layer_name: Any, student_layer_name: Any) -> None:
@@ -25,11 +26,20 @@ def require_layer_names(loss: str, teacher_layer_name: Any, student_layer_name: 
 def require_fitting_ranks(
     names: tuple[str, str], teacher_shape: Any, student_shape: Any, *, rank: int | None = None
 ) -> None:
-    """Raise unless both shapes have one rank (`rank` itself, where it is given)."""
+    """Raise unless both shapes have one rank (`rank` itself, where it is given).
+
+    Maps may differ in height and width; in all other shapes the positions must be the same.
+    """
     ranks = len(teacher_shape), len(student_shape)
-    if ranks[0] == ranks[1] and rank in (None, ranks[0]):
+    same = ranks[0] == ranks[1] and rank in (None, ranks[0])
+    if same and ranks[0] != 4:
+        places = zip(teacher_shape[1:-1], student_shape[1:-1], strict=True)
+        same = all(a == b or a is None or b is None for a, b in places)
+    if same:
         return
-    wanted = "shapes of one rank" if rank is None else f"shapes of rank {rank} (channels last)"
+    wanted = "shapes of one rank and as many steps"
+    if rank is not None:
+        wanted = f"shapes of rank {rank} (channels last)"
     raise KerasCompressError(
         f"The two layers of a hint need {wanted}. Received: teacher layer {names[0]!r} with "
         f"{tuple(teacher_shape)} and student layer {names[1]!r} with {tuple(student_shape)}. "
@@ -37,11 +47,32 @@ def require_fitting_ranks(
     )
 
 
+def require_channels_last(*models: Any) -> None:
+    """Raise if a layer of a model has its channels first, where losses would sum over columns."""
+    for model in models:
+        for _, layer in iter_layers(model):
+            if getattr(layer, "data_format", None) == "channels_first":
+                raise KerasCompressError(
+                    "Losses on layers need maps (batch, height, width, channels). Received: "
+                    f"{model.name!r}, whose {layer.name!r} has its channels first. Build the "
+                    'model with `data_format="channels_last"`.'
+                )
+
+
 def resized_like(features: Any, other: Any) -> Any:
     """Return maps `(batch, height, width, channels)` at the height and width of `other`.
 
     Larger maps are averaged over areas where the sizes divide and interpolated elsewhere.
+
+    Raises:
+        KerasCompressError: If the size of a map isn't known.
     """
+    if len(features.shape) == 4 and None in (*features.shape[1:3], *other.shape[1:3]):
+        raise KerasCompressError(
+            "Losses on layers need maps of known height and width. Received: "
+            f"{tuple(features.shape)} of the teacher and {tuple(other.shape)} of the student. "
+            "Give the data set batches of one size of image."
+        )
     if len(features.shape) != 4 or tuple(features.shape[1:3]) == tuple(other.shape[1:3]):
         return features
     height, width = int(other.shape[1]), int(other.shape[2])

@@ -7,10 +7,12 @@ from typing import Any
 import keras
 
 from keras_compress.distillation.feature_shapes import (
+    require_channels_last,
     require_fitting_ranks,
     require_layer_names,
     resized_like,
 )
+from keras_compress.distillation.weighting import as_loss, replicas
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -27,6 +29,7 @@ class HintProjection(keras.layers.Layer):
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = int(units)
+        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         shape = (int(input_shape[-1]), self.units)
@@ -63,12 +66,16 @@ class Hints(keras.distillation.FeatureDistillation):
     Args:
         teacher_layer_name: Name of the layer to learn from; its output is the hint.
         student_layer_name: Name of the guided layer.
-        loss: Name of a Keras loss, or an instance. Defaults to `"mse"`.
+        loss: Name of a Keras loss, a function or an instance. Steps of a sequence that the
+            student masks don't count. Defaults to `"mse"`.
         teacher: Which of several teachers gives the hint, from 0. Defaults to `0`.
 
     Raises:
         KerasCompressError: If a name is missing.
     """
+
+    #: `compute_loss` gives the mean over the samples of the replica.
+    mean_of_replica = True
 
     def __init__(
         self,
@@ -90,16 +97,23 @@ class Hints(keras.distillation.FeatureDistillation):
             student_shape: Shape of the student's.
 
         Raises:
-            KerasCompressError: If the shapes have different ranks.
+            KerasCompressError: If the shapes don't fit.
         """
         names = (self.teacher_layer_name, self.student_layer_name)
         require_fitting_ranks(names, teacher_shape, student_shape)
         self._projection = None
         if teacher_shape[-1] != student_shape[-1]:
             name = f"hint_{self.student_layer_name}_to_{self.teacher_layer_name}"
-            self._projection = HintProjection(teacher_shape[-1], name=name.replace("/", "_"))
+            self._projection = HintProjection(
+                teacher_shape[-1], name=name.replace("/", "_"), dtype="float32"
+            )
             self._projection.build(student_shape)
         return self._projection
+
+    def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
+        """Raise if maps have their channels first."""
+        super().validate_model_compatibility(teacher, student)
+        require_channels_last(teacher, student)
 
     def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
         names = (self.teacher_layer_name, self.student_layer_name)
@@ -116,7 +130,8 @@ class Hints(keras.distillation.FeatureDistillation):
         if self._projection is not None:
             student_outputs = self._projection(student_outputs)
         hint = resized_like(keras.ops.cast(teacher_outputs, student_outputs.dtype), student_outputs)
-        return super().compute_loss(hint, student_outputs, **kwargs)
+        # A Keras loss leaves out what the student's mask does, and divides by the replicas.
+        return as_loss(self.loss)(hint, student_outputs) * replicas()
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "teacher": self.teacher}

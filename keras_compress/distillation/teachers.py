@@ -48,9 +48,16 @@ class FeatureTap:
                     f"A layer that a loss names must be a layer of the {role}, used once. "
                     f"Received: {name!r} for {model.name!r}, which has: {known}."
                 ) from error
+            if keras.tree.is_nested(results[name]):
+                raise KerasCompressError(
+                    "A layer that a loss names must have one output. Received: "
+                    f"{name!r} of the {role}, which has {len(keras.tree.flatten(results[name]))}."
+                )
             self.shapes[name] = tuple(results[name].shape)
-        outputs = model.outputs[0] if len(model.outputs) == 1 else model.output
-        self._extractor = keras.Model(model.inputs, [outputs, results], name=f"{model.name}_tap")
+        # In the structures of the model: a flat list would cross the keys of a dict.
+        inputs = model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+        outputs = [symbolic_outputs(model), results]
+        self._extractor = keras.Model(inputs, outputs, name=f"{model.name}_tap")
 
     def __call__(self, inputs: Any, training: bool) -> tuple[Any, dict[str, Any]]:
         """Return the model's outputs, and the features by layer name."""
@@ -58,6 +65,13 @@ class FeatureTap:
             return self.model(inputs, training=training), {}
         outputs, features = self._extractor(inputs, training=training)
         return outputs, features
+
+
+def symbolic_outputs(model: Any) -> Any:
+    """Return a model's outputs in their structure, symbolic; `None` if it is subclassed."""
+    if not (getattr(model, "inputs", None) and getattr(model, "outputs", None)):
+        return None
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 
 class FrozenTeachers(keras.Model):
@@ -82,7 +96,8 @@ class FrozenTeachers(keras.Model):
         layer_names: Sequence[Sequence[str]] | None = None,
         name: str = "teachers",
     ) -> None:
-        super().__init__(name=name)
+        # Inputs reach a teacher as they are, whatever the student computes in.
+        super().__init__(name=name, dtype="float32", autocast=False)
         for model in models:
             require_built(model)
         names = layer_names or [()] * len(models)
@@ -113,3 +128,29 @@ class _Held:
 
     def __init__(self, taps: list[FeatureTap]) -> None:
         self.taps = taps
+
+
+class TeacherWatch:
+    """Sees whether teachers changed since a step was compiled.
+
+    JAX makes constants of the teachers' weights, which the distiller doesn't track.
+
+    Args:
+        models: The teachers.
+    """
+
+    def __init__(self, models: Sequence[Any]) -> None:
+        self._models = list(models)
+        self._seen: dict[str, list[Any]] = {}
+
+    def changed(self, step: str) -> bool:
+        """Return whether a weight isn't what it was when this was last asked for the step."""
+        if keras.backend.backend() != "jax":
+            return False
+        # Its arrays can't change: a weight that did is another array.
+        values = [variable.value for model in self._models for variable in model.variables]
+        seen = self._seen.get(step, [])
+        self._seen[step] = values
+        return len(seen) != len(values) or any(
+            a is not b for a, b in zip(seen, values, strict=True)
+        )

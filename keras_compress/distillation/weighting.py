@@ -39,6 +39,19 @@ def replicas() -> int:
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
+def on_replica(loss: Any, value: Any) -> Any:
+    """Return the value of a distillation loss as the mean over the samples of the replica.
+
+    Keras' own losses on outputs and features give that, or that divided by the replicas, by
+    whether they hold a function or a `keras.losses.Loss`.
+    """
+    held = [each for each in keras.tree.flatten(getattr(loss, "loss", None)) if each is not None]
+    if getattr(loss, "mean_of_replica", False) or not held:
+        return value
+    divided = all(isinstance(each, keras.losses.Loss) for each in held)
+    return value * replicas() if divided else value
+
+
 def check_student_loss_weight(weight: Any) -> None:
     """Raise unless `weight` is a schedule or a number from 0 to 1."""
     if callable(weight):

@@ -41,9 +41,9 @@ def compiled(distiller, optimizer="adam", **kwargs):
     return distiller
 
 
-def fit(distiller, targets=None, epochs=1, **kwargs):
+def fit(distiller, epochs=1, inputs=None, **kwargs):
     x, y = data()
-    y = y if targets is None else targets
+    x = x if inputs is None else inputs
     return distiller.fit(x, y, batch_size=16, epochs=epochs, shuffle=False, verbose=0, **kwargs)
 
 

@@ -15,7 +15,7 @@ from keras_compress.distillation import (
     cache_teacher,
     load_teacher_cache,
 )
-from keras_compress.distillation.cache import MAGIC
+from keras_compress.distillation.cache_file import MAGIC
 from keras_compress.errors import KerasCompressError
 from tests.distillation.nets import compiled, fit, net, student, teacher, values
 from tests.training import data
@@ -44,12 +44,13 @@ def test_it_holds_what_the_teacher_says(big, cached):
 
 def test_training_from_the_cache_is_training_with_the_teacher(big, cached):
     cache, _ = cached
-    _, y = data()
+    x, _ = data()
+    weights = {"class_weight": {0: 2.0, 1: 0.5, 2: 1.0, 3: 1.0}}
     live = compiled(Distiller(big, student()), "sgd")
-    fit(live, epochs=2)
-    stored = compiled(Distiller(None, student()), "sgd")
-    history = fit(stored, cache.targets(y), epochs=2)
-    assert "accuracy" in history.history
+    expected = fit(live, **weights).history
+    stored = compiled(Distiller(cache, student()), "sgd")
+    found = fit(stored, inputs=cache.inputs(x), **weights).history
+    assert found == pytest.approx(expected, rel=1e-4)
     for a, b in zip(values(live.student), values(stored.student), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
@@ -57,8 +58,8 @@ def test_training_from_the_cache_is_training_with_the_teacher(big, cached):
 def test_validation_needs_no_teacher(cached):
     cache, _ = cached
     x, y = data()
-    distiller = compiled(Distiller(None, student()))
-    history = fit(distiller, cache.targets(y), validation_data=(x, y))
+    distiller = compiled(Distiller(cache, student()))
+    history = fit(distiller, inputs=cache.inputs(x), validation_data=(x, y))
     assert np.isfinite(history.history["val_student_loss"][0])
 
 
@@ -86,40 +87,110 @@ def test_other_weights_other_data_and_other_types_are_not_mistaken(big, cached):
 
 
 def test_several_teachers_share_a_file(big, tmp_path):
-    x, y = data()
+    x, _ = data()
     other = teacher(seed=2, epochs=1)
     cache = cache_teacher([big, other], x, tmp_path / "two.cache")
     live = compiled(Distiller([big, other], student(), teacher_weights=[1, 3]), "sgd")
     fit(live)
-    stored = compiled(Distiller(None, student(), teacher_weights=[1, 3]), "sgd")
-    fit(stored, cache.targets(y))
+    stored = compiled(Distiller(cache, student(), teacher_weights=[1, 3]), "sgd")
+    fit(stored, inputs=cache.inputs(x))
     for a, b in zip(values(live.student), values(stored.student), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+    one = cache_teacher(big, x, tmp_path / "one.cache")
+    with pytest.raises(KerasCompressError, match="for 1 teachers"):
+        Distiller(one, student(), teacher_weights=[1, 3])
     with pytest.raises(ValueError, match="2 shares and the outputs of 1"):
-        one = cache_teacher(big, x, tmp_path / "one.cache")
-        fit(compiled(Distiller(None, student(), teacher_weights=[1, 3])), one.targets(y))
+        fit(stored, inputs=one.inputs(x))
 
 
 def test_losses_on_layers_need_the_teacher_itself(big, cached):
     cache, _ = cached
-    _, y = data()
-    distiller = compiled(Distiller(None, student(), Hints("conv", "conv")))
+    distiller = compiled(Distiller(cache, student(), Hints("conv", "conv")))
     with pytest.raises(ValueError, match="a loss on layers"):
-        fit(distiller, cache.targets(y))
+        fit(distiller, inputs=cache.inputs(data()[0]))
 
 
 def test_cached_outputs_of_another_shape_are_refused(tmp_path):
-    x, y = data()
+    x, _ = data()
     cache = cache_teacher(net(4, "nine", classes=9), x, tmp_path / "nine.cache")
     with pytest.raises(ValueError, match="shape of the student's"):
-        fit(compiled(Distiller(None, student())), cache.targets(y))
+        fit(compiled(Distiller(cache, student())), inputs=cache.inputs(x))
 
 
-def test_bad_input_is_refused(big, cached, tmp_path):
+def test_outputs_of_other_data_are_never_taken_for_these(big, cached):
     cache, _ = cached
-    x, y = data()
-    with pytest.raises(KerasCompressError, match="95 labels and outputs for 96"):
-        cache.targets(y[:-1])
+    x, _ = data()
+    with pytest.raises(KerasCompressError, match="Received: other data"):
+        cache.inputs(x[::-1])
+    with pytest.raises(KerasCompressError, match="Received: other data"):
+        cache.inputs(x * 255)
+    assert len(cache) == len(x)
+    # The teacher heard another range than the student does.
+    beside = cache.inputs(x * 255, heard=x)
+    np.testing.assert_array_equal(
+        compiled(Distiller(cache, student())).predict(beside, verbose=0).shape, (96, 4)
+    )
+    with pytest.raises(KerasCompressError, match="95 inputs and outputs for 96"):
+        cache.inputs(x[:-1], heard=x)
+
+
+def test_it_knows_whether_a_teacher_gave_probabilities(big, tmp_path):
+    x, _ = data()
+    sure = keras.Model(big.inputs, keras.ops.softmax(big.outputs[0]))
+    cache = cache_teacher([sure, big], x, tmp_path / "two.cache")
+    assert cache.heads == (("softmax",), ("linear",))
+    loaded = load_teacher_cache(tmp_path / "two.cache")
+    assert loaded.heads == cache.heads and loaded.data == cache.data
+    live, stored = student(), student()
+    compiled(Distiller(big, live, student_loss_weight=0.0), "sgd")
+    found = []
+    for each, inputs in ((big, x), (loaded, loaded.inputs(x))):
+        distiller = compiled(Distiller(each, student(), student_loss_weight=0.0), "sgd")
+        found.append(distiller.evaluate(inputs, data()[1], verbose=0, return_dict=True)["loss"])
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+    untold = compiled(Distiller(None, stored))
+    with pytest.raises(ValueError, match="teacher_from_logits=True"):
+        fit(untold, inputs=loaded.inputs(x))
+
+
+def test_outputs_in_lists_and_dicts_are_kept(tmp_path):
+    inputs = keras.Input((4,))
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    outputs = {"b": keras.layers.Dense(1, "sigmoid")(inputs), "a": keras.layers.Dense(3)(inputs)}
+    for structure in (outputs, list(outputs.values())):
+        model = keras.Model(inputs, structure)
+        path = tmp_path / "several.cache"
+        cache_teacher(model, x, path)
+        loaded = load_teacher_cache(path)
+        expected = model.predict(x, verbose=0)
+        keras.tree.assert_same_structure(loaded.outputs[0], expected)
+        pairs = zip(*map(keras.tree.flatten, (loaded.outputs[0], expected)), strict=True)
+        for found, wanted in pairs:
+            np.testing.assert_allclose(found, wanted, atol=1e-6)
+        assert len(loaded) == 6
+        assert set(loaded.heads[0]) == {"sigmoid", "linear"}
+
+
+def test_a_layer_whose_code_changed_makes_the_file_anew(tmp_path):
+    class Scaled(keras.layers.Layer):
+        factor = 1.0
+
+        def call(self, x):
+            return self.factor * x
+
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), Scaled()])
+    first = cache_teacher(model, x, tmp_path / "a.cache")
+    Scaled.factor = 2.0
+    second = cache_teacher(model, x, tmp_path / "a.cache")
+    assert second.fingerprint == first.fingerprint
+    np.testing.assert_allclose(second.outputs[0], 2 * first.outputs[0], rtol=1e-5)
+
+
+def test_bad_input_is_refused(big, tmp_path):
+    x, _ = data()
+    with pytest.raises(KerasCompressError, match="Only fixed data"):
+        cache_teacher(big, x.astype(object), tmp_path / "a.cache")
     with pytest.raises(KerasCompressError, match="Only fixed data"):
         cache_teacher(big, (batch for batch in [x]), tmp_path / "a.cache")
     with pytest.raises(KerasCompressError, match="dtype='int8'"):
@@ -147,31 +218,45 @@ def _file(header, payload=b"", length=None):
     return MAGIC + struct.pack("<I", len(text) if length is None else length) + text + payload
 
 
-_HEADER = {"checksum": "", "fingerprint": "", "outputs": [[[2, 2], "float32"]]}
+def _header(*outputs, heads=("linear",), **more):
+    teachers = [{"outputs": each, "heads": list(heads)} for each in outputs]
+    return {"checksum": "", "fingerprint": "", "data": "", "teachers": teachers, **more}
+
+
+def _array(shape, dtype="float32"):
+    return {"array": [shape, dtype]}
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "why"),
     [
-        b"",
-        MAGIC,
-        _file(b"{", length=1 << 31),
-        _file(b"no json"),
-        _file([]),
-        _file({**_HEADER, "outputs": []}),
-        _file({**_HEADER, "outputs": [[[1 << 39, 1 << 39, 1 << 39], "float32"]]}),
-        _file({**_HEADER, "outputs": [[[-2, 2], "float32"]]}),
-        _file({**_HEADER, "outputs": [[[2, 2], "object"]]}),
-        _file({**_HEADER, "outputs": [[[2], "float32"], [[3], "float32"]]}, bytes(20)),
-        _file(_HEADER, bytes(15)),
-        _file(_HEADER, bytes(17)),
-        _file(_HEADER, bytes(16)),
+        (b"", "another kind"),
+        (MAGIC, "cut short"),
+        (_file(b"{", length=1 << 31), "longer than the file"),
+        (_file(b"no json"), "no JSON"),
+        (_file(b"[" * 60_000), "no JSON"),
+        (_file([]), "makes no sense"),
+        (_file(_header()), "makes no sense"),
+        (_file(_header(_array([2, 2]), data=None)), "makes no sense"),
+        (_file(_header(_array([1 << 39, 1 << 39, 1 << 39]))), "shorter"),
+        (_file(_header(_array([-2, 2]))), "makes no sense"),
+        (_file(_header(_array([True, 2]))), "makes no sense"),
+        (_file(_header(_array([]))), "makes no sense"),
+        (_file(_header(_array([2, 2], "object"))), "makes no sense"),
+        (_file(_header(_array([2, 2]), heads=("eval",))), "makes no sense"),
+        (_file(_header(_array([2, 2]), heads=())), "makes no sense"),
+        (_file(_header({"list": []}, heads=())), "makes no sense"),
+        (_file(_header({"set": [_array([2])]})), "makes no sense"),
+        (_file(_header(_array([2]), _array([3])), bytes(20)), "makes no sense"),
+        (_file(_header(_array([2, 2])), bytes(15)), "shorter"),
+        (_file(_header(_array([2, 2])), bytes(17)), "longer than its header"),
+        (_file(_header(_array([2, 2])), bytes(16)), "checksum is wrong"),
     ],
 )
-def test_hostile_files_are_refused(content, tmp_path):
+def test_hostile_files_are_refused(content, why, tmp_path):
     path = tmp_path / "bad.cache"
     path.write_bytes(content)
-    with pytest.raises(KerasCompressError):
+    with pytest.raises(KerasCompressError, match=why):
         load_teacher_cache(path)
 
 
@@ -188,7 +273,7 @@ def test_a_flipped_byte_never_goes_unnoticed(cached_bytes, data):
         cache = load_teacher_cache(path)
     except KerasCompressError:
         return
-    # What the checksum doesn't cover is the fingerprint, and that no longer fits.
+    # What the checksum doesn't cover are fingerprints, which no longer fit, and shapes and names.
     path.write_bytes(content)
     original = load_teacher_cache(path)
     np.testing.assert_array_equal(cache.outputs[0].ravel(), original.outputs[0].ravel())

@@ -53,7 +53,8 @@ def test_the_loss_is_the_weighted_sum(big):
     result = distiller.evaluate(x, y, batch_size=len(x), verbose=0, return_dict=True)
     theirs, ours = big.predict(x, verbose=0), small.predict(x, verbose=0)
     maps = [keras.Model(m.inputs, m.get_layer("conv").output)(x) for m in (big, small)]
-    soft = float(SoftTargets(4.0).compute_loss(theirs, ours))
+    told = SoftTargets(4.0, from_logits=True, teacher_from_logits=True, kind="softmax")
+    soft = float(told.compute_loss(theirs, ours))
     attention = float(AttentionTransfer("conv", "conv").compute_loss(*maps))
     hard = float(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, ours))
     assert result["student_loss"] == pytest.approx(hard, rel=1e-4)
@@ -67,7 +68,7 @@ def test_it_starts_as_keras_own_distiller_and_trains_like_it(big):
     for cls in (keras.distillation.Distiller, Distiller):
         copy = keras.models.clone_model(big)
         copy.set_weights(big.get_weights())
-        loss = keras.distillation.LogitsDistillation(3.0)
+        loss = keras.distillation.LogitsDistillation(3.0, keras.losses.KLDivergence())
         distiller = compiled(cls(copy, student(), loss, student_loss_weight=0.5), "sgd")
         history = distiller.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
         histories.append(history.history["total_loss"])
