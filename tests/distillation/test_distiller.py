@@ -158,6 +158,21 @@ def test_several_teachers_are_averaged_by_their_shares(big):
     assert losses[2].teachers == (big, other)
 
 
+def test_the_shares_of_teachers_outlive_a_file_and_new_teachers(big, tmp_path):
+    other = teacher(seed=2, epochs=1)
+    distiller = compiled(Distiller([big, other], student(), teacher_weights=[3, 1]))
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = keras.models.load_model(tmp_path / "distiller.keras")
+    with pytest.raises(KerasCompressError, match="for 1 teachers"):
+        loaded.set_teacher(big)
+    loaded.set_teacher([big, other])
+    x, y = data()
+    found = [d.evaluate(x, y, verbose=0, return_dict=True)["loss"] for d in (distiller, loaded)]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    loaded.set_teacher([big, other], teacher_weights=[1, 1])
+    assert loaded.teacher_weights == [0.5, 0.5]
+
+
 def test_a_hint_may_come_from_any_teacher(big):
     other = teacher(seed=2, width=7, epochs=1)
     losses = [SoftTargets(), Hints("conv", "conv", teacher=1)]
@@ -280,8 +295,11 @@ def test_a_teacher_whose_outputs_do_not_fit_is_refused(big):
     Distiller(net(4, "nine", classes=9), student(), Hints("conv", "conv"))
 
 
-def test_a_subclassed_teacher_whose_outputs_do_not_fit_is_refused_when_it_runs():
-    distiller = compiled(Distiller(subclassed(), student(classes=5)))
+def test_a_subclassed_teacher_is_to_be_told_what_it_gives_and_refused_if_it_does_not_fit():
+    with pytest.raises(KerasCompressError, match="Pass `teacher_from_logits=True`"):
+        compiled(Distiller(subclassed(), student()))
+    told = SoftTargets(teacher_from_logits=True)
+    distiller = compiled(Distiller(subclassed(), student(classes=5), told))
     with pytest.raises(ValueError, match="must have the shape of the student's"):
         fit(distiller)
 
@@ -294,7 +312,11 @@ def test_a_subclassed_teacher_whose_outputs_do_not_fit_is_refused_when_it_runs()
         ({"distillation_losses": "kl"}, "Received: 'kl'"),
         ({"distillation_loss_weights": [1, 2]}, "2 weights and 1 losses"),
         ({"teacher_weights": [1, 2]}, "for 1 teachers"),
+        ({"distillation_loss_weights": -1.0}, "Received: -1.0"),
+        ({"distillation_loss_weights": [float("nan")]}, "Received: nan"),
         ({"teacher_weights": [0.0]}, "not all 0"),
+        ({"teacher_weights": []}, "for 1 teachers"),
+        ({"teacher_weights": [float("nan")]}, "not all 0"),
         ({"distillation_losses": Hints("nowhere", "conv")}, "'nowhere' for 'teacher_1'"),
         ({"distillation_losses": Hints("conv", "nowhere")}, "'nowhere' for 'student'"),
         ({"distillation_losses": Hints("conv", "conv", teacher=3)}, "teacher=3"),

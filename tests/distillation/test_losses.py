@@ -71,7 +71,7 @@ def test_a_regression_is_taught_by_the_squared_difference_at_any_temperature():
 
 def test_what_half_precision_rounds_away_is_taken_for_the_least_it_can_hold():
     sure = np.array([[0.0, 1.0]], "float16")
-    found = number(told(1.0, False, True).compute_loss(sure, np.array([[3.0, 0.0]], "float32")))
+    found = number(told(1.0, True, False).compute_loss(sure, np.array([[3.0, 0.0]], "float32")))
     assert found == pytest.approx(np.log1p(np.exp(3.0)), rel=1e-4)
     yes = number(
         told(4.0, True, False, kind="sigmoid").compute_loss(sure[:, 1:], logits(0, (1, 1)))
@@ -96,7 +96,7 @@ def test_outputs_are_summed_by_their_weights_in_any_structure():
     with pytest.raises(KerasCompressError, match="must have the shape"):
         loss.validate_outputs(theirs, {**ours, "b": logits(4, (5, 2))})
     with pytest.raises(KerasCompressError, match="must have the shape"):
-        loss.validate_outputs({"a": 1, "b": 2} and theirs, {**ours, "d": ours["c"]})
+        loss.validate_outputs(theirs, {**ours, "d": ours["c"]})
     with pytest.raises(KerasCompressError, match="structure of the outputs"):
         told(kind=["softmax", "sigmoid"]).compute_loss(theirs, ours)
 
