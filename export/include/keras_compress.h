@@ -212,7 +212,8 @@ typedef struct kc_tensor {
   uint32_t users;      /* tensors that share the buffer */
 } kc_tensor;
 
-/* Lists the constant buffers of a `.tflite`. Returns KC_ERROR_MALFORMED if it isn't one. */
+/* Lists the constant buffers of a `.tflite`, or of those that a bundle holds as they are (a zip with
+ * stored entries, such as `.task`, or a `.litertlm`). Returns KC_ERROR_MALFORMED if it is neither. */
 KC_API int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
                           size_t* count);
 /* What is in a `.tflite` and not in that list. */
@@ -224,6 +225,19 @@ typedef struct kc_unlisted {
 } kc_unlisted;
 
 KC_API int32_t kc_unlisted_parts(const uint8_t* model, size_t size, kc_unlisted* out);
+/* A model in a bundle, or a bundle in a bundle, which stands before what it holds. */
+typedef struct kc_part {
+  uint64_t offset;      /* in the file */
+  uint64_t size;
+  uint64_t name_offset; /* of its name in the file */
+  uint32_t name_size;   /* 0 if it has none */
+  uint32_t parent;      /* number of the bundle that it stands in, from 1; 0 if that is the file */
+} kc_part;
+
+/* Lists the models of a bundle, in file order; of a `.tflite` there are none. */
+KC_API int32_t kc_parts(const uint8_t* bundle, size_t size, kc_part* parts, size_t capacity, size_t* count);
+/* The same of an opened packed file. */
+KC_API int32_t kc_file_parts(kc_file* file, kc_part* parts, size_t capacity, size_t* count, kc_error* error);
 /* The same as kc_tensors of an opened packed file, from its graph alone: no section of data is decoded. */
 KC_API int32_t kc_file_tensors(kc_file* file, kc_tensor* tensors, size_t capacity, size_t* count,
                                kc_error* error);

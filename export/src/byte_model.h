@@ -11,23 +11,26 @@ namespace kc {
 
 // With `kWords` (version 3) it also knows how words of a graph move: tables that share a vtable say
 // how far it is, and where a graph repeats an earlier one with a piece more or less, all offsets over
-// that piece differ by its size.
-template <bool kWords>
+// that piece differ by its size. With `kBeside` (version 5) an anchor goes along in what came before,
+// from where it is put, whether its bytes come or not; a sure match moves it.
+template <bool kWords, bool kBeside = false>
 class BasicByteModel {
  public:
   // `expected` bytes will be coded (the tables' size depends on it), of words of `stride` bytes.
-  // With `most_bits` below 16 the tables stay smaller.
-  bool init(size_t expected, size_t stride, int most_bits = 16) {
+  // With `most_bits` below 16 the tables stay smaller; `match_bits` sets the match table's size.
+  bool init(size_t expected, size_t stride, int most_bits = 16, int match_bits = 0) {
     stride_ = stride < 1 ? 1 : stride;
     int bits = 12;
     while (bits < most_bits && (static_cast<size_t>(1) << bits) < expected * 8) ++bits;
     group_mask_ = (static_cast<uint32_t>(1) << bits) - 1;
-    int match_bits = bits < 16 ? bits + 1 : 18;
+    if (match_bits == 0) match_bits = bits < 16 ? bits + 1 : 18;
+    if (kBeside && !anchor_counters_.reset(256 * 4 * 2)) return false;
+    if (kBeside && !fill_fresh(&anchor_counters_)) return false;
     match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
     return groups_.reset((static_cast<size_t>(1) << bits) * 16) &&
            match_table_.reset(static_cast<size_t>(match_mask_) + 1) &&
            order0_.reset(8 * 256) && fill_fresh(&order0_) && match_counters_.reset(64 * 2) &&
-           fill_fresh(&match_counters_) && state_mixer_.reset(16 * 8, kFirstWeight) &&
+           fill_fresh(&match_counters_) && state_mixer_.reset(kStates * 8, kFirstWeight) &&
            prefix_mixer_.reset(256, kFirstWeight) && before_mixer_.reset(256 * 8, kFirstWeight) &&
            refiner_.reset(256 * 8) && refiner2_.reset(2048);
   }
@@ -47,6 +50,10 @@ class BasicByteModel {
     finish_byte(history, prefix & 255);
     return prefix & 255;
   }
+
+  // The anchor goes on from byte `at` of the history; 0 for none. It stays before `base_end`.
+  void put_anchor(size_t at) { anchor_at_ = at; }
+  void end_base(size_t base_end) { base_end_ = base_end; }
 
   // Remembers where the bytes that end here stand, for the match model alone.
   void remember(const Bytes& history) {
@@ -75,12 +82,14 @@ class BasicByteModel {
                   : static_cast<size_t>((prefix & ((1 << (3 - i)) - 1)) | 1 << (3 - i));
   }
 
-  static constexpr int kHashed = kWords ? 16 : 12;
+  static constexpr int kHashed = kBeside ? 19 : (kWords ? 16 : 12);
+  static constexpr size_t kStates = kBeside ? 64 : 16;
   static constexpr int kInputs = kWords ? 24 : 16;
   static constexpr int32_t kFirstWeight = 65536 * 15 / 100;
   static constexpr uint32_t kLimit = 250;
   static constexpr size_t kShortestMatch = 5;
   static constexpr size_t kSureMatch = 16;  // words: none better is looked for
+  static constexpr size_t kAnchoring = 32;  // a match this long moves the anchor
 
   static uint32_t mix_hash(uint32_t a, uint32_t b) {
     uint32_t h = a * 0x9E3779B1u ^ (b + 0x7F4A7C15u) * 0x85EBCA6Bu;
@@ -128,12 +137,22 @@ class BasicByteModel {
       uint32_t matched = 0;
       if (match_at_ >= 4) matched = load_word(history, match_at_ - in_word);
       for (int k = 0; k < 2; ++k) add_word(matched + moves_[k], inside, in_word, 8 + k, &n);
+      if (kBeside) {
+        anchored_ = anchor_at_ != 0 && anchor_at_ < base_end_ ? history.data()[anchor_at_] | 256 : 0;
+        const uint32_t byte = static_cast<uint32_t>(anchored_);
+        const uint32_t old = anchored_ != 0 ? history.data()[anchor_at_ - 1] : 0u;
+        add(byte | agreed_ << 9, tag | 10);
+        add(byte | (before_ - old) << 9, 11);
+        add(byte | before_ << 9, tag | 12);
+        in_word_ = in_word;
+      }
       find_groups(0);
     } else {
       find_groups(0);
       find_match(history);
     }
     state_ = static_cast<size_t>(match_level() * 4 + static_cast<int>(in_word));
+    if (kBeside) state_ += (agreed_ & 3) * 16;
   }
 
   // The byte that follows if the word is `guess`, and whether it agrees so far.
@@ -221,10 +240,16 @@ class BasicByteModel {
   }
 
   void finish_byte(const Bytes&, int byte) {
+    if (kBeside) {
+      agreed_ = (agreed_ << 1 | (anchored_ == (byte | 256) ? 1u : 0u)) & 255;
+      if (anchor_at_ != 0) ++anchor_at_;
+    }
     if (kWords && match_at_ != 0) {  // it goes on after what was different
       const bool came = (predicted_ & 255) == byte && predicted_ != 0;
       ++match_at_;
       match_length_ = came ? (match_length_ < 65535 ? match_length_ + 1 : match_length_) : 0;
+      const bool surer = match_length_ >= kAnchoring && agreed_ != 255 && match_at_ < base_end_;
+      if (kBeside && surer) anchor_at_ = match_at_;
     } else if (match_length_ != 0) {
       if ((predicted_ & 255) == byte && predicted_ != 0) {
         ++match_at_;
@@ -264,8 +289,18 @@ class BasicByteModel {
     }
     inputs[kHashed + 3] = 256;
 
+    const bool anchor_speaks = kBeside && anchored_ != 0 && (anchored_ >> (i + 1)) == prefix;
+    const int anchor_bit = anchored_ >> i & 1;
+    uint32_t* faith = nullptr;
+    if (anchor_speaks) {
+      const size_t place = (agreed_ * 4 + in_word_) * 2 + static_cast<size_t>(anchor_bit);
+      faith = anchor_counters_.data() + place;
+      const int s = stretch(counter_p16(*faith));
+      inputs[kInputs - 1] = static_cast<int16_t>(anchor_bit != 0 ? s : -s);
+    }
+
     size_t by_state = state_ * 8 + static_cast<size_t>(i);
-    if (!speaks) by_state = (state_ & 3) * 8 + static_cast<size_t>(i);
+    if (!speaks) by_state = (state_ & (kBeside ? 51 : 3)) * 8 + static_cast<size_t>(i);
     int a = state_mixer_.dot(inputs, by_state);
     int b = prefix_mixer_.dot(inputs, static_cast<size_t>(prefix));
     int c = before_mixer_.dot(inputs, before_ * 8 + static_cast<size_t>(i));
@@ -284,6 +319,7 @@ class BasicByteModel {
     for (int k = 0; k < kHashed; ++k) update_counter(counters[k], bit, kLimit);
     update_counter(zero, bit, 1000);
     if (trust != nullptr) update_counter(trust, bit == expected ? 1 : 0, 250);
+    if (faith != nullptr) update_counter(faith, bit == anchor_bit ? 1 : 0, 250);
     return bit;
   }
 
@@ -293,6 +329,7 @@ class BasicByteModel {
   Array<uint32_t> match_table_;
   Array<uint32_t> order0_;
   Array<uint32_t> match_counters_;
+  Array<uint32_t> anchor_counters_;
   MixerSet<kInputs> state_mixer_, prefix_mixer_, before_mixer_;
   Refiner refiner_, refiner2_;
   uint32_t hashes_[kHashed];
@@ -307,10 +344,22 @@ class BasicByteModel {
   size_t state_ = 0;
   size_t match_length_ = 0;
   size_t match_at_ = 0;
+  size_t anchor_at_ = 0, base_end_ = 0;
+  size_t in_word_ = 0;
+  uint32_t agreed_ = 0;  // which of the last eight bytes were the anchor's, newest lowest
+  int anchored_ = 0;
   int predicted_ = 0;
 };
 
 using ByteModel = BasicByteModel<false>;
+using BesideModel = BasicByteModel<true, true>;
+
+// Of the match table beside `bytes` of a base.
+inline int beside_match_bits(uint64_t bytes) {
+  int bits = 16;
+  while (bits < 22 && (static_cast<uint64_t>(1) << bits) < bytes) ++bits;
+  return bits;
+}
 
 }  // namespace kc
 

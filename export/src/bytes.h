@@ -32,6 +32,14 @@ class Bytes {
   void clear() { size_ = 0; }
   void shrink(size_t size) { size_ = size < size_ ? size : size_; }
 
+  // Room for `count` more, so that a long series of appends moves nothing.
+  void reserve(size_t count) { reserve_more(count); }
+  void drop() {
+    free(data_);
+    data_ = nullptr;
+    size_ = capacity_ = 0;
+  }
+
   void push(uint8_t byte) {
     if (size_ == capacity_ && !grow(size_ + 1)) return;
     data_[size_++] = byte;

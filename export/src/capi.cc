@@ -1,4 +1,4 @@
-#include "flatbuffer.h"
+#include "bundle.h"
 #include "keras_compress.h"
 #include "pack.h"
 #include "packed_file.h"
@@ -85,6 +85,27 @@ void summarize(const kc::PackedFile& file, uint64_t packed_size, kc_summary* sum
   summary->sections = static_cast<uint32_t>(file.container.sections.size());
   summary->skeleton_size = file.skeleton_size();
   summary->skeleton_packed = file.container.sections[0].size;
+}
+
+// Calls `work` with the original's graph at its places, of an opened file.
+template <typename Work>
+int32_t walk_file(kc_file* file, size_t* count, kc_error* error, Work work) {
+  clear(error);
+  if (file == nullptr || count == nullptr) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
+  kc::PackedFile& packed = file->packed;
+  const size_t size = static_cast<size_t>(packed.container.original_size);
+  // Only the pages that hold some of the graph are touched: what no one writes takes no memory.
+  uint8_t* graph = static_cast<uint8_t*>(calloc(size + 1, 1));
+  if (graph == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_WHOLE);
+  if (packed.stored()) {
+    const int32_t read = packed.put_outside(whole(packed, graph), error);
+    if (read != KC_OK) return free(graph), read;
+  } else {
+    packed.put_graph(graph);
+  }
+  const int32_t status = work(graph, size);
+  free(graph);
+  return status == KC_OK ? KC_OK : fail(error, KC_ERROR_MALFORMED, KC_PLACE_NONE);
 }
 
 }  // namespace
@@ -175,9 +196,15 @@ int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* base, siz
   if (!job.open(data, size, KC_CODEC_SMALLEST, base, base_size)) {
     return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
   }
-  kc::Bytes packed;
+  kc::Bytes packed, whole;
   int32_t status = job.finish(&packed, error);
   if (status != KC_OK) return status;
+  // Where the base is of no use, the file by itself is smaller, and restored without it.
+  kc::PackJob alone;
+  if (!alone.open(data, size, KC_CODEC_SMALLEST)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
+  status = alone.finish(&whole, error);
+  if (status != KC_OK) return status;
+  if (whole.size() <= packed.size()) packed.swap(whole);
   out->size = packed.size();
   out->data = packed.release();
   return KC_OK;
@@ -306,35 +333,37 @@ int32_t kc_file_read(kc_file* file, uint64_t offset, size_t size, uint8_t* out, 
 
 int32_t kc_file_tensors(kc_file* file, kc_tensor* tensors, size_t capacity, size_t* count,
                         kc_error* error) {
-  clear(error);
-  if (file == nullptr || count == nullptr) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
-  kc::PackedFile& packed = file->packed;
-  const size_t size = static_cast<size_t>(packed.container.original_size);
-  // Only the pages that hold some of the graph are touched: what no one writes takes no memory.
-  uint8_t* graph = static_cast<uint8_t*>(calloc(size + 1, 1));
-  if (graph == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_WHOLE);
-  if (packed.stored()) {
-    const int32_t read = packed.put_outside(whole(packed, graph), error);
-    if (read != KC_OK) return free(graph), read;
-  } else {
-    packed.put_graph(graph);
-  }
-  const int32_t status = kc_tensors(graph, size, tensors, capacity, count);
-  free(graph);
-  return status == KC_OK ? KC_OK : fail(error, KC_ERROR_MALFORMED, KC_PLACE_NONE);
+  return walk_file(file, count, error, [&](const uint8_t* graph, size_t size) {
+    return kc_tensors(graph, size, tensors, capacity, count);
+  });
+}
+
+int32_t kc_file_parts(kc_file* file, kc_part* parts, size_t capacity, size_t* count, kc_error* error) {
+  return walk_file(file, count, error, [&](const uint8_t* graph, size_t size) {
+    return kc_parts(graph, size, parts, capacity, count);
+  });
 }
 
 int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
                    size_t* count) {
-  kc::ModelWalker walker;
+  kc::BundleWalker walker;
   if (!walker.walk(model, size)) return KC_ERROR_MALFORMED;
   *count = walker.tensors().size();
   for (size_t i = 0; i < *count && i < capacity; ++i) tensors[i] = walker.tensors()[i];
   return KC_OK;
 }
 
+int32_t kc_parts(const uint8_t* bundle, size_t size, kc_part* parts, size_t capacity, size_t* count) {
+  kc::BundleWalker walker;
+  if (count == nullptr) return KC_ERROR_ARGUMENT;
+  if (!walker.walk(bundle, size)) return KC_ERROR_MALFORMED;
+  *count = walker.parts().size();
+  for (size_t i = 0; i < *count && i < capacity; ++i) parts[i] = walker.parts()[i];
+  return KC_OK;
+}
+
 int32_t kc_unlisted_parts(const uint8_t* model, size_t size, kc_unlisted* out) {
-  kc::ModelWalker walker;
+  kc::BundleWalker walker;
   if (out == nullptr) return KC_ERROR_ARGUMENT;
   if (!walker.walk(model, size)) return KC_ERROR_MALFORMED;
   *out = walker.unlisted();
@@ -390,10 +419,11 @@ const char* kc_place_name(int32_t place) {
 }
 
 const char* kc_method_name(uint32_t method) {
-  static const char* const kNames[kc::kMethodCount] = {
+  static const char* const kNames[] = {
       "raw", "fill", "copy", "bytes", "symbols", "floats", "huffman", "gaps", "planes",
       "base", "partner", "drift", "integers", "light", "light floats", "light integers"};
-  return method < kc::kMethodCount ? kNames[method] : "unknown";
+  if (method == kc::kMethodBeside) return "beside";
+  return method < sizeof kNames / sizeof kNames[0] ? kNames[method] : "unknown";
 }
 
 }  // extern "C"

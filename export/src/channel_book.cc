@@ -360,6 +360,22 @@ bool read_channel_books(Reader* in, size_t entries, size_t channels, int element
   return !in->bad();
 }
 
+bool cut_channel_books(const uint8_t* stored, size_t size, size_t entries, size_t channels, size_t first,
+                       size_t count, Bytes* out) {
+  Reader in(stored, size);
+  const uint8_t* shared = in.take(kSharedBytes * entries);
+  const uint8_t* scales = in.take(kScaleBytes * channels);
+  if (shared == nullptr || scales == nullptr || first + count > channels) return false;
+  out->append(shared, kSharedBytes * entries);
+  for (size_t b = 0; b < kScaleBytes; ++b) out->append(scales + b * channels + first, count);
+  for (size_t i = 0; i < first * entries; ++i) in.varint();
+  const uint8_t* steps = in.here();
+  const size_t from = in.position();
+  for (size_t i = 0; i < count * entries; ++i) in.varint();
+  out->append(steps, in.position() - from);
+  return !in.bad() && !out->failed();
+}
+
 bool find_channel_books(const uint8_t* data, const ChannelOrder& order, int element, Bytes* stored,
                         size_t* entries) {
   const size_t channels = order.channels();

@@ -40,6 +40,10 @@ bool find_grid(const uint32_t* values, size_t count, int element, size_t largest
 // False: malformed.
 bool read_channel_books(Reader* in, size_t entries, size_t channels, int element, Bytes* codebooks);
 
+// The stored form of `count` of the channels, from `first` on.
+bool cut_channel_books(const uint8_t* stored, size_t size, size_t entries, size_t channels, size_t first,
+                       size_t count, Bytes* out);
+
 // Finds shared values and scales. On success `stored` is their stored form and `entries` their
 // number, at most 256; the shared values ascend, so that the index is comparable between channels.
 bool find_channel_books(const uint8_t* data, const ChannelOrder& order, int element, Bytes* stored,

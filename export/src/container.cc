@@ -27,8 +27,10 @@ int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section
   return status;
 }
 
-void write_container(const Container& c, Bytes* out) {
-  size_t start = out->size();
+void write_container(const Container& c, Bytes* out, void (*written)(void*, uint32_t), void* context) {
+  size_t start = out->size(), total = 0;
+  for (size_t i = 0; i < c.sections.size(); ++i) total += c.sections[i].size + 16;
+  out->reserve(total + 64);
   out->append(kMagic, sizeof kMagic);
   const bool compact = c.form == kFormCompact;
   out->push(static_cast<uint8_t>(c.version));
@@ -50,6 +52,7 @@ void write_container(const Container& c, Bytes* out) {
   for (size_t i = 0; i < c.sections.size(); ++i) {
     out->append(c.sections[i].data, c.sections[i].size);
     out->u32(crc32c(0, c.sections[i].data, c.sections[i].size));
+    if (written != nullptr) written(context, static_cast<uint32_t>(i));
   }
 }
 
@@ -91,8 +94,8 @@ int32_t read_compact(const Source& source, const Reader& in, Container* c, uint3
 
 int32_t read_frame(const Source& source, Container* c, kc_error* error) {
   const uint64_t size = source.size();
-  const size_t begun = size < kLongestHeader ? static_cast<size_t>(size) : kLongestHeader;
-  Bytes own;
+  size_t begun = size < kLongestHeader ? static_cast<size_t>(size) : kLongestHeader;
+  Bytes own, longer;
   const uint8_t* data = nullptr;
   kc_status read = source.take(0, begun, &own, &data);
   if (read != KC_OK) return fail(error, read, KC_PLACE_HEADER);
@@ -118,8 +121,15 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
     c->base_crc = in.u32();
   }
   uint64_t count = in.varint();
-  if (!in.bad() && count > kMostSectionsHere) {
-    return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  const uint64_t most = version >= kBesideVersion ? kMostSectionsBesideVersion : kMostSectionsHere;
+  if (!in.bad() && count > most) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  if (!in.bad() && count > kMostSectionsHere) {  // a longer table
+    const size_t longest = 64 + 10 * static_cast<size_t>(count), passed = in.position();
+    begun = size < longest ? static_cast<size_t>(size) : longest;
+    read = source.take(0, begun, &longer, &data);
+    if (read != KC_OK) return fail(error, read, KC_PLACE_HEADER);
+    in = Reader(data, begun);
+    in.take(passed);
   }
   const bool compact = form == kFormCompact && version >= kGridVersion;
   if (compact && size > kLargestCompact) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
@@ -145,7 +155,8 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
 
   // From here on the header is as it was written; the rest finds what a hostile writer wrote.
   if (version == 0 || form > kFormPatch || count == 0 ||
-      (form == kFormPatch) != (version == kPatchVersion) ||
+      (version == kPatchVersion && form != kFormPatch) ||
+      (form == kFormPatch && version != kPatchVersion && version < kBesideVersion) ||
       (form == kFormStored && version != 1)) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   }

@@ -10,11 +10,13 @@ namespace kc {
 
 constexpr uint8_t kMagic[4] = {0x89, 'K', 'C', 'Z'};
 // The newest version read. A file states the lowest that has what it uses.
-constexpr uint32_t kFormatVersion = 4;
+constexpr uint32_t kFormatVersion = 5;
 constexpr uint32_t kPatchVersion = 2;
 constexpr uint32_t kGridVersion = 3;  // compact frames, samples, grids
 constexpr uint32_t kLightVersion = 4;  // light models
+constexpr uint32_t kBesideVersion = 5;  // patches with all methods, and matches of any bytes
 constexpr size_t kLargestCompact = 1u << 16;  // bytes of a compact file
+constexpr uint64_t kMostSectionsBesideVersion = (1u << 16) + 1;
 constexpr size_t kLongestCompactHeader = 64 + 3 * 2048;
 // A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.
 constexpr uint64_t kMostExpansion = 1u << 20;
@@ -46,7 +48,9 @@ struct Container {
 // anything is allocated for the data. From elsewhere sections come with `data` null.
 int32_t read_frame(const Source& source, Container* container, kc_error* error);
 
-void write_container(const Container& container, Bytes* out);
+// Calls `written` behind each section of a file that isn't compact: its payload isn't needed any more.
+void write_container(const Container& container, Bytes* out, void (*written)(void*, uint32_t) = nullptr,
+                     void* context = nullptr);
 
 int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section = 0);
 

@@ -41,26 +41,26 @@ void sort(T* items, size_t count, Before before) {  // heap sort: in place, no r
 
 }  // namespace
 
-bool ModelWalker::u16(size_t at, uint32_t* value) const {
+bool FlatBuffer::u16(size_t at, uint32_t* value) const {
   if (at > size_ || size_ - at < 2) return false;
   *value = load16(data_ + at);
   return true;
 }
 
-bool ModelWalker::u32(size_t at, uint32_t* value) const {
+bool FlatBuffer::u32(size_t at, uint32_t* value) const {
   if (at > size_ || size_ - at < 4) return false;
   *value = load32(data_ + at);
   return true;
 }
 
-bool ModelWalker::follow(size_t at, size_t* target) const {
+bool FlatBuffer::follow(size_t at, size_t* target) const {
   uint32_t offset;
   if (!u32(at, &offset) || offset > size_ - at) return false;
   *target = at + offset;
   return true;
 }
 
-bool ModelWalker::table(size_t at, Table* out) const {
+bool FlatBuffer::table(size_t at, Table* out) const {
   uint32_t raw;
   if (!u32(at, &raw)) return false;
   int64_t vtable = static_cast<int64_t>(at) - static_cast<int32_t>(raw);
@@ -74,19 +74,19 @@ bool ModelWalker::table(size_t at, Table* out) const {
   return true;
 }
 
-size_t ModelWalker::field(const Table& table, uint32_t index) const {
+size_t FlatBuffer::field(const Table& table, uint32_t index) const {
   uint32_t slot = 4 + 2 * index, offset;
   if (slot + 2 > table.vtable_size || !u16(table.vtable + slot, &offset) || offset == 0) return 0;
   if (offset > size_ - table.at) return 0;
   return table.at + offset;
 }
 
-bool ModelWalker::child(const Table& parent, uint32_t index, Table* out) const {
+bool FlatBuffer::child(const Table& parent, uint32_t index, Table* out) const {
   size_t at = field(parent, index), target;
   return at != 0 && follow(at, &target) && table(target, out);
 }
 
-bool ModelWalker::vector(const Table& parent, uint32_t index, size_t element, Vector* out) const {
+bool FlatBuffer::vector(const Table& parent, uint32_t index, size_t element, Vector* out) const {
   out->count = 0;
   size_t at = field(parent, index), target;
   uint32_t count;
@@ -97,12 +97,12 @@ bool ModelWalker::vector(const Table& parent, uint32_t index, size_t element, Ve
   return true;
 }
 
-bool ModelWalker::element(const Vector& vector, size_t index, Table* out) const {
+bool FlatBuffer::element(const Vector& vector, size_t index, Table* out) const {
   size_t target;
   return follow(vector.at + 4 * index, &target) && table(target, out);
 }
 
-uint64_t ModelWalker::number(const Table& table, uint32_t index, size_t bytes) const {
+uint64_t FlatBuffer::number(const Table& table, uint32_t index, size_t bytes) const {
   size_t at = field(table, index);
   if (at == 0 || at > size_ || size_ - at < bytes) return 0;
   uint64_t value = 0;

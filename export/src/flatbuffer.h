@@ -18,20 +18,9 @@ struct ScaleRule {
   bool weights_single;  // one scale for all channels
 };
 
-class ModelWalker {
- public:
-  // False if `data` isn't a `.tflite` or is cut short, be it in buffers or options that lie behind
-  // the FlatBuffer, or memory ran out. Nothing out of bounds
-  // is read, whatever the bytes say.
-  bool walk(const uint8_t* data, size_t size);
-
-  // By ascending offset, without overlaps.
-  const List<kc_tensor>& tensors() const { return tensors_; }
-  const List<ScaleRule>& rules() const { return rules_; }
-  // What is in the model and not in that list.
-  const kc_unlisted& unlisted() const { return unlisted_; }
-
- private:
+// Reads tables of a FlatBuffer that may be hostile: nothing out of bounds is touched.
+class FlatBuffer {
+ protected:
   struct Table {
     size_t at = 0;
     size_t vtable = 0;
@@ -53,6 +42,24 @@ class ModelWalker {
   bool element(const Vector& vector, size_t index, Table* out) const;
   uint64_t number(const Table& table, uint32_t index, size_t bytes) const;
 
+  const uint8_t* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+class ModelWalker : private FlatBuffer {
+ public:
+  // False if `data` isn't a `.tflite` or is cut short, be it in buffers or options that lie behind
+  // the FlatBuffer, or memory ran out. Nothing out of bounds
+  // is read, whatever the bytes say.
+  bool walk(const uint8_t* data, size_t size);
+
+  // By ascending offset, without overlaps.
+  const List<kc_tensor>& tensors() const { return tensors_; }
+  const List<ScaleRule>& rules() const { return rules_; }
+  // What is in the model and not in that list.
+  const kc_unlisted& unlisted() const { return unlisted_; }
+
+ private:
   bool read_buffers(const Table& model);
   bool read_subgraphs(const Table& model);
   void read_tensor(const Table& tensor);
@@ -60,8 +67,6 @@ class ModelWalker {
   bool scales(const Vector& tensors, int32_t index, Vector* out) const;
   bool sort_tensors();
 
-  const uint8_t* data_ = nullptr;
-  size_t size_ = 0;
   size_t budget_ = 0;  // list elements that may still be looked at
   List<kc_tensor> tensors_;
   List<uint32_t> slots_;  // buffer index -> index in tensors_ + 1

@@ -50,6 +50,7 @@ class PackJob {
   size_t size_ = 0;
   GraphCoding graph_ = GraphCoding::kRepeats;
   Bytes skeleton_;
+  List<BaseRange> ranges_;  // of a patch's base: its graph
   List<Part> parts_;
 };
 

@@ -1,6 +1,7 @@
 #include "packed_file.h"
 
 #include "checksum.h"
+#include "section_parts.h"
 #include "sections.h"
 #include "stop.h"
 #include "unpack.h"
@@ -108,12 +109,11 @@ int32_t PackedFile::put_section(uint32_t number, const Target& target, kc_error*
   // Into the target's memory at once where it holds the whole file, else side by side.
   const bool direct = target.memory != nullptr && target.size == container.original_size;
   uint64_t bytes = 0;
-  for (size_t i = 0; i < plan.extents.size(); ++i) {
-    Extent& e = plan.extents[i];
-    if (e.section != number) continue;
+  each_extent(plan, number, [&](Extent& e) {
     e.place = direct ? e.offset : bytes;
     bytes += e.size;
-  }
+    return true;
+  });
   Bytes room;
   uint8_t* base = target.memory;
   if (!direct) base = room.extend(static_cast<size_t>(bytes) + 1);
@@ -123,12 +123,11 @@ int32_t PackedFile::put_section(uint32_t number, const Target& target, kc_error*
     const kc_status why = result == Decoded::kMemory ? KC_ERROR_MEMORY : KC_ERROR_MALFORMED;
     return fail(error, why, KC_PLACE_DATA, number);
   }
-  for (size_t i = 0; i < plan.extents.size() && status == KC_OK; ++i) {
-    Extent& e = plan.extents[i];
-    if (e.section != number) continue;
+  each_extent(plan, number, [&](Extent& e) {
     e.crc = crc32c(0, base + e.place, static_cast<size_t>(e.size));
     status = put_extent(e, base + e.place, target, error);
-  }
+    return status == KC_OK;
+  });
   done_[number] = 1;
   return status;
 }
@@ -161,17 +160,20 @@ int32_t PackedFile::put_stored(const Target& target, kc_error* error) {
   return gap_crcs_.push(crc) ? KC_OK : fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
 }
 
-int32_t PackedFile::put_outside(const Target& target, kc_error* error) {
+int32_t PackedFile::put_outside(const Target& target, kc_error* error, bool summed) {
   if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
-  done_[0] = 1;
-  if (stored()) return put_stored(target, error);
+  if (stored()) {
+    done_[0] = 1;
+    return put_stored(target, error);
+  }
+  if (summed) done_[0] = 1;
   gap_crcs_.clear();
   size_t used = 0;
   uint64_t offset = 0;
   for (size_t i = 0; i <= plan.extents.size(); ++i) {
     const bool last = i == plan.extents.size();
     const size_t gap = last ? skeleton_.size() - used : static_cast<size_t>(plan.extents[i].gap);
-    if (!gap_crcs_.push(gap == 0 ? 0 : crc32c(0, skeleton_.data() + used, gap))) {
+    if (summed && !gap_crcs_.push(gap == 0 ? 0 : crc32c(0, skeleton_.data() + used, gap))) {
       return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
     }
     if (gap != 0 && !target.put(offset, skeleton_.data() + used, gap)) {
@@ -182,28 +184,33 @@ int32_t PackedFile::put_outside(const Target& target, kc_error* error) {
     if (last) break;
     Extent& e = plan.extents[i];
     offset += e.size;
+    int32_t status = KC_OK;
     if (e.method == kMethodBase) {
-      e.crc = crc32c(0, plan.base + e.base, static_cast<size_t>(e.size));
-      const int32_t status = put_extent(e, plan.base + e.base, target, error);
-      if (status != KC_OK) return status;
+      if (summed) e.crc = crc32c(0, plan.base + e.base, static_cast<size_t>(e.size));
+      status = put_extent(e, plan.base + e.base, target, error);
+    } else if (e.method == kMethodFill) {
+      status = put_fill(i, target, error, summed);
     }
-    if (e.method != kMethodFill) continue;
-    uint8_t piece[4096];
-    memset(piece, e.fill, sizeof piece);
-    e.crc = 0;
-    // Copies of a fill go the same way: piece by piece.
-    for (size_t next = i + 1; next != 0; next = next_copy_[next - 1]) {
-      const uint64_t start = plan.extents[next - 1].offset;
-      const bool first = next == i + 1;
-      if (!first && !target.holds(start, e.size)) continue;
-      for (uint64_t at = 0; at < e.size; at += sizeof piece) {
-        if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
-        const size_t count = e.size - at < sizeof piece ? static_cast<size_t>(e.size - at) : sizeof piece;
-        if (first) e.crc = crc32c(e.crc, piece, count);
-        if (!target.put(start + at, piece, count)) {
-          return fail(error, KC_ERROR_CALLER, KC_PLACE_NONE);
-        }
-      }
+    if (status != KC_OK) return status;
+  }
+  return KC_OK;
+}
+
+// A fill and its copies, piece by piece.
+int32_t PackedFile::put_fill(size_t number, const Target& target, kc_error* error, bool summed) {
+  Extent& e = plan.extents[number];
+  uint8_t piece[4096];
+  memset(piece, e.fill, sizeof piece);
+  e.crc = 0;
+  for (size_t next = number + 1; next != 0; next = next_copy_[next - 1]) {
+    const uint64_t start = plan.extents[next - 1].offset;
+    const bool sum = summed && next == number + 1;
+    if (!sum && !target.holds(start, e.size)) continue;
+    for (uint64_t at = 0; at < e.size; at += sizeof piece) {
+      if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
+      const size_t count = e.size - at < sizeof piece ? static_cast<size_t>(e.size - at) : sizeof piece;
+      if (sum) e.crc = crc32c(e.crc, piece, count);
+      if (!target.put(start + at, piece, count)) return fail(error, KC_ERROR_CALLER, KC_PLACE_NONE);
     }
   }
   return KC_OK;
@@ -247,7 +254,7 @@ int32_t PackedFile::put_all(const Target& target, kc_error* error) {
 }
 
 int32_t PackedFile::put_range(const Target& target, kc_error* error) {
-  int32_t status = put_outside(target, error);
+  int32_t status = put_outside(target, error, false);
   Array<uint8_t> wanted(static_cast<size_t>(data_sections()) + 1);
   if (!wanted.ok()) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
   for (size_t i = 0; i < plan.extents.size(); ++i) {

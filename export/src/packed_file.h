@@ -40,8 +40,9 @@ class PackedFile {
 
   // Restores the extents of data section `number`, from 1, and their copies.
   int32_t put_section(uint32_t number, const Target& target, kc_error* error);
-  // Restores everything that stands in no data section.
-  int32_t put_outside(const Target& target, kc_error* error);
+  // Restores everything that stands in no data section; with `summed` its checksums are taken, for
+  // finish().
+  int32_t put_outside(const Target& target, kc_error* error, bool summed = true);
   // Once all was restored: does it have the original's checksum?
   int32_t finish(kc_error* error);
   // All of the above.
@@ -58,6 +59,7 @@ class PackedFile {
 
  private:
   int32_t load(uint32_t section, Bytes* own, Span* payload, kc_error* error) const;
+  int32_t put_fill(size_t number, const Target& target, kc_error* error, bool summed);
   int32_t put_stored(const Target& target, kc_error* error);
   int32_t put_extent(const Extent& extent, const uint8_t* data, const Target& target,
                      kc_error* error) const;

@@ -84,7 +84,7 @@ int partner_bits(const Extent& e) {
   return e.identity ? 8 : bits;
 }
 
-const kc_tensor* find_partner(const ModelWalker& walker, const uint8_t* base,
+const kc_tensor* find_partner(const BundleWalker& walker, const uint8_t* base,
                               const kc_tensor& tensor, size_t index, const uint8_t* file) {
   const List<kc_tensor>& others = walker.tensors();
   auto fits = [&](size_t i) {

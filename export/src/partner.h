@@ -2,7 +2,7 @@
 #ifndef KC_PARTNER_H_
 #define KC_PARTNER_H_
 
-#include "flatbuffer.h"
+#include "bundle.h"
 #include "plan.h"
 
 namespace kc {
@@ -20,7 +20,7 @@ void from_differences(const Plan& plan, const Extent& extent, uint8_t* values);
 int partner_bits(const Extent& extent);
 
 // The tensor of `walker`'s file that most likely was this one; null if there is none.
-const kc_tensor* find_partner(const ModelWalker& walker, const uint8_t* base,
+const kc_tensor* find_partner(const BundleWalker& walker, const uint8_t* base,
                               const kc_tensor& tensor, size_t index, const uint8_t* file);
 
 }  // namespace kc

@@ -27,7 +27,32 @@ int64_t unzigzag(uint64_t value) {
   return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
 }
 
-void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
+// Where an extent's bytes would stand in the base if nothing had moved since the extent before that
+// names some; of version 2 the place itself is written.
+class Expected {
+ public:
+  explicit Expected(const Plan& plan) : relative_(plan.version >= kBesideVersion) {}
+
+  void write(const Extent& e, Bytes* out) {
+    if (!relative_) return out->varint(e.base);
+    out->varint(zigzag(static_cast<int64_t>(e.base - e.offset - shift_)));
+    shift_ = e.base - e.offset;
+  }
+
+  // `e->offset` is known by now.
+  void read(Reader* in, Extent* e) {
+    e->base = in->varint();
+    if (!relative_) return;
+    shift_ += static_cast<uint64_t>(unzigzag(e->base));
+    e->base = e->offset + shift_;
+  }
+
+ private:
+  bool relative_;
+  uint64_t shift_ = 0;
+};
+
+void write_extent(const Plan& plan, const Extent& e, Expected* bases, Bytes* out) {
   out->varint(e.gap);
   out->varint(e.size_known ? e.size : 0);
   out->push(static_cast<uint8_t>(e.method | (e.new_section ? kNewSection : 0)));
@@ -35,9 +60,16 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
   switch (e.method) {
     case kMethodFill: out->push(e.fill); return;
     case kMethodCopy: out->varint(e.back); return;
-    case kMethodBase: out->varint(e.base); return;
+    case kMethodBase: bases->write(e, out); return;
+    case kMethodBeside:
+      bases->write(e, out);
+      out->push(e.stride);
+      if (!e.new_section) return;
+      out->varint(e.window);
+      out->varint(e.window_size);
+      return;
     case kMethodDrift:
-      out->varint(e.base);
+      bases->write(e, out);
       out->push(e.element);
       out->varint(e.last);
       out->varint(e.row);
@@ -60,7 +92,7 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
     default: break;
   }
   if (!uses_codebook(e.method)) return;
-  if (e.method == kMethodPartner) out->varint(e.base);
+  if (e.method == kMethodPartner) bases->write(e, out);
   out->push(e.element);
   out->push(static_cast<uint8_t>((e.identity ? kIdentity : 0) | (e.centre_flag ? kCentreFlag : 0) |
                                  (e.flip ? kFlip : 0) | (e.channels != 0 ? kChannels : 0) |
@@ -81,27 +113,44 @@ void write_extent(const Plan& plan, const Extent& e, Bytes* out) {
   }
 }
 
-bool read_extent(Reader* in, Plan* plan, Extent* e) {
+bool is_method(uint8_t method, uint32_t version) {
+  if (method == kMethodIntegers) return version >= kGridVersion;
+  if (is_light(method)) return version >= kLightVersion;
+  if (method == kMethodBeside) return version >= kBesideVersion;
+  return method < kMethodLight;
+}
+
+bool read_extent(Reader* in, Plan* plan, Expected* bases, Extent* e) {
   e->gap = in->varint();
   e->size = in->varint();
   e->size_known = e->size != 0;
+  e->offset += e->gap;
   uint8_t method = in->byte();
   e->new_section = (method & kNewSection) != 0;
   e->method = method & 0x7F;
-  if (e->method >= kMethodCount) return false;
+  if (!is_method(e->method, plan->version)) return false;
   if (e->new_section && !needs_section(e->method)) return false;
-  if (!plan->is_patch && uses_base(e->method)) return false;
-  if (plan->version < kGridVersion && e->method == kMethodIntegers) return false;
+  if (!plan->is_patch && (uses_base(e->method) || e->method == kMethodBeside)) return false;
+  // What says where bytes stand in the base counts on their place in the file.
+  if (plan->is_patch && plan->version >= kBesideVersion && !e->size_known) return false;
   if (is_light(e->method)) {
     e->context = in->byte();
-    if (plan->version < kLightVersion || !is_light_context(e->context)) return false;
+    if (!is_light_context(e->context)) return false;
   }
   switch (e->method) {
     case kMethodFill: e->fill = in->byte(); return true;
     case kMethodCopy: e->back = in->varint(); return true;
-    case kMethodBase: e->base = in->varint(); return true;
+    case kMethodBase: bases->read(in, e); return true;
+    case kMethodBeside:
+      bases->read(in, e);
+      e->stride = in->byte();
+      if (e->new_section) {
+        e->window = in->varint();
+        e->window_size = in->varint();
+      }
+      return e->stride >= 1;
     case kMethodDrift:
-      e->base = in->varint();
+      bases->read(in, e);
       e->element = in->byte();
       e->last = in->varint();
       e->row = in->varint();
@@ -130,7 +179,7 @@ bool read_extent(Reader* in, Plan* plan, Extent* e) {
     default: break;
   }
   if (!uses_codebook(e->method)) return true;
-  if (e->method == kMethodPartner) e->base = in->varint();
+  if (e->method == kMethodPartner) bases->read(in, e);
   e->element = in->byte();
   uint8_t flags = in->byte();
   e->identity = (flags & kIdentity) != 0;
@@ -215,7 +264,8 @@ bool meet(uint64_t a, uint64_t a_count, uint64_t b, uint64_t b_count) {
 void write_plan(const Plan& plan, Bytes* out) {
   out->varint(plan.extents.size());
   out->varint(plan.rules.size());
-  for (size_t i = 0; i < plan.extents.size(); ++i) write_extent(plan, plan.extents[i], out);
+  Expected bases(plan);
+  for (size_t i = 0; i < plan.extents.size(); ++i) write_extent(plan, plan.extents[i], &bases, out);
   uint64_t before = 0;
   for (size_t i = 0; i < plan.rules.size(); ++i) {
     const Rule& rule = plan.rules[i];
@@ -232,13 +282,18 @@ bool read_plan(const uint8_t* data, size_t size, Plan* plan) {
   uint64_t extents = in.varint(), rules = in.varint();
   if (extents > kMostExtents || rules > kMostRules || extents > size || rules > size) return false;
   uint32_t open[kMethodCount] = {};
+  Expected bases(*plan);
+  uint64_t offset = 0;
   for (uint64_t i = 0; i < extents && !in.bad(); ++i) {
     Extent e;
-    if (!read_extent(&in, plan, &e)) return false;
+    e.offset = offset;
+    if (!read_extent(&in, plan, &bases, &e)) return false;
+    offset = e.offset + e.size;
     if (needs_section(e.method)) {
       // Extents of one method share a section until one of them opens the next.
       if (e.new_section) open[e.method] = ++plan->sections;
-      if (open[e.method] == 0 || plan->sections > kMostSections) return false;
+      const uint32_t most = plan->version >= kBesideVersion ? kMostSections : kMostSectionsBefore;
+      if (open[e.method] == 0 || plan->sections > most) return false;
       e.section = open[e.method];
     }
     if (!plan->extents.push(e)) return false;
@@ -255,7 +310,26 @@ bool read_plan(const uint8_t* data, size_t size, Plan* plan) {
     before = rule.target;
     if (!plan->rules.push(rule)) return false;
   }
-  return !in.bad() && in.left() == 0 && !plan->codebooks.failed();
+  return !in.bad() && in.left() == 0 && !plan->codebooks.failed() && link_sections(plan);
+}
+
+bool link_sections(Plan* plan) {
+  Array<uint32_t> last(plan->sections);
+  if (!last.ok()) return false;
+  plan->firsts.clear();
+  for (uint32_t s = 0; s < plan->sections; ++s) {
+    if (!plan->firsts.push(0)) return false;
+  }
+  for (size_t i = 0; i < plan->extents.size(); ++i) {
+    Extent& e = plan->extents[i];
+    e.next = 0;
+    if (e.section == 0) continue;
+    uint32_t& before = last[e.section - 1];
+    const uint32_t here = static_cast<uint32_t>(i + 1);
+    (before == 0 ? plan->firsts[e.section - 1] : plan->extents[before - 1].next) = here;
+    before = here;
+  }
+  return true;
 }
 
 bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
@@ -286,6 +360,11 @@ bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
     }
     if (uses_base(e.method) &&
         (e.base > plan->base_size || e.size > plan->base_size - e.base)) {
+      return false;
+    }
+    if (e.method == kMethodBeside && e.new_section &&
+        (e.window_size > kLargestWindow || e.window > plan->base_size ||
+         e.window_size > plan->base_size - e.window)) {
       return false;
     }
     if (e.method == kMethodSymbols || e.method == kMethodFloats || e.method == kMethodLight ||

@@ -24,14 +24,18 @@ enum Method : uint8_t {
   kMethodLight = 13,        // version 4: symbols, by the light model
   kMethodLightFloats = 14,  // version 4: floats, by the light float model
   kMethodLightIntegers = 15,  // version 4: 32-bit integers, by the light integer model
-  kMethodCount = 16,
+  kMethodBeside = 24,  // version 5, patches: bytes, by the byte model beside a window of the base
+  kMethodCount = 25,
 };
 
 constexpr uint64_t kMostExtents = 1u << 16;
 constexpr uint64_t kMostRules = 1u << 16;
-constexpr uint32_t kMostSections = 1u << 10;
+constexpr uint32_t kMostSections = 1u << 16;
+constexpr uint32_t kMostSectionsBefore = 1u << 10;  // version 5
 // Longest skeleton, plan, and byte model extent; the slow model shall not run for hours.
 constexpr uint64_t kMostModelledBytes = 1u << 26;
+// Bytes of the base beside which a section is coded at most.
+constexpr uint64_t kLargestWindow = 1u << 22;
 // A plan entry takes some ten bytes and a codebook up to 1 KiB, for a buffer that is larger.
 constexpr uint64_t kPlanSlack = 4096;
 constexpr size_t kNoSection = 0;
@@ -44,11 +48,13 @@ struct Extent {
   uint8_t method = kMethodRaw;
   bool new_section = false;
   uint32_t section = 0;   // data section, from 1
+  uint32_t next = 0;      // not in the file: the next extent of the same section, + 1
   uint8_t element = 1;    // bytes of an element
   uint64_t row = 0;
   uint64_t last = 0;
   uint8_t fill = 0;
-  uint64_t base = 0;      // base, partner, drift: where in the base file
+  uint64_t base = 0;      // base, partner, drift, beside: where in the base file
+  uint64_t window = 0, window_size = 0;  // beside: of the base; first of a section
   uint64_t back = 0;      // copy: how many extents back
   uint8_t stride = 1;     // byte model
   // symbols
@@ -94,6 +100,7 @@ struct Plan {
   Bytes codebooks;
   Bytes tables;  // stored forms of channel codebooks; the packer's alone
   uint32_t sections = 0;  // data sections
+  List<uint32_t> firsts;  // the first extent of each, + 1, from section 1 on
   uint32_t version = 1;  // of the format: which fields there may be
   // Of a patch: the file it is made for.
   bool is_patch = false;
@@ -101,7 +108,7 @@ struct Plan {
   size_t base_size = 0;
 };
 
-// Does it name bytes of the base?
+// Does it take as many bytes of the base as it has?
 inline bool uses_base(uint8_t method) {
   return method == kMethodBase || method == kMethodPartner || method == kMethodDrift;
 }
@@ -109,6 +116,9 @@ inline bool uses_base(uint8_t method) {
 inline bool is_light(uint8_t method) {
   return method == kMethodLight || method == kMethodLightFloats || method == kMethodLightIntegers;
 }
+
+// Fills in which extents each section has. False: no memory.
+bool link_sections(Plan* plan);
 
 // Do the bytes of such an extent stand in a data section?
 inline bool needs_section(uint8_t method) {

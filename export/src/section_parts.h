@@ -45,17 +45,15 @@ inline bool float_layout_fits(const Extent& e) {
 // Calls `work(extent)` for each extent of the section; stops at the first false.
 template <typename AnyPlan, typename Work>
 bool each_extent(AnyPlan& plan, uint32_t number, Work work) {
-  for (size_t i = 0; i < plan.extents.size(); ++i) {
-    if (plan.extents[i].section == number && !work(plan.extents[i])) return false;
+  for (size_t next = plan.firsts[number - 1]; next != 0; next = plan.extents[next - 1].next) {
+    if (!work(plan.extents[next - 1])) return false;
   }
   return true;
 }
 
 inline const Extent* first_extent(const Plan& plan, uint32_t number) {
-  for (size_t i = 0; i < plan.extents.size(); ++i) {
-    if (plan.extents[i].section == number) return &plan.extents[i];
-  }
-  return nullptr;
+  const uint32_t first = plan.firsts[number - 1];
+  return first == 0 ? nullptr : &plan.extents[first - 1];
 }
 
 }  // namespace kc

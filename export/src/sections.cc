@@ -126,6 +126,35 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
       e.coded_bits = 8ull * coder->bytes() + noise->bits() - before;
       return true;
     });
+  } else if (first->method == kMethodBeside) {
+    BesideModel model;
+    Bytes history;
+    history.push(0);  // what no match begins at
+    const size_t window = static_cast<size_t>(first->window_size);
+    const uint64_t total = section_bytes(plan, number);
+    if (!model.init(static_cast<size_t>(total), first->stride, 16, beside_match_bits(total + window))) {
+      return Decoded::kMemory;
+    }
+    for (size_t i = 0; i < window; ++i) {
+      if (stopped_at(i)) return Decoded::kMemory;
+      model.remember(history);
+      history.push(plan.base[first->window + i]);
+    }
+    model.end_base(history.size());
+    each_extent(plan, number, [&](Extent& e) {
+      const uint64_t before = 8ull * coder->bytes();
+      uint8_t* data = memory + (Coder::kDecodes ? e.place : e.offset);
+      const uint64_t anchor = e.base - first->window;
+      model.put_anchor(anchor < window ? static_cast<size_t>(anchor) + 1 : 0);
+      for (size_t i = 0; i < e.size; ++i) {
+        if (stopped_at(i)) return stop(Decoded::kMemory);
+        const int byte = model.code_byte(coder, Coder::kDecodes ? 0 : data[i], history, i);
+        if (Coder::kDecodes) data[i] = static_cast<uint8_t>(byte);
+        history.push(static_cast<uint8_t>(byte));
+      }
+      e.coded_bits = 8ull * coder->bytes() - before;
+      return history.failed() ? stop(Decoded::kMemory) : true;
+    });
   } else {
     ByteModel model;
     Bytes history;
@@ -149,7 +178,7 @@ Decoded run_models(Plan& plan, uint32_t number, Coder* coder, Noise* noise,
 }
 
 bool is_modelled(uint8_t method) {
-  return method == kMethodBytes || method == kMethodSymbols || method == kMethodFloats ||
+  return method == kMethodBytes || method == kMethodBeside || method == kMethodSymbols || method == kMethodFloats ||
          method == kMethodPartner || method == kMethodDrift || method == kMethodIntegers;
 }
 
@@ -256,20 +285,28 @@ bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes*
   return !out->failed() && !coded.failed() && !noise_bytes.failed();
 }
 
-uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* original) {
+uint64_t extents_cost(const Plan& plan, const List<Extent>& extents, const uint8_t* original) {
   Plan alone;
-  Extent e = extent;
   alone.base = plan.base;
   alone.base_size = plan.base_size;
   alone.codebooks.append(plan.codebooks.data(), plan.codebooks.size());
-  e.section = alone.sections = 1;
-  if (e.last == 0) e.last = e.row;
+  alone.sections = 1;
+  for (size_t i = 0; i < extents.size(); ++i) {
+    Extent e = extents[i];
+    e.section = 1;
+    if (e.last == 0) e.last = e.row;
+    if (!alone.extents.push(e)) return UINT64_MAX;
+  }
   Bytes coded;
-  if (alone.codebooks.failed() || !alone.extents.push(e) ||
-      !encode_section(&alone, 1, original, &coded)) {
+  if (alone.codebooks.failed() || !link_sections(&alone) || !encode_section(&alone, 1, original, &coded)) {
     return UINT64_MAX;
   }
   return coded.size();
+}
+
+uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* original) {
+  List<Extent> one;
+  return one.push(extent) ? extents_cost(plan, one, original) : UINT64_MAX;
 }
 
 Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,

@@ -9,7 +9,9 @@ namespace kc {
 // Appends the payload of data section `number`. `original` is the whole file. False: no memory.
 bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out);
 
-// Bytes that the extent would take in a section of its own, by coding it; all ones without memory.
+// Bytes that extents of one method would take in a section of their own, by coding them; all ones
+// without memory.
+uint64_t extents_cost(const Plan& plan, const List<Extent>& extents, const uint8_t* original);
 uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* original);
 
 enum class Decoded { kDone, kMalformed, kMemory };

@@ -20,8 +20,16 @@ enum SkeletonForm : uint8_t {
 // The end of the dictionary goes through all counters; what stands before is there for repeats.
 constexpr size_t kPrimedBytes = 6000;
 
-// With `kWords` beside a sample (version 3), else after the dictionary.
-template <bool kWords>
+// Bytes of a patch's base.
+struct BaseRange {
+  uint64_t first = 0, size = 0;
+};
+
+constexpr uint64_t kMostRanges = 1u << 12;
+
+// With `kWords` beside a sample (version 3), else after the dictionary; with `kBeside` beside a
+// patch's base, too (version 5).
+template <bool kWords, bool kBeside = false>
 class BasicSkeletonCoder {
  public:
   bool init(size_t plan_size, size_t skeleton_size) {
@@ -39,9 +47,13 @@ class BasicSkeletonCoder {
 
   // Version 3: all samples are there for repeats; the one of number `nearest` goes through the model
   // as if it had been coded. False: no memory.
-  bool init_with_sample(size_t nearest) {
+  bool init_with_sample(size_t nearest, uint64_t base_size = 0) {
     Bytes samples;
-    if (!read_samples(&samples) || !model_.init(SIZE_MAX / 16, 4, kSampleTableBits)) return false;
+    const int match_bits = kBeside ? beside_match_bits(base_size) : 0;
+    if (!read_samples(&samples) ||
+        !model_.init(SIZE_MAX / 16, 4, kBeside ? kPatchTableBits : kSampleTableBits, match_bits)) {
+      return false;
+    }
     size_t at = 0, found = 0;
     for (size_t s = 0; s < kSamples; ++s) {
       const size_t size = kSampleSizes[s].plan + kSampleSizes[s].skeleton;
@@ -94,32 +106,53 @@ class BasicSkeletonCoder {
       const uint64_t size = e.size_known ? e.size : load32(coded(4));
       if (size > original_size - offset) return false;
       offset += size;
+      if (kBeside) anchor_behind(e);
     }
     skeleton_size_ = static_cast<size_t>(used);
     return true;
   }
   size_t skeleton_size() const { return skeleton_size_; }
 
-  // Of a patch: takes the base's bytes outside of what the plan takes from it.
-  void learn_base(const Plan& plan) {
-    Array<uint8_t> taken((plan.base_size >> kBaseBlock) + 1);
-    if (!taken.ok()) return;
-    for (size_t i = 0; i < plan.extents.size(); ++i) {
-      const Extent& e = plan.extents[i];
-      if (!uses_base(e.method) || !e.size_known || e.base > plan.base_size || e.size > plan.base_size - e.base) continue;
-      // Blocks that lie in it as a whole.
-      const uint64_t first = (e.base + (1u << kBaseBlock) - 1) >> kBaseBlock;
-      for (uint64_t b = first; (b + 1) << kBaseBlock <= e.base + e.size; ++b) taken[static_cast<size_t>(b)] = 1;
+  // Of a patch: takes bytes of the base, with none named those outside of what the plan takes from it.
+  bool learn_base(const Plan& plan, const List<BaseRange>& named) {
+    if (named.size() == 0) {
+      List<BaseRange> left;
+      if (!outside_taken(plan, &left)) return false;
+      return left.size() == 0 || learn_base(plan, left);
     }
-    for (size_t i = 0; i < plan.base_size; ++i) {
-      if (stopped_at(i)) return;
-      if (taken[i >> kBaseBlock] != 0) continue;
-      if (primed_++ < kMostPrimed) {
-        model_.prime_byte(plan.base[i], history_, i);
-      } else {
-        model_.remember(history_);
+    KnownBits known;
+    for (size_t r = 0; r < named.size(); ++r) {
+      const BaseRange& range = named[r];
+      if (!learned_.push({range, history_.size()})) return false;
+      for (uint64_t i = range.first; i < range.first + range.size; ++i) {
+        if (stopped_at(static_cast<size_t>(i))) return false;
+        if (primed_++ < kMostKnown) {
+          run(&known, plan.base + i, 1, static_cast<size_t>(i));
+        } else {
+          model_.remember(history_);
+          history_.push(plan.base[i]);
+        }
       }
-      history_.push(plan.base[i]);
+    }
+    model_.end_base(history_.size());
+    model_.put_anchor(learned_[0].place);
+    return !history_.failed();
+  }
+
+  // The same of version 2, into the counters alone.
+  void learn_base(const Plan& plan) {
+    List<BaseRange> left;
+    if (!outside_taken(plan, &left)) return;
+    for (size_t r = 0; r < left.size(); ++r) {
+      for (uint64_t i = left[r].first; i < left[r].first + left[r].size; ++i) {
+        if (stopped_at(static_cast<size_t>(i))) return;
+        if (primed_++ < kMostPrimed) {
+          model_.prime_byte(plan.base[i], history_, static_cast<size_t>(i));
+        } else {
+          model_.remember(history_);
+        }
+        history_.push(plan.base[i]);
+      }
     }
   }
 
@@ -139,6 +172,8 @@ class BasicSkeletonCoder {
 
  private:
   static constexpr int kBaseBlock = 6;
+  static constexpr size_t kMostKnown = 1u << 17;
+  static constexpr int kPatchTableBits = 16;
   static constexpr size_t kMostPrimed = 1u << 18;
   static constexpr int kSampleTableBits = 14;
   static constexpr uint32_t kSampleVersion = 3;
@@ -151,14 +186,64 @@ class BasicSkeletonCoder {
     size_t overrun() const { return 0; }
   };
 
+  // Blocks of the base but those that lie as a whole in what the plan takes.
+  static bool outside_taken(const Plan& plan, List<BaseRange>* left) {
+    const uint64_t blocks = (plan.base_size + (1u << kBaseBlock) - 1) >> kBaseBlock;
+    Array<uint32_t> begun(static_cast<size_t>(blocks) + 1), ended(static_cast<size_t>(blocks) + 1);
+    if (!begun.ok() || !ended.ok()) return false;
+    for (size_t i = 0; i < plan.extents.size(); ++i) {
+      const Extent& e = plan.extents[i];
+      if (!uses_base(e.method) || !e.size_known || e.base > plan.base_size || e.size > plan.base_size - e.base) continue;
+      const uint64_t first = (e.base + (1u << kBaseBlock) - 1) >> kBaseBlock;
+      const uint64_t end = (e.base + e.size) >> kBaseBlock;
+      if (first >= end) continue;
+      ++begun[static_cast<size_t>(first)];
+      ++ended[static_cast<size_t>(end)];
+    }
+    uint32_t taken = 0;  // by how many extents
+    for (uint64_t b = 0; b < blocks; ++b) {
+      taken += begun[static_cast<size_t>(b)] - ended[static_cast<size_t>(b)];
+      if (taken != 0) continue;
+      const uint64_t first = b << kBaseBlock, rest = plan.base_size - first;
+      const uint64_t size = rest < (1u << kBaseBlock) ? rest : 1u << kBaseBlock;
+      if (left->size() != 0 && (*left)[left->size() - 1].first + (*left)[left->size() - 1].size == first) {
+        (*left)[left->size() - 1].size += size;
+      } else if (!left->push({first, size})) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // What stands in the base behind the extent's bytes there may well stand here, too.
+  void anchor_behind(const Extent& e) {
+    if (!uses_base(e.method) && e.method != kMethodBeside) return;
+    const uint64_t at = e.base + e.size;
+    size_t low = 0, high = learned_.size();  // the first range that ends behind it
+    while (low < high) {
+      const size_t middle = (low + high) / 2;
+      const BaseRange& range = learned_[middle].range;
+      if (range.first + range.size > at) high = middle; else low = middle + 1;
+    }
+    if (low == learned_.size() || at < learned_[low].range.first) return;
+    model_.put_anchor(learned_[low].place + static_cast<size_t>(at - learned_[low].range.first));
+  }
+
+  struct Learned {
+    BaseRange range;
+    size_t place;  // in the history
+  };
+
   size_t skeleton_size_ = 0;
   size_t primed_ = 0;
-  BasicByteModel<kWords> model_;
+  List<Learned> learned_;
+  BasicByteModel<kWords, kBeside> model_;
   Bytes history_;
 };
 
 using SkeletonCoder = BasicSkeletonCoder<false>;
 using SampleCoder = BasicSkeletonCoder<true>;
+using PatchCoder = BasicSkeletonCoder<true, true>;
 
 }  // namespace kc
 

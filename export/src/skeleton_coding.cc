@@ -70,10 +70,33 @@ bool encode_beside_sample(const Plan& plan, const Bytes& plan_bytes, const Bytes
   return !model.failed();
 }
 
+// With `ranges` of the base, or none for what the plan doesn't take.
+bool encode_patch(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton, size_t sample,
+                  const List<BaseRange>& ranges, uint64_t original_size, Bytes* out) {
+  uint64_t at = 0, total = 0;
+  out->push(static_cast<uint8_t>(kSkeletonSample + sample));
+  out->varint(plan_bytes.size());
+  out->varint(ranges.size());
+  for (size_t r = 0; r < ranges.size(); ++r) {
+    out->varint(ranges[r].first - at);
+    out->varint(ranges[r].size);
+    at = ranges[r].first + ranges[r].size;
+    total += ranges[r].size;
+  }
+  ArithmeticEncoder coder(out);
+  PatchCoder model;
+  if (!model.init_with_sample(sample, ranges.size() == 0 ? plan.base_size : total)) return false;
+  model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
+  if (!model.learn_base(plan, ranges)) return false;
+  if (!model.run_graph(&coder, plan, skeleton.data(), original_size)) return false;
+  coder.finish();
+  return !model.failed() && !out->failed();
+}
+
 }  // namespace
 
 bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size,
-                     GraphCoding coding, Bytes* out) {
+                     GraphCoding coding, const List<BaseRange>& ranges, Bytes* out) {
   Bytes plan_bytes, coded;
   write_plan(plan, &plan_bytes);
   // What no reader takes is left to the stored form.
@@ -83,8 +106,19 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
   }
   const bool slow = (coding != GraphCoding::kRepeats || plan.is_patch) &&
                     skeleton.size() <= kMostModelledBytes;
+  if (plan.is_patch && slow && kSamples != 0) {
+    Bytes other;
+    const List<BaseRange> none;
+    const size_t sample = nearest_sample(skeleton);
+    if (!encode_patch(plan, plan_bytes, skeleton, sample, none, original_size, out)) return false;
+    if (ranges.size() != 0) {
+      if (!encode_patch(plan, plan_bytes, skeleton, sample, ranges, original_size, &other)) return false;
+      if (other.size() < out->size()) out->swap(other);
+    }
+    return true;
+  }
   SkeletonForm form = slow ? kSkeletonModel : kSkeletonRepeats;
-  if (form == kSkeletonModel && !plan.is_patch && kSamples != 0) {
+  if (form == kSkeletonModel && kSamples != 0) {
     const size_t sample = nearest_sample(skeleton);
     if (!encode_beside_sample(plan, plan_bytes, skeleton, sample, original_size, &coded)) return false;
     Bytes other;  // after the dictionary, with larger tables, which long plans can use

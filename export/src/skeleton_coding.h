@@ -3,6 +3,7 @@
 #define KC_SKELETON_CODING_H_
 
 #include "plan.h"
+#include "skeleton.h"
 
 namespace kc {
 
@@ -12,9 +13,10 @@ enum class GraphCoding {
   kSmallest,  // so, or after the dictionary, with tables that take more memory than `auto` may
 };
 
-// Writes section 0. A patch is modelled in any case. False: no memory, or a plan that no reader takes.
+// Writes section 0. A patch is modelled in any case, beside what it doesn't take of the base or beside
+// `ranges` of it. False: no memory, or a plan that no reader takes.
 bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size,
-                     GraphCoding coding, Bytes* out);
+                     GraphCoding coding, const List<BaseRange>& ranges, Bytes* out);
 
 }  // namespace kc
 

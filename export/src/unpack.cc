@@ -9,7 +9,8 @@ namespace {
 
 bool sizes_fit(const Plan& plan) {
   for (size_t i = 0; i < plan.extents.size(); ++i) {
-    if (plan.extents[i].method == kMethodBytes && plan.extents[i].size > kMostModelledBytes) {
+    const uint8_t method = plan.extents[i].method;
+    if ((method == kMethodBytes || method == kMethodBeside) && plan.extents[i].size > kMostModelledBytes) {
       return false;
     }
   }
@@ -62,6 +63,40 @@ Decoded decode_beside_sample(Reader* in, size_t sample, size_t plan_size, uint64
   return Decoded::kDone;
 }
 
+// Of a patch from version 5 on: beside a sample and the base.
+Decoded decode_patch(Reader* in, size_t sample, size_t plan_size, uint64_t original_size, Plan* plan,
+                     Bytes* skeleton) {
+  List<BaseRange> ranges;
+  const uint64_t count = in->varint();
+  if (count > kMostRanges) return Decoded::kMalformed;
+  uint64_t at = 0, total = 0;
+  for (uint64_t r = 0; r < count; ++r) {
+    BaseRange range;
+    range.first = in->varint();
+    range.size = in->varint();
+    if (in->bad() || range.size == 0 || range.first > plan->base_size - at) return Decoded::kMalformed;
+    range.first += at;
+    if (range.size > plan->base_size - range.first) return Decoded::kMalformed;
+    at = range.first + range.size;
+    total += range.size;
+    if (!ranges.push(range)) return Decoded::kMemory;
+  }
+  ArithmeticDecoder coder(in->here(), in->left());
+  PatchCoder model;
+  if (!model.init_with_sample(sample, count == 0 ? plan->base_size : total)) return Decoded::kMemory;
+  model.run(&coder, nullptr, plan_size, 0);
+  if (model.failed()) return Decoded::kMemory;
+  if (coder.overrun() > 4 || !read_plan(model.coded(plan_size), plan_size, plan)) {
+    return Decoded::kMalformed;
+  }
+  if (!model.learn_base(*plan, ranges)) return Decoded::kMemory;
+  if (!model.run_graph(&coder, *plan, nullptr, original_size)) {
+    return model.failed() ? Decoded::kMemory : Decoded::kMalformed;
+  }
+  skeleton->append(model.coded(model.skeleton_size()), model.skeleton_size());
+  return Decoded::kDone;
+}
+
 Decoded decode_skeleton(const Container& container, const Span& first, Plan* plan,
                         Bytes* skeleton) {
   Reader in(first.data, first.size);
@@ -76,6 +111,10 @@ Decoded decode_skeleton(const Container& container, const Span& first, Plan* pla
   if (beside_sample) {
     const size_t sample = static_cast<size_t>(form - kSkeletonSample);
     if (sample >= kSamples) return Decoded::kMalformed;
+    if (plan->is_patch) {
+      return decode_patch(&in, sample, static_cast<size_t>(plan_size), container.original_size, plan,
+                          skeleton);
+    }
     return decode_beside_sample(&in, sample, static_cast<size_t>(plan_size), container.original_size,
                                 plan, skeleton);
   }

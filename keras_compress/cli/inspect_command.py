@@ -44,7 +44,7 @@ def _print_table(seen: Any) -> None:
     rows = [header]
     for tensor in seen.tensors:
         rows.append((
-            _shorten(tensor.name, 40),
+            _shorten(f"{tensor.part}/{tensor.name}" if tensor.part else tensor.name, 40),
             tensor.dtype,
             "x".join(map(str, tensor.shape)) or "-",
             f"{100 * tensor.zeros / tensor.count:.1f}%",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from keras_compress import storage
@@ -52,6 +52,7 @@ class TensorReport:
         over_entropy: `bits_per_weight - entropy`, in bits: negative where contexts told the coder
             more than counts of values can.
         tensors: How many tensors share the buffer.
+        part: Of a bundle (`.task`, `.litertlm`), the model it belongs to; `""` of a `.tflite`.
     """
 
     name: str
@@ -68,6 +69,7 @@ class TensorReport:
     bits_per_kept_weight: float | None
     over_entropy: float | None
     tensors: int
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def _count_tensors(model: bytes, name: str) -> int:
     count = ctypes.c_size_t()
     if native.library().kc_tensors(model, len(model), None, 0, ctypes.byref(count)) != 0:
         raise ModelFileError(
-            f"`inspect` takes a whole `.tflite` or a packed file. Received: {name}, "
+            f"`inspect` takes a whole `.tflite`, a bundle of them or a packed file. Received: {name}, "
             f"{len(model)} bytes that start with {model[:8]!r}."
         )
     return count.value
@@ -209,6 +211,14 @@ def _find_tensors(model: bytes, name: str) -> list[native_structures.Tensor]:
     tensors = (native_structures.Tensor * count.value)()
     native.library().kc_tensors(model, len(model), tensors, count.value, ctypes.byref(count))
     return list(tensors)
+
+
+def _find_parts(model: bytes) -> native.PartNames:
+    count = ctypes.c_size_t()
+    native.library().kc_parts(model, len(model), None, 0, ctypes.byref(count))
+    parts = (native_structures.Part * count.value)()
+    native.library().kc_parts(model, len(model), parts, count.value, ctypes.byref(count))
+    return native.PartNames(parts, lambda at, size: model[at : at + size])
 
 
 def _notes(model: bytes) -> tuple[str, ...]:
@@ -223,14 +233,15 @@ def _report(
     extents: list[native_structures.Extent],
     tensors: list[native_structures.Tensor],
 ) -> tuple[TensorReport, ...]:
-    reports, at = [], 0
+    reports, at, parts = [], 0, _find_parts(model)
     for tensor in tensors:
         while at < len(extents) and extents[at].offset < tensor.offset:
             at += 1
         first = at  # a large tensor is divided into several extents
         while at < len(extents) and extents[at].offset < tensor.offset + tensor.size:
             at += 1
-        reports.append(_report_one(model, tensor, extents[first:at]))
+        report = _report_one(model, tensor, extents[first:at])
+        reports.append(replace(report, part=parts.at(tensor.offset)))
     return tuple(reports)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import ctypes
 import functools
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from keras_compress.packing.native_structures import (
     Bytes,
     Extent,
     NativeError,
+    Part,
     Sink,
     Source,
     Statistics,
@@ -155,6 +158,8 @@ def _declare(loaded: ctypes.CDLL) -> None:
         "kc_file_read": [address, ctypes.c_uint64, size, address, error],
         "kc_file_tensors": [address, ctypes.POINTER(Tensor), size, ctypes.POINTER(size), error],
         "kc_tensors": [address, size, ctypes.POINTER(Tensor), size, ctypes.POINTER(size)],
+        "kc_file_parts": [address, ctypes.POINTER(Part), size, ctypes.POINTER(size), error],
+        "kc_parts": [address, size, ctypes.POINTER(Part), size, ctypes.POINTER(size)],
         "kc_unlisted_parts": [address, size, ctypes.POINTER(Unlisted)],
     }
     for name, arguments in signatures.items():
@@ -192,6 +197,29 @@ def codec_number(codec: str) -> int:
     if codec not in CODECS:
         raise KerasCompressError(f"`codec` must be one of {sorted(CODECS)}. Received: {codec=}.")
     return CODECS[codec]
+
+
+class PartNames:
+    """What the models in a bundle are called, by the places of their bytes.
+
+    Args:
+        parts: As `kc_parts` lists them.
+        read: Gives bytes of the file: offset, size.
+    """
+
+    def __init__(self, parts: Sequence[Part], read: Callable[[int, int], bytes]) -> None:
+        names: list[str] = []
+        for i, part in enumerate(parts):
+            name = read(part.name_offset, part.name_size).decode("utf-8", "replace")
+            name = name or f"part {i}"
+            names.append(f"{names[part.parent - 1]}/{name}" if part.parent else name)
+        self._starts = [part.offset for part in parts]
+        self._names = names
+
+    def at(self, offset: int) -> str:
+        """Return the name of the model that holds this byte, which lies in one; "" of no bundle."""
+        place = bisect.bisect_right(self._starts, offset)
+        return self._names[place - 1] if place else ""
 
 
 def type_name(number: int) -> str:

@@ -93,6 +93,18 @@ class Tensor(ctypes.Structure):
     )
 
 
+class Part(ctypes.Structure):
+    """`kc_part`: a model in a bundle."""
+
+    _fields_ = (
+        ("offset", ctypes.c_uint64),
+        ("size", ctypes.c_uint64),
+        ("name_offset", ctypes.c_uint64),
+        ("name_size", ctypes.c_uint32),
+        ("parent", ctypes.c_uint32),
+    )
+
+
 class Unlisted(ctypes.Structure):
     """`kc_unlisted`: what is in a `.tflite` and not among its constant buffers."""
 

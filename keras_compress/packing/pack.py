@@ -239,7 +239,7 @@ def unpack_file(
 
 
 def require_model(data: bytes, name: str) -> None:
-    """Raise `ModelFileError` unless `data` is a whole `.tflite`."""
+    """Raise `ModelFileError` unless `data` is a whole `.tflite`, or a bundle with one in it."""
     if not data:
         raise ModelFileError(f"A model file must not be empty. Received: {name} with 0 bytes.")
     count = ctypes.c_size_t()
@@ -251,7 +251,7 @@ def require_model(data: bytes, name: str) -> None:
             f"({len(data)} bytes)."
         )
     raise ModelFileError(
-        f"A model file must be a `.tflite` (FlatBuffer identifier TFL3). Received: {name}, which "
+        f"A model file must be a `.tflite` (FlatBuffer identifier TFL3) or a bundle of some. Received: {name}, which "
         f"starts with {data[:8]!r}. Pass --any to pack any file."
     )
 

@@ -28,6 +28,7 @@ class PackedTensor:
         shape: Its shape.
         offset: Where its bytes stand in the original file.
         size: Bytes in the original file.
+        part: Of a bundle (`.task`, `.litertlm`), the model it belongs to; `""` of a `.tflite`.
     """
 
     name: str
@@ -35,6 +36,12 @@ class PackedTensor:
     shape: tuple[int, ...]
     offset: int
     size: int
+    part: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """`part/name` in a bundle, else the name."""
+        return f"{self.part}/{self.name}" if self.part else self.name
 
 
 class PackedFile:
@@ -127,7 +134,8 @@ class PackedFile:
         `uint8` array of one dimension.
 
         Args:
-            name_or_index: The tensor's name, or its place in `tensors`.
+            name_or_index: The tensor's name, in a bundle as `part/name` where several parts have
+                one of that name; or its place in `tensors`.
 
         Raises:
             KerasCompressError: If there is no such tensor.
@@ -209,11 +217,19 @@ class PackedFile:
     def _find(self, name_or_index: str | int) -> PackedTensor:
         if isinstance(name_or_index, str):
             for tensor in self.tensors:
-                if tensor.name == name_or_index:
+                if tensor.full_name == name_or_index:
                     return tensor
+            found = [tensor for tensor in self.tensors if tensor.name == name_or_index]
+            if len({tensor.part for tensor in found}) > 1:
+                raise KerasCompressError(
+                    "A tensor's name must stand for one tensor. Received: "
+                    f"{name_or_index!r}, of {', '.join(t.full_name for t in found[:5])}."
+                )
+            if found:
+                return found[0]
         elif 0 <= name_or_index < len(self.tensors):
             return self.tensors[name_or_index]
-        names = ", ".join(tensor.name for tensor in self.tensors[:5])
+        names = ", ".join(tensor.full_name for tensor in self.tensors[:5])
         raise KerasCompressError(
             f"`tensor` takes the name or the index of one of {len(self.tensors)} tensors "
             f"({names} ...). Received: {name_or_index!r}."
@@ -241,6 +257,7 @@ class PackedFile:
                 self._opened(), found, count.value, ctypes.byref(count), ctypes.byref(error)
             )
             self.check(status, error)
+        parts = self._read_parts()
         return tuple(
             PackedTensor(
                 name=self.read(t.name_offset, t.name_size).decode("utf-8", "replace"),
@@ -248,9 +265,20 @@ class PackedFile:
                 shape=tuple(t.shape[: t.rank]),
                 offset=t.offset,
                 size=t.size,
+                part=parts.at(t.offset),
             )
             for t in found
         )
+
+    def _read_parts(self) -> native.PartNames:
+        library, count, error = native.library(), ctypes.c_size_t(), native_structures.NativeError()
+        counted, failed = ctypes.byref(count), ctypes.byref(error)
+        with turn(self._turn):
+            self.check(library.kc_file_parts(self._opened(), None, 0, counted, failed), error)
+            found = (native_structures.Part * count.value)()
+            status = library.kc_file_parts(self._opened(), found, count.value, counted, failed)
+            self.check(status, error)
+        return native.PartNames(found, self.read)
 
 
 def open_packed(

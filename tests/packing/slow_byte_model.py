@@ -34,6 +34,7 @@ class ByteModel:
         self.groups: dict[int, tuple[int, list[list[int]]]] = {}
         self.places: dict[int, int] = {}
         self.match_at = self.match_length = 0
+        self.lean = 0  # what else the first mixer's set is chosen by
         self.order0, self.trust = Counters(), Counters()
         self.mixers = [Mixer(9830) for _ in range(3)]
         self.refiners = [Refiner(), Refiner()]
@@ -104,8 +105,17 @@ class ByteModel:
             (at(3) + (at(2) << 8) + (j << 16), 5),
         ]
         self.hashes = [mix(mix(a, b), k + 1) for k, (a, b) in enumerate(pairs)]
+        self._take_contexts(position)
+
+    def _take_contexts(self, position: int) -> None:
         self._take_groups(0)
         self._find_match()
+
+    def _more_inputs(self, prefix: int, i: int) -> list[int]:
+        return []
+
+    def _learn_more(self, bit: int) -> None:
+        pass
 
     def _take_groups(self, q: int) -> None:
         self.taken = []
@@ -173,8 +183,8 @@ class ByteModel:
             level = 0 if length == 0 else 1 if length < 8 else 2 if length < 24 else 3
         else:
             inputs += [0, 0]
-        inputs.append(256)
-        keys = [(4 * level + self.j, i), prefix, (self.before, i)]
+        inputs += [256, *self._more_inputs(prefix, i)]
+        keys = [(4 * level + self.j + self.lean, i), prefix, (self.before, i)]
         a, b, c = (m.mix(inputs, key) for m, key in zip(self.mixers, keys, strict=True))
         x = trunc(2 * a + b + c, 4)
         r1 = self.refiners[0].refine(x, (self.phase, prefix))
@@ -189,4 +199,5 @@ class ByteModel:
         learn(zero, bit, 1000)
         if trust is not None:
             learn(trust, int(bit == expected), 250)
+        self._learn_more(bit)
         return bit

@@ -7,13 +7,19 @@ from tests.packing.slow_coding import ArithmeticDecoder, Bits
 from tests.packing.slow_mixing import Counters, Mixer, input_of, learn, probability, squash
 
 
-def take_base(model: ByteModel, base: bytes, extents: list[dict]) -> None:
-    """The base, but for the blocks that lie in one extent's bytes of it, into the history."""
-    taken = set()
+def taken_blocks(extents: list[dict]) -> set[int]:
+    """Blocks of 64 bytes that lie in one extent's bytes of the base."""
+    taken: set[int] = set()
     for e in extents:
         if e["method"] in (9, 10, 11) and e["size"]:
             first, end = -(-e["base"] // 64), (e["base"] + e["size"]) // 64
             taken |= set(range(first, end))
+    return taken
+
+
+def take_base(model: ByteModel, base: bytes, extents: list[dict]) -> None:
+    """The base, but for the blocks that lie in one extent's bytes of it, into the history."""
+    taken = taken_blocks(extents)
     left = 1 << 18
     for position, byte in enumerate(base):
         if position // 64 in taken:

@@ -14,8 +14,23 @@ def unzigzag(value: int) -> int:
     return value >> 1 if value % 2 == 0 else -(value + 1 >> 1)
 
 
-def read_extent(plan: Input) -> dict:
+class Places:
+    """Where in the base extents stand: of version 5 beside where they are in the file."""
+
+    def __init__(self, version: int) -> None:
+        self.version, self.offset, self.shift = version, 0, 0
+
+    def read(self, plan: Input) -> int:
+        value = plan.varint()
+        if self.version < 5:
+            return value
+        self.shift += unzigzag(value)
+        return self.offset + self.shift
+
+
+def read_extent(plan: Input, places: Places) -> dict:
     extent: dict = {"gap": plan.varint(), "size": plan.varint(), "element": 1}
+    places.offset += extent["gap"]
     method = plan.byte()
     extent["method"], extent["opens"] = method & 127, method >> 7
     kind = extent["method"]
@@ -27,13 +42,17 @@ def read_extent(plan: Input) -> dict:
     elif kind == 2:
         extent["back"] = plan.varint()
     elif kind == 9:
-        extent["base"] = plan.varint()
+        extent["base"] = places.read(plan)
+    elif kind == 24:
+        extent["base"], extent["stride"] = places.read(plan), plan.byte()
+        if extent["opens"]:
+            extent["window"] = plan.varint(), plan.varint()
     elif kind == 11:
-        extent["base"], extent["element"] = plan.varint(), plan.byte()
+        extent["base"], extent["element"] = places.read(plan), plan.byte()
         extent["last"], extent["row"] = plan.varint(), plan.varint()
     elif kind in (6, 7, 4, 10, 13):
         if kind == 10:
-            extent["base"] = plan.varint()
+            extent["base"] = places.read(plan)
         extent["element"], flags = plan.byte(), plan.byte()
         extent["flags"], extent["last"], extent["row"] = flags, plan.varint(), plan.varint()
         extent["centre"], extent["lowest"], extent["highest"] = plan.take(3)
@@ -59,6 +78,7 @@ def read_extent(plan: Input) -> dict:
     elif kind in (12, 15):
         extent["element"], extent["highest"] = 4, plan.byte()
     extent["last"] = extent.get("last") or extent.get("row")
+    places.offset += extent["size"]
     return extent
 
 

@@ -21,12 +21,18 @@ from tests.packing.slow_coding import (
 from tests.packing.slow_float_model import FloatModel
 from tests.packing.slow_integer_model import IntegerModel, LightIntegerModel
 from tests.packing.slow_light_model import LightDecoder, LightFloatModel, LightModel
-from tests.packing.slow_patch import DriftModel, PartnerModel, by_partner, take_base
-from tests.packing.slow_plan import apply_rules, read_extent
+from tests.packing.slow_patch import (
+    DriftModel,
+    PartnerModel,
+    by_partner,
+    take_base,
+    taken_blocks,
+)
+from tests.packing.slow_plan import Places, apply_rules, read_extent
 from tests.packing.slow_symbol_model import Layout, SymbolModel
-from tests.packing.slow_word_model import WordModel, samples
+from tests.packing.slow_word_model import BesideModel, WordModel, samples
 
-_MODELLED = (3, 4, 5, 10, 11, 12)
+_MODELLED = (3, 4, 5, 10, 11, 12, 24)
 _LIGHT = (13, 14, 15)
 
 
@@ -35,7 +41,7 @@ def unpack(data: bytes, base: bytes = b"") -> bytes:
     source = Input(data)
     assert source.take(4) == b"\x89KCZ"
     version, form, size = source.byte(), source.byte(), source.varint()
-    assert (version, form) in {(1, 0), (1, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 3)}
+    assert (version, form) in {(1, 0), (1, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 3), (5, 1), (5, 2), (5, 3)}
     checksum = source.take(4)
     if form == 2:
         assert source.varint() == len(base)
@@ -55,24 +61,31 @@ def unpack(data: bytes, base: bytes = b"") -> bytes:
             sections.append(source.take(length))
             assert crc32c(sections[-1]).to_bytes(4, "little") == source.take(4)
     assert source.at == len(data)
-    out = sections[0] if form == 0 else read_modelled(sections, size, base)
+    out = sections[0] if form == 0 else read_modelled(
+        sections, size, base, version if form == 2 else 1
+    )
     assert len(out) == size and crc32c(out).to_bytes(4, "little") == checksum
     return out
 
 
-def read_plan(data: bytes) -> tuple[list[dict], int, Input]:
+def read_plan(data: bytes, version: int = 1) -> tuple[list[dict], int, Input]:
     """The extents, how many rules there are, and where they stand."""
     plan = Input(data)
     count, rules = plan.varint(), plan.varint()
-    return [read_extent(plan) for _ in range(count)], rules, plan
+    places = Places(version)
+    return [read_extent(plan, places) for _ in range(count)], rules, plan
 
 
-def read_first(section: bytes, size: int, base: bytes = b"") -> tuple[list[dict], bytearray]:
+def read_first(
+    section: bytes, size: int, base: bytes = b"", version: int = 1
+) -> tuple[list[dict], bytearray]:
     """Section 0: the extents, and the skeleton with its rules undone."""
     source = Input(section)
     form, plan_size = source.byte(), source.varint()
     if form >= 16:
-        extents, rules, plan, skeleton = read_beside_sample(source, form - 16, plan_size, size)
+        extents, rules, plan, skeleton = read_beside_sample(
+            source, form - 16, plan_size, size, base if version >= 5 else None
+        )
         apply_rules(plan, rules, skeleton)
         assert plan.at == plan_size
         return extents, skeleton
@@ -82,7 +95,7 @@ def read_first(section: bytes, size: int, base: bytes = b"") -> tuple[list[dict]
         extents, rules, plan, skeleton = read_with_model(source, plan_size, skeleton_size, base)
     else:
         body = source.take(total) if form == 0 else read_repeats(source, total)
-        extents, rules, plan = read_plan(body[:plan_size])
+        extents, rules, plan = read_plan(body[:plan_size], version)
         skeleton = bytearray(body[plan_size:])
     apply_rules(plan, rules, skeleton)
     assert plan.at == plan_size
@@ -118,11 +131,18 @@ def graph_positions(extents: list[dict], size: int, skeleton: bytearray):
     yield from range(position, size)
 
 
-def read_beside_sample(source: Input, number: int, plan_size: int, size: int):
+def read_beside_sample(source: Input, number: int, plan_size: int, size: int, base: bytes | None):
     model, all_samples = WordModel(), samples()
+    ranges, at = [], 0
+    if base is not None:
+        for _ in range(source.varint()):
+            first, length = at + source.varint(), source.varint()
+            at = first + length
+            ranges.append(range(first, at))
+        model = BesideModel(1 << 16, 4, sum(map(len, ranges)) or len(base))
     for k, (its_plan, its_skeleton) in enumerate(all_samples):
         if k != number:
-            model.remember(its_plan + its_skeleton)
+            model.remember_all(its_plan + its_skeleton)
     its_plan, its_skeleton = all_samples[number]
     for position, byte in enumerate(its_plan):
         model.know(byte, position)
@@ -132,15 +152,49 @@ def read_beside_sample(source: Input, number: int, plan_size: int, size: int):
         model.know(byte, next(positions))
         seen.append(byte)
     coder = ArithmeticDecoder(source.take(len(source.data) - source.at))
-    extents, rules, plan = read_plan(bytes(model.decode(coder, k) for k in range(plan_size)))
+    coded = bytes(model.decode(coder, k) for k in range(plan_size))
+    extents, rules, plan = read_plan(coded, 1 if base is None else 5)
     skeleton = bytearray()
-    for position in graph_positions(extents, size, skeleton):
-        skeleton.append(model.decode(coder, position))
+    if base is None:
+        for position in graph_positions(extents, size, skeleton):
+            skeleton.append(model.decode(coder, position))
+        return extents, rules, plan, skeleton
+    known = learn_base(model, base, ranges or outside(base, extents))
+    position = 0
+    for extent in [*extents, {"gap": None}]:
+        end = size if extent["gap"] is None else position + extent["gap"]
+        for place in range(position, end):
+            skeleton.append(model.decode(coder, place))
+        position = end + extent.get("size", 0)
+        behind = extent.get("base", -1) + extent.get("size", 0)
+        if "base" in extent and behind in known:
+            model.anchor_at = known[behind]
     return extents, rules, plan, skeleton
 
 
-def read_modelled(sections: list[bytes], size: int, base: bytes = b"") -> bytes:
-    extents, skeleton = read_first(sections[0], size, base)
+def outside(base: bytes, extents: list[dict]) -> list[range]:
+    """Blocks of the base but those that lie in one extent's bytes of it."""
+    taken = taken_blocks(extents)
+    blocks = [k for k in range(-(-len(base) // 64)) if k not in taken]
+    return [range(64 * k, min(64 * k + 64, len(base))) for k in blocks]
+
+
+def learn_base(model: BesideModel, base: bytes, ranges: list[range]) -> dict[int, int]:
+    """Section 8.2: where the bytes that were learned stand in the history."""
+    known: dict[int, int] = {}
+    for position in (k for r in ranges for k in r):
+        known[position] = len(model.history)
+        if len(known) <= 1 << 17:
+            model.know(base[position], position)
+        else:
+            model.remember(base[position])
+    if known:
+        model.base_end, model.anchor_at = len(model.history), min(known.values())
+    return known
+
+
+def read_modelled(sections: list[bytes], size: int, base: bytes = b"", version: int = 1) -> bytes:
+    extents, skeleton = read_first(sections[0], size, base, version)
     streams: list[Section] = []
     section_of: dict[int, Section] = {}
     used = 0
@@ -149,9 +203,9 @@ def read_modelled(sections: list[bytes], size: int, base: bytes = b"") -> bytes:
         extent["size"] = extent["size"] or int.from_bytes(skeleton[used - 4 : used], "little")
         extent["count"] = extent["size"] // extent["element"]
         if extent["opens"]:
-            section_of[extent["method"]] = Section(sections[1 + len(streams)], extent)
+            section_of[extent["method"]] = Section(sections[1 + len(streams)], extent, base)
             streams.append(section_of[extent["method"]])
-        if "base" in extent:
+        if "base" in extent and extent["method"] != 24:
             at = extent["base"]
             extent["partner"] = base[at : at + extent["size"]]
             assert len(extent["partner"]) == extent["size"]
@@ -181,8 +235,8 @@ def read_modelled(sections: list[bytes], size: int, base: bytes = b"") -> bytes:
 class Section:
     """Section 3: one data section, whose extents are read in order."""
 
-    def __init__(self, data: bytes, first: dict) -> None:
-        self.source, self.first, self.total = Input(data), first, 0
+    def __init__(self, data: bytes, first: dict, base: bytes) -> None:
+        self.source, self.first, self.total, self.base = Input(data), first, 0, base
         self.model: object = None
         if first["method"] in _MODELLED:
             self.coder = ArithmeticDecoder(self.source.take(self.source.varint()))
@@ -200,6 +254,17 @@ class Section:
             return read_planes(self.source, extent)
         if method == 3:
             self.model = self.model or ByteModel(self.total, self.first["stride"])
+            return bytes(self.model.decode(self.coder, k) for k in range(extent["size"]))
+        if method == 24:
+            start, size = self.first["window"]
+            if self.model is None:
+                stride = self.first["stride"]
+                self.model = BesideModel(self.total, stride, self.total + size)
+                self.model.history.append(0)
+                self.model.remember_all(self.base[start : start + size])
+                self.model.base_end = 1 + size
+            at = extent["base"] - start
+            self.model.anchor_at = at + 1 if 0 <= at < size else 0
             return bytes(self.model.decode(self.coder, k) for k in range(extent["size"]))
         if method == 12:
             self.model = self.model or IntegerModel()

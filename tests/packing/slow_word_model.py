@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from tests.packing.slow_byte_model import ByteModel, mix
+from tests.packing.slow_mixing import Counters, learn, stretch
 
 _SOURCE = Path(__file__).parents[2] / "export" / "src"
 _ALL = 0xFFFFFFFF
@@ -34,15 +35,13 @@ class Known:
 
 
 class WordModel(ByteModel):
-    def __init__(self) -> None:
-        super().__init__(1 << 11, 4)  # 2^14 groups
+    def __init__(self, total: int = 1 << 11, stride: int = 4) -> None:
+        super().__init__(total, stride)  # 2^14 groups
         self.vtables, self.moves, self.position = [0, 0], [0, 0], 0
 
-    def remember(self, data: bytes) -> None:
+    def remember_all(self, data: bytes) -> None:
         for byte in data:
-            if len(self.history) >= 5:
-                self.places[self._place()] = len(self.history)
-            self.history.append(byte)
+            self.remember(byte)
 
     def know(self, byte: int, position: int) -> None:
         assert self.decode(Known(byte), position) == byte
@@ -57,6 +56,9 @@ class WordModel(ByteModel):
     def _begin(self, position: int) -> None:
         self.position = position
         super()._begin(position)
+
+    def _take_contexts(self, position: int) -> None:
+        self._find_match()
         j = self.j
         inside = self._word(0) >> 8 * (4 - j) if j else 0
         matched = self._history_word(self.match_at - j) if self.match_at >= 4 else 0
@@ -67,7 +69,11 @@ class WordModel(ByteModel):
             if guess & (1 << 8 * j) - 1 == inside:
                 a += 256
             self.hashes.append(mix(mix(a, 6 + k), 13 + k))
+        self._add_contexts()
         self._take_groups(0)
+
+    def _add_contexts(self) -> None:
+        pass
 
     def _find_match(self) -> None:
         history, size = self.history, len(self.history)
@@ -97,6 +103,54 @@ class WordModel(ByteModel):
         super()._end(byte)
         if at:
             self.match_at, self.match_length = at + 1, min(length + 1, 65535) if came else 0
+
+
+class BesideModel(WordModel):
+    """Section 8.1: with an anchor in what comes from the base."""
+
+    def __init__(self, total: int, stride: int, reach: int) -> None:
+        super().__init__(total, stride)
+        bits = 16
+        while bits < 22 and 1 << bits < reach:
+            bits += 1
+        self.match_mask = (1 << bits) - 1
+        self.anchor_at = self.base_end = self.agreed = 0
+        self.anchored: int | None = None
+        self.faith, self.asked = Counters(), None
+
+    def _add_contexts(self) -> None:
+        at, before, tag = self.anchor_at, self.before, min(self.position % self.stride, 7) << 8
+        self.anchored = self.history[at] if 0 < at < self.base_end else None
+        old = 0 if self.anchored is None else self.history[at - 1]
+        g = 0 if self.anchored is None else self.anchored + 256
+        pairs = [
+            (g + (self.agreed << 9), tag + 10),
+            (g | (before - old << 9 & _ALL), 11),
+            (g + (before << 9), tag + 12),
+        ]
+        self.hashes += [mix(mix(a, b), 17 + k) for k, (a, b) in enumerate(pairs)]
+        self.lean = 16 * (self.agreed & 3)
+
+    def _more_inputs(self, prefix: int, i: int) -> list[int]:
+        self.asked = None
+        if self.anchored is None or (256 | self.anchored) >> i + 1 != prefix:
+            return [0]
+        bit = self.anchored >> i & 1
+        self.asked = self.faith[self.agreed, self.j, bit], bit
+        s = stretch(self.asked[0][0] >> 6)
+        return [s if bit else -s]
+
+    def _learn_more(self, bit: int) -> None:
+        if self.asked is not None:
+            learn(self.asked[0], int(bit == self.asked[1]), 250)
+
+    def _end(self, byte: int) -> None:
+        self.agreed = (self.agreed << 1 | (self.anchored == byte)) & 255
+        if self.anchor_at:
+            self.anchor_at += 1
+        super()._end(byte)
+        if self.match_length >= 32 and self.agreed != 255 and self.match_at < self.base_end:
+            self.anchor_at = self.match_at
 
 
 def _to_front(two: list[int], value: int) -> None:
