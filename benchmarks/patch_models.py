@@ -2,8 +2,8 @@
 
     python benchmarks/patch_models.py [--data FOLDER] [--pair OLD NEW] [--only TEXT] [--json OUT]
 
-The cases are those of `patch_pairs.py`, made from models in the data folder and from drawn weights of
-LeNet-5's shapes. Training is imitated by noise. Every patch is applied, and what it restores is
+The cases are those of `patch_pairs.py`, made from models in the data folder and from drawn weights
+of LeNet-5's shapes. Training is imitated by noise. Every patch is applied, and what it restores is
 compared. Sizes are bytes written.
 """
 
@@ -72,7 +72,11 @@ def measure(old: bytes, new: bytes) -> dict[str, Any]:
     unpacked = time.perf_counter() - start
     if restored != new:
         raise SystemExit("a patch did not restore the file")
-    sizes = {"patch": len(patch), **others(old, new), "packed alone": len(packing.pack(new, codec="smallest"))}
+    sizes = {
+        "patch": len(patch),
+        **others(old, new),
+        "packed alone": len(packing.pack(new, codec="smallest")),
+    }
     row: dict[str, Any] = {"raw": len(new), "sizes": sizes}
     row["pack_seconds"], row["unpack_seconds"] = round(packed, 3), round(unpacked, 3)
     rivals = [size for name, size in sizes.items() if name not in ("patch", "packed alone")]

@@ -47,7 +47,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   e.context = static_cast<uint8_t>(data[0] / kc::kMethodCount | (data[1] & 4) << 3);
   if (!kc::is_light_context(e.context)) return 0;
   if (e.method == kc::kMethodFill || e.method == kc::kMethodCopy) return 0;
+  e.new_section = true;
+  if (e.method == kc::kMethodBeside) {
+    e.window = data[2] % sizeof kBefore;
+    e.window_size = sizeof kBefore - e.window;
+    e.base = data[3];
+  }
   plan.extents.push(e);
+  if (!kc::link_sections(&plan)) return 0;
   kc::decode_section(&plan, 1, data + 4, size - 4, restored);
   return 0;
 }

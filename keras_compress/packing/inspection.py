@@ -200,8 +200,8 @@ def _count_tensors(model: bytes, name: str) -> int:
     count = ctypes.c_size_t()
     if native.library().kc_tensors(model, len(model), None, 0, ctypes.byref(count)) != 0:
         raise ModelFileError(
-            f"`inspect` takes a whole `.tflite`, a bundle of them or a packed file. Received: {name}, "
-            f"{len(model)} bytes that start with {model[:8]!r}."
+            f"`inspect` takes a whole `.tflite`, a bundle of them or a packed file. "
+            f"Received: {name}, {len(model)} bytes that start with {model[:8]!r}."
         )
     return count.value
 

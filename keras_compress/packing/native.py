@@ -7,7 +7,7 @@ import ctypes
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -207,13 +207,14 @@ class PartNames:
         read: Gives bytes of the file: offset, size.
     """
 
-    def __init__(self, parts: Sequence[Part], read: Callable[[int, int], bytes]) -> None:
+    def __init__(self, parts: Iterable[Part], read: Callable[[int, int], bytes]) -> None:
         names: list[str] = []
+        self._starts: list[int] = []
         for i, part in enumerate(parts):
             name = read(part.name_offset, part.name_size).decode("utf-8", "replace")
             name = name or f"part {i}"
             names.append(f"{names[part.parent - 1]}/{name}" if part.parent else name)
-        self._starts = [part.offset for part in parts]
+            self._starts.append(part.offset)
         self._names = names
 
     def at(self, offset: int) -> str:

@@ -251,8 +251,8 @@ def require_model(data: bytes, name: str) -> None:
             f"({len(data)} bytes)."
         )
     raise ModelFileError(
-        f"A model file must be a `.tflite` (FlatBuffer identifier TFL3) or a bundle of some. Received: {name}, which "
-        f"starts with {data[:8]!r}. Pass --any to pack any file."
+        f"A model file must be a `.tflite` (FlatBuffer identifier TFL3) or a bundle of some. "
+        f"Received: {name}, which starts with {data[:8]!r}. Pass --any to pack any file."
     )
 
 

@@ -41,7 +41,18 @@ def unpack(data: bytes, base: bytes = b"") -> bytes:
     source = Input(data)
     assert source.take(4) == b"\x89KCZ"
     version, form, size = source.byte(), source.byte(), source.varint()
-    assert (version, form) in {(1, 0), (1, 1), (2, 2), (3, 1), (3, 3), (4, 1), (4, 3), (5, 1), (5, 2), (5, 3)}
+    assert (version, form) in {
+        (1, 0),
+        (1, 1),
+        (2, 2),
+        (3, 1),
+        (3, 3),
+        (4, 1),
+        (4, 3),
+        (5, 1),
+        (5, 2),
+        (5, 3),
+    }
     checksum = source.take(4)
     if form == 2:
         assert source.varint() == len(base)
@@ -61,8 +72,10 @@ def unpack(data: bytes, base: bytes = b"") -> bytes:
             sections.append(source.take(length))
             assert crc32c(sections[-1]).to_bytes(4, "little") == source.take(4)
     assert source.at == len(data)
-    out = sections[0] if form == 0 else read_modelled(
-        sections, size, base, version if form == 2 else 1
+    out = (
+        sections[0]
+        if form == 0
+        else read_modelled(sections, size, base, version if form == 2 else 1)
     )
     assert len(out) == size and crc32c(out).to_bytes(4, "little") == checksum
     return out

@@ -14,7 +14,7 @@ _GOLDEN = Path(__file__).with_name("golden")
 _SUMS = json.loads((_GOLDEN / "sums.json").read_text())
 
 # Patches, and the golden file that holds what they were made for.
-_BASES = {"v2_patch.kcz": "v1_fast.kcz"}
+_BASES = {"v2_patch.kcz": "v1_fast.kcz", "v5_patch.kcz": "v1_fast.kcz"}
 
 
 @pytest.mark.parametrize("name", sorted(_SUMS))

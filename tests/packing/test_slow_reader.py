@@ -31,9 +31,10 @@ def test_golden_files(name):
     assert slow_reader.unpack(data) == packing.unpack(data)
 
 
-def test_golden_patch():
+@pytest.mark.parametrize("name", ["v2_patch.kcz", "v5_patch.kcz"])
+def test_golden_patch(name):
     base = packing.unpack((_GOLDEN / "v1_fast.kcz").read_bytes())
-    patch = (_GOLDEN / "v2_patch.kcz").read_bytes()
+    patch = (_GOLDEN / name).read_bytes()
     assert slow_reader.unpack(patch, base) == packing.unpack(patch, base=base)
     with pytest.raises(AssertionError):
         slow_reader.unpack(patch, base[:-1] + b"?")
