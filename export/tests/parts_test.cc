@@ -6,6 +6,8 @@
 #include "arithmetic.h"
 #include "check.h"
 #include "checksum.h"
+#include "container.h"
+#include "dividing.h"
 #include "huffman.h"
 #include "lz.h"
 #include "mixing.h"
@@ -116,6 +118,39 @@ void test_repeats() {
   }
 }
 
+// A plan of tensors that need not be there: floats of `count` elements each, and a copy of the last.
+void test_sections_grow(size_t tensors, uint64_t count, uint8_t method, uint32_t most_sections) {
+  Plan plan;
+  plan.version = kFormatVersion;
+  for (size_t i = 0; i <= tensors; ++i) {
+    Extent e;
+    e.method = i == tensors ? static_cast<uint8_t>(kMethodCopy) : method;
+    e.back = i == tensors ? 1 : 0;
+    e.element = i == tensors ? 1 : 4;
+    e.row = e.last = 1000;
+    e.size = 4 * count;
+    e.offset = i * e.size;
+    CHECK(plan.extents.push(e));
+  }
+  CHECK(divide_into_sections(&plan));
+  CHECK(plan.sections <= most_sections && plan.extents.size() <= kMostExtents);
+  List<uint64_t> elements;
+  for (uint32_t s = 0; s < plan.sections; ++s) CHECK(elements.push(0));
+  uint64_t end = 0;
+  for (size_t i = 0; i < plan.extents.size(); ++i) {
+    const Extent& e = plan.extents[i];
+    CHECK(e.offset == end && e.size != 0);
+    end += e.size;
+    if (e.method == kMethodCopy) {
+      CHECK(plan.extents[i - static_cast<size_t>(e.back)].size == e.size);
+    } else {
+      elements[e.section - 1] += e.count();
+    }
+  }
+  CHECK(end == (tensors + 1) * 4 * count);
+  for (uint32_t s = 0; s < plan.sections; ++s) CHECK(elements[s] != 0 && elements[s] < 2100000);
+}
+
 }  // namespace
 
 int main() {
@@ -129,5 +164,12 @@ int main() {
   }
   test_incomplete_codes_are_refused();
   test_repeats();
+  for (uint8_t method : {kMethodFloats, kMethodLightFloats, kMethodPlanes}) {
+    test_sections_grow(3, 100000, method, 4);
+    test_sections_grow(1, 100000000, method, kMostSectionsBefore);
+    test_sections_grow(40, 20000000, method, kMostSectionsBefore);  // 3.2 GB
+    test_sections_grow(400, 20000000, method, 8200);                // 32 GB
+    test_sections_grow(300, 200000000, method, kMostSections);      // 240 GB
+  }
   return 0;
 }

@@ -31,7 +31,9 @@ def test_golden_files(name):
     assert slow_reader.unpack(data) == packing.unpack(data)
 
 
-@pytest.mark.parametrize("name", ["v2_patch.kcz", "v5_patch.kcz"])
+@pytest.mark.parametrize(
+    "name", ["v2_patch.kcz", pytest.param("v5_patch.kcz", marks=[pytest.mark.slow])]
+)
 def test_golden_patch(name):
     base = packing.unpack((_GOLDEN / "v1_fast.kcz").read_bytes())
     patch = (_GOLDEN / name).read_bytes()
