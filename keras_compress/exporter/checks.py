@@ -76,10 +76,12 @@ def check_model(model: Any, *, precision: str) -> None:
             f'"{keras.backend.backend()}". Save the model to a .keras file and export that in a '
             "process started with KERAS_BACKEND=tensorflow."
         )
+    if isinstance(model, keras.Sequential) and not model.layers:
+        raise ExportError(f"A model has to have layers. Received: {model.name!r}, which has none.")
     if not model.built:
         raise ExportError(
             f"A model has to be built before it is exported. Received: {model.name!r}, not "
-            "built. Call it on a batch of inputs first, or give it an `keras.Input`."
+            "built. Call it on a batch of inputs first, or give it a `keras.Input`."
         )
     _check_layers(model)
     _check_weights(model, precision=precision)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 import tempfile
-import warnings
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_compress.errors import ExportError
+from keras_compress.exporter.checks import layers_of
+from keras_compress.exporter.converter_process import (
+    ConverterCrashError,
+    can_crash,
+    run_converter_apart,
+)
 from keras_compress.exporter.graph_edits import keep_outputs
 from keras_compress.exporter.inputs import ModelInputs
+from keras_compress.exporter.tf_converter import ConverterSettings, run_converter
 from keras_compress.exporter.tflite_file import TfliteFile, read_tflite
 from keras_compress.exporter.tracing import Trace
 from keras_compress.exporter.zero_biases import cleared_marks, marked_zero_biases
@@ -49,24 +54,24 @@ def convert_trace(
     # if something it saves owns them.
     holder.kept_variables = [variable.value for variable in model.variables]
     holder.serving = trace.function
+    settings = ConverterSettings(precision, io_dtype, per_channel, sparse, allow_custom_ops)
+    rows = None
+    if calibration is not None:
+        names = [spec.name for spec in inputs.specs]
+        rows = dict(zip(names, calibration, strict=True))
     with (
-        tempfile.TemporaryDirectory(prefix="keras_compress_") as folder,
-        _quiet_logger(tf),
+        tempfile.TemporaryDirectory(prefix="keras_compress_") as scratch,
         marked_zero_biases(model) as marked,
     ):
-        tf.saved_model.save(holder, folder, signatures=trace.concrete)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.allow_custom_ops = allow_custom_ops
-        _set_precision(converter, tf, precision, io_dtype, per_channel)
-        if precision == "int8" and calibration is not None:
-            converter.representative_dataset = _calibrator(inputs, calibration)
-        if sparse:
-            converter.optimizations = [
-                *converter.optimizations,
-                tf.lite.Optimize.EXPERIMENTAL_SPARSITY,
-            ]
+        folder = str(Path(scratch, "saved"))
+        _save(tf, holder, folder, trace, model)
         try:
-            data = converter.convert()
+            if can_crash(trace.concrete, precision):
+                data = run_converter_apart(folder, settings, rows, scratch=scratch)
+            else:
+                data = run_converter(folder, settings, rows)
+        except ConverterCrashError as crash:
+            raise ExportError(_explain_crash(model, crash, precision)) from None
         except Exception as error:
             raise ExportError(_explain(model, error)) from error
     if marked:
@@ -77,35 +82,57 @@ def convert_trace(
     return keep_outputs(data, trace.outputs), indices
 
 
-def _set_precision(
-    converter: Any, tf: Any, precision: str, io_dtype: str | None, per_channel: bool
-) -> None:
-    builtins = tf.lite.OpsSet.TFLITE_BUILTINS
-    converter.target_spec.supported_ops = [builtins]
-    if precision == "float32":
-        return
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision in ("int8", "dynamic"):
-        # TensorFlow has no public switch for one scale a tensor.
-        converter._experimental_disable_per_channel = not per_channel
-    if precision == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        edge = tf.float32 if io_dtype == "float32" else tf.int8
-        converter.inference_input_type = edge
-        converter.inference_output_type = edge
+def _save(tf: Any, holder: Any, folder: str, trace: Trace, model: Any) -> None:
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        tf.saved_model.save(holder, folder, signatures=trace.concrete)
+    except AssertionError as error:
+        # What TensorFlow says of it is about objects that users of Keras never see.
+        raise ExportError(
+            f"An exported model computes from its inputs and weights alone. Received: "
+            f"{model.name!r}, which reads a look-up table, or a state that is no weight, such as "
+            f"a stateful recurrent layer's{_named(_stateful(model))}. Do look-ups in the app, and "
+            "give a state to the model as an input."
+        ) from error
+    finally:
+        logger.setLevel(level)
 
 
-def _calibrator(inputs: ModelInputs, calibration: list[np.ndarray]) -> Any:
-    def rows() -> Iterator[dict[str, np.ndarray]]:
-        for i in range(len(calibration[0])):
-            yield {
-                spec.name: array[i : i + 1]
-                for spec, array in zip(inputs.specs, calibration, strict=True)
-            }
+def _stateful(model: Any) -> list[str]:
+    return [layer.name for layer in layers_of(model) if getattr(layer, "stateful", False)]
 
-    return rows
+
+def _rolled(model: Any) -> list[str]:
+    """Names of the recurrent layers that run as a loop."""
+    import keras
+
+    return [
+        layer.name
+        for layer in layers_of(model)
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll
+    ]
+
+
+def _named(names: list[str]) -> str:
+    return f" ({', '.join(repr(name) for name in names[:5])})" if names else ""
+
+
+def _explain_crash(model: Any, crash: ConverterCrashError, precision: str) -> str:
+    rolled = _rolled(model)
+    if rolled:
+        cause = (
+            f"Recurrent layers that run as a loop do this: {', '.join(map(repr, rolled[:5]))}. "
+            "Build the same model with `unroll=True` in these layers, give it the weights "
+            "(`unrolled.set_weights(model.get_weights())`) and export that"
+        )
+    else:
+        cause = "Loops and branches do this: write them out as single steps"
+    return (
+        f"TFLite's converter crashed on {model.name!r} while converting to {precision} ({crash}). "
+        f'{cause}; or export with precision="dynamic" or "float16".'
+    )
 
 
 def _check_result(file: TfliteFile, model: Any, allow_custom_ops: bool) -> None:
@@ -143,17 +170,3 @@ def _explain(model: Any, error: Exception) -> str:
         )
     line = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return f"TFLite's converter failed on {model.name!r}: {line.strip()[:400]}"
-
-
-@contextlib.contextmanager
-def _quiet_logger(tf: Any) -> Iterator[None]:
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # Calibration uses an interpreter of which TensorFlow warns its own users.
-            warnings.filterwarnings("ignore", module="tensorflow")
-            yield
-    finally:
-        logger.setLevel(level)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_compress.errors import ExportError
+from keras_compress.exporter.samples import array_of, gathered, is_nested
 
-__all__ = ["InputSpec", "ModelInputs", "describe_inputs", "input_names"]
+__all__ = ["InputSpec", "ModelInputs", "describe_inputs", "gathered_samples", "input_names"]
+
+# What the inputs of a TFLite file with built-in operators can hold.
+_DTYPES = ("float32", "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64")
 
 
 @dataclass(frozen=True)
@@ -36,20 +40,13 @@ class ModelInputs:
 
         Args:
             data: An array, or arrays in the structure of the model's inputs, or a dict from
-                input names, or an iterable of batches of any of these (a `tf.data.Dataset`, a
-                generator). Of `(inputs, targets)` batches of an iterable, the inputs are used.
+                input names, as `gathered_samples` returns them.
             argument: What errors call `data`.
 
         Raises:
             ExportError: If number, shapes or values don't fit the model.
         """
-        if _is_iterable_of_batches(data, len(self.specs)):
-            batches = [self._flat(_without_targets(b, len(self.specs)), argument) for b in data]
-            if not batches:
-                raise ExportError(f"`{argument}` must hold samples. Received: none.")
-            flat = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-        else:
-            flat = self._flat(data, argument)
+        flat = self._flat(data, argument)
         return [
             self._checked(array, spec, len(flat[0]), argument)
             for array, spec in zip(flat, self.specs, strict=True)
@@ -68,25 +65,14 @@ class ModelInputs:
         return arrays
 
     def _flat(self, data: Any, argument: str) -> list[np.ndarray]:
-        import keras
-
         names = [spec.name for spec in self.specs]
-        if isinstance(data, dict) and set(data) == set(names):
-            leaves = [data[name] for name in names]
-        else:
-            leaves = keras.tree.flatten(data)
+        leaves = _by_name(data, names)
         if len(leaves) != len(self.specs):
             raise ExportError(
                 f"`{argument}` must give one array for each of the model's {len(self.specs)} "
                 f"inputs ({', '.join(names)}). Received: {len(leaves)} arrays."
             )
-        arrays = [np.asarray(leaf) for leaf in leaves]
-        if any(array.ndim == 0 for array in arrays):
-            raise ExportError(
-                f"`{argument}` must give arrays with samples along the first axis. Received: a "
-                "single number."
-            )
-        return arrays
+        return [array_of(leaf, argument) for leaf in leaves]
 
     def _checked(self, array: np.ndarray, spec: InputSpec, count: int, argument: str) -> np.ndarray:
         if array.shape[1:] != spec.shape[1:]:
@@ -99,11 +85,13 @@ class ModelInputs:
                 f"`{argument}` must give every input equally many samples, at least one. "
                 f"Received: {len(array)} for {spec.name!r} and {count} for the first input."
             )
-        if array.dtype.kind not in "fiub":
+        given, array = array, _as_type(array, spec.dtype)
+        if array.dtype.kind in "iub" and not np.array_equal(array, given):
+            wrong = given[array != given][0]
             raise ExportError(
-                f"`{argument}` must hold numbers. Received: {array.dtype} for {spec.name!r}."
+                f"`{argument}` must hold values of type {spec.dtype} for input {spec.name!r}. "
+                f"Received: {wrong} in an array of {given.dtype}."
             )
-        array = array.astype(spec.dtype)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ExportError(
                 f"`{argument}` must be finite. Received: NaN or infinite values for {spec.name!r}."
@@ -116,25 +104,31 @@ def describe_inputs(model: Any, *, samples: Any = None, input_shape: Any = None)
 
     Args:
         model: A built `keras.Model`.
-        samples: Inputs that say what the model itself leaves open (sizes, and for subclassed
-            models structure and types). Defaults to `None`.
+        samples: Inputs, as `gathered_samples` returns them, that say what the model itself
+            leaves open (sizes, and for subclassed models structure and types). Defaults to `None`.
         input_shape: The shape of one sample, without the batch; for several inputs, such shapes
             in the structure of the inputs. Defaults to `None`.
 
     Raises:
-        ExportError: If sizes stay open.
+        ExportError: If sizes stay open, or an input is of a type that TFLite lacks.
     """
     leaves, structure, names = _declared(model, samples)
     shapes = [_as_shape(shape) for shape, _ in leaves]
     if input_shape is not None:
         shapes = [(1, *shape) for shape in _given_shapes(input_shape, len(shapes))]
-    elif samples is not None and not _is_iterable_of_batches(samples, len(shapes)):
+    elif samples is not None:
         shapes = [
             _filled(shape, given)
-            for shape, given in zip(shapes, _sample_shapes(samples, len(shapes)), strict=True)
+            for shape, given in zip(shapes, _sample_shapes(samples, names), strict=True)
         ]
     specs = []
     for name, shape, (_, dtype) in zip(names, shapes, leaves, strict=True):
+        if dtype not in _DTYPES:
+            raise ExportError(
+                "An input of a TFLite file holds numbers or booleans. Received: input "
+                f"{name!r} of type {dtype}. Export the part of the model behind the layer that "
+                "turns these into numbers, and do that step in the app."
+            )
         fixed = (1, *shape[1:])
         if any(size is None for size in fixed):
             raise ExportError(
@@ -166,17 +160,30 @@ def _declared(model: Any, samples: Any) -> tuple[list[tuple[Any, str]], Any, lis
         else:
             tensors = keras.tree.flatten(structure)
         leaves = [(tuple(t.shape), _type_name(t.dtype)) for t in tensors]
-        return leaves, structure, _unique([t.name for t in tensors])
+        return leaves, structure, _unique(_functional_names(structure, tensors))
     return _declared_by_shapes(model, samples)
+
+
+def _functional_names(structure: Any, tensors: list[Any]) -> list[str]:
+    """Names by which a functional model is given its inputs: keys, where it takes a dict.
+
+    The tensors behind the keys may have names of their own, even each other's.
+    """
+    import keras
+
+    paths = [] if structure is None else [p for p, _ in keras.tree.flatten_with_path(structure)]
+    if not any(isinstance(part, str) for path in paths for part in path):
+        return [tensor.name for tensor in tensors]
+    return ["_".join(str(part) for part in path) for path in paths]
 
 
 def _declared_by_shapes(model: Any, samples: Any) -> tuple[list[tuple[Any, str]], Any, list[str]]:
     """The same for a subclassed model, which knows at most the shapes that it was built with."""
     import keras
 
-    if samples is not None and not _is_iterable_of_batches(samples, 1):
-        leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(samples)]
-        structure = None if len(leaves) == 1 and not _is_nested(samples) else samples
+    if samples is not None:
+        leaves = [array_of(leaf, "samples") for leaf in keras.tree.flatten(samples)]
+        structure = None if len(leaves) == 1 and not is_nested(samples) else samples
         described = [((None, *leaf.shape[1:]), _type_name(leaf.dtype)) for leaf in leaves]
     else:
         config = model.get_build_config() or {}
@@ -209,40 +216,6 @@ class _Shape:
     sizes: Any
 
 
-def _is_nested(data: Any) -> bool:
-    return isinstance(data, list | tuple | dict)
-
-
-def _is_iterable_of_batches(data: Any, inputs: int) -> bool:
-    if data is None or hasattr(data, "shape") or isinstance(data, dict):
-        return False
-    if isinstance(data, list | tuple):
-        # A list of as many arrays as there are inputs is the inputs; nested lists are numbers.
-        return (
-            bool(data)
-            and any(_is_nested(item) for item in data)
-            and all(
-                hasattr(leaf, "shape")
-                for item in data
-                if _is_nested(item)
-                for leaf in _leaves(item)
-            )
-        )
-    return isinstance(data, Iterator) or hasattr(data, "__iter__")
-
-
-def _leaves(item: Any) -> list[Any]:
-    import keras
-
-    return keras.tree.flatten(item)
-
-
-def _without_targets(batch: Any, inputs: int) -> Any:
-    if isinstance(batch, tuple) and len(batch) in (2, 3) and len(_leaves(batch)) != inputs:
-        return batch[0]
-    return batch
-
-
 def _given_shapes(input_shape: Any, count: int) -> list[tuple[int, ...]]:
     import keras
 
@@ -260,11 +233,21 @@ def _given_shapes(input_shape: Any, count: int) -> list[tuple[int, ...]]:
     return shapes
 
 
-def _sample_shapes(samples: Any, count: int) -> list[tuple[int, ...]]:
-    leaves = _leaves(samples)
-    if len(leaves) != count:
-        return [()] * count  # `rows` reports the number with the names of the inputs.
+def _sample_shapes(samples: Any, names: list[str]) -> list[tuple[int, ...]]:
+    leaves = _by_name(samples, names)
+    if len(leaves) != len(names):
+        return [()] * len(names)  # `rows` reports the number with the names of the inputs.
     return [np.shape(leaf) for leaf in leaves]
+
+
+def _by_name(data: Any, names: list[str]) -> list[Any]:
+    """The leaves of `data` in the order of the inputs, whose names a flat dict may have as keys."""
+    import keras
+
+    if isinstance(data, dict) and set(data) == set(names):
+        return [data[name] for name in names]
+    leaves: list[Any] = keras.tree.flatten(data)
+    return leaves
 
 
 def _filled(shape: tuple[Any, ...], given: tuple[int, ...]) -> tuple[Any, ...]:
@@ -299,6 +282,27 @@ def _unique(names: list[str]) -> list[str]:
             candidate, number = f"{clean}_{number}", number + 1
         result.append(candidate)
     return result
+
+
+def _as_type(array: np.ndarray, dtype: str) -> np.ndarray:
+    # What doesn't fit the type is refused by its value, so NumPy need not warn of it.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return array.astype(dtype)
+
+
+def gathered_samples(model: Any, data: Any, *, argument: str) -> Any:
+    """Return users' `data` as arrays in the structure of `model`'s inputs, batches put together.
+
+    Raises:
+        ExportError: If `data` has none of the forms that `convert` takes.
+    """
+    tensors = getattr(model, "inputs", None)
+    if not tensors:
+        return gathered(data, None, argument=argument)
+    import keras
+
+    single = isinstance(model, keras.Sequential)
+    return gathered(data, tensors[0] if single else model.input, argument=argument)
 
 
 def input_names(model: Any) -> list[str]:

@@ -22,7 +22,7 @@ _RANDOM_SAMPLES = 16
 
 
 class ExportWarning(UserWarning):
-    """The conversion worked, but something made in training did not survive it."""
+    """The conversion worked, but what training made did not survive, or results are far off."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,9 @@ def convert(
             `"float32"`.
         representative_data: Typical inputs, on which `"int8"` measures the activations'
             ranges: arrays with samples along the first axis, in the structure of the model's
-            inputs, or an iterable of batches. Defaults to `None`.
+            inputs or in a dict from their names, or batches of these: a list, a generator, a
+            function that returns one, a `tf.data.Dataset`, a `keras.utils.PyDataset`. Of
+            batches `(inputs, targets)` the inputs are used. Defaults to `None`.
         samples: Inputs to verify on, in the same forms. Defaults to `None`: the
             representative data, else 16 made-up samples.
         verify: Whether to run the converted model beside the Keras model. Defaults to `True`.
@@ -165,9 +167,14 @@ def convert(
 
     from keras_compress.exporter import binary as binary_way
     from keras_compress.exporter import conversion, inputs, survival, tflite_file, tracing
+    from keras_compress.exporter import notes as notes_module
     from keras_compress.exporter import verification as verification_module
     from keras_compress.exporter.weight_widening import widen_weights
 
+    representative_data = inputs.gathered_samples(
+        model, representative_data, argument="representative_data"
+    )
+    samples = inputs.gathered_samples(model, samples, argument="samples")
     given = representative_data if samples is None else samples
     takes = inputs.describe_inputs(model, samples=given, input_shape=input_shape)
     calibration = None
@@ -223,9 +230,12 @@ def convert(
     )
     survived = survival.measure_survival(model, file, densified=densified)
 
-    notes += _notes(survived, verification, precision, fold_batch_norm, per_channel)
+    notes += notes_module.survival_notes(survived, fold_batch_norm, per_channel)
+    if verification is not None:
+        named = dict(zip([spec.name for spec in takes.specs], rows, strict=True))
+        notes += notes_module.verification_notes(verification, precision, file, named)
     if sparse:
-        notes += _sparse_notes(data)
+        notes += notes_module.sparse_notes(data)
     for note in notes:
         warnings.warn(note, ExportWarning, stacklevel=2)
     if verification is not None and tolerance is not None:
@@ -260,22 +270,6 @@ def convert(
     return exported
 
 
-def _sparse_notes(data: bytes) -> list[str]:
-    from keras_compress.exporter.sparse_runtime import check_sparse_runtime
-
-    failed = check_sparse_runtime(data).failed
-    if not failed:
-        return []
-    first = failed[0]
-    where = f" at {first.where!r}" if first.where else ""
-    remedy = first.remedy[:1].upper() + first.remedy[1:]
-    return [
-        f"XNNPACK will run the sparse kernels densely: {len(failed)} of its conditions fail, the "
-        f"first{where}: {first.rule} ({first.found}). {remedy}; "
-        "`exporter.check_sparse_runtime` names them all."
-    ]
-
-
 def _verified(
     module: Any,
     model: Any,
@@ -306,52 +300,3 @@ def _check_tolerance(verification: Verification, tolerance: float) -> None:
                 f"model. Received: result {output.name!r} off by {output.max_abs_error:g} on "
                 f"{verification.samples} samples ({verification.data})."
             )
-
-
-# Float conversions reorder sums and no more; anything beyond this is worth a look.
-_SUSPICIOUS_FLOAT32_ERROR = 1e-2
-
-
-def _notes(
-    survival: Survival,
-    verification: Verification | None,
-    precision: str,
-    fold_batch_norm: bool,
-    per_channel: bool,
-) -> list[str]:
-    notes = []
-    shared = [w for w in survival.destroyed if w.sharing in ("per_channel", "lost")]
-    if shared:
-        remedies = []
-        if fold_batch_norm and any("folded" in w.reason for w in shared):
-            remedies.append("fold_batch_norm=False")
-        if per_channel and any("quantized" in w.reason for w in shared):
-            remedies.append("per_channel=False")
-        worst = max(shared, key=lambda w: w.size)
-        notes.append(
-            f"Shared values did not survive in {len(shared)} weights: {worst.weight!r} had "
-            f"{worst.distinct_before} distinct values and has {worst.distinct_after} "
-            f"({worst.distinct_per_channel} at most in a channel), because {worst.reason}."
-            + (f" Convert with {' and '.join(remedies)} to keep them." if remedies else "")
-        )
-    lost = [w for w in survival.destroyed if w.zeros == "lost"]
-    if lost:
-        notes.append(
-            f"Zeros did not survive in {len(lost)} weights, {lost[0].weight!r} the first: "
-            f"{lost[0].zeros_before} before, {lost[0].zeros_after} after."
-        )
-    unknown = [w for w in survival.unmapped if "unknown" in (w.sharing, w.zeros)]
-    if unknown:
-        notes.append(
-            f"{len(unknown)} weights with zeros or shared values were not found in the file, "
-            f"{unknown[0].weight!r} the first; whether they survived is not known."
-        )
-    if verification is not None and precision == "float32":
-        for output in verification.outputs:
-            error = output.relative_error
-            if error is not None and error > _SUSPICIOUS_FLOAT32_ERROR:
-                notes.append(
-                    f"Result {output.name!r} is {error:.1%} off the Keras model's, which is a "
-                    "lot for float32. Compare with verify_layers=True to find out where."
-                )
-    return notes

@@ -133,9 +133,21 @@ def run_model(model: Any, inputs: ModelInputs, rows: list[np.ndarray]) -> list[n
         parts: list[list[np.ndarray]] = []
         for start in range(0, len(rows[0]), _BATCH):
             batch = [keras.ops.convert_to_tensor(r[start : start + _BATCH]) for r in rows]
-            outputs = keras.tree.flatten(model(inputs.pack(batch), training=False))
+            try:
+                outputs = keras.tree.flatten(model(inputs.pack(batch), training=False))
+            except KerasCompressError:
+                raise
+            except Exception as error:
+                raise ExportError(
+                    f"{model.name!r} can't be run on the samples: its call raised "
+                    f"{type(error).__name__}: {_first_lines(error)}"
+                ) from error
             parts.append([np.asarray(keras.ops.convert_to_numpy(o)) for o in outputs])
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    # A result without a sample axis can't be put together; its size tells on it.
+    return [
+        np.concatenate(column) if column[0].ndim else np.stack(column)
+        for column in zip(*parts, strict=True)
+    ]
 
 
 _BATCH = 32

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.errors import ExportError
+from keras_compress.errors import ExportError, KerasCompressError
 from keras_compress.exporter.inputs import ModelInputs
+from keras_compress.exporter.integer_range import result_limits, share_outside
 from keras_compress.exporter.tflite_file import Signature, Tensor, TfliteFile
 from keras_compress.exporter.tracing import LayerOutput, Trace, run_layers, run_model
 from keras_compress.runtime import load_runtime, make_interpreter
@@ -36,6 +37,11 @@ class OutputError:
             one per cent. `None` where Keras' result is all zeros and the other is not.
         top1_agreement: Share of samples whose largest entry is the same one; `None` for a
             result that is not one vector of scores a sample.
+        spread_error: Root mean square of the difference over the standard deviation of Keras'
+            result: at 1 the result tells as much as a constant. `None` where Keras' result hardly
+            varies.
+        saturated: Share of Keras' values that lie beyond what an integer result can hold; 0 for a
+            float one.
     """
 
     name: str
@@ -43,6 +49,8 @@ class OutputError:
     mean_abs_error: float
     relative_error: float | None
     top1_agreement: float | None
+    spread_error: float | None = None
+    saturated: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -51,6 +59,8 @@ class OutputError:
             "mean_abs_error": self.mean_abs_error,
             "relative_error": self.relative_error,
             "top1_agreement": self.top1_agreement,
+            "spread_error": self.spread_error,
+            "saturated": self.saturated,
         }
 
 
@@ -130,12 +140,13 @@ def verify_outputs(
     """Compare all results over all `rows`.
 
     Raises:
-        ExportError: If either model yields NaN or infinity, or they disagree about shapes.
+        ExportError: If either model can't be run on the samples or yields NaN or infinity, or
+            they disagree about shapes.
     """
     expected = run_model(model, inputs, rows)
     received = run_tflite(data, file, dict(zip(_names(inputs), rows, strict=True)))
     return tuple(
-        _compare(name, wanted, received[name])
+        _compare(name, wanted, received[name], result_limits(file, name))
         for name, wanted in zip(trace.outputs, expected, strict=True)
     )
 
@@ -149,19 +160,39 @@ def run_tflite(data: bytes, file: TfliteFile, rows: dict[str, np.ndarray]) -> di
         data: The file.
         file: The same, read.
         rows: For each argument of its signature, an array with samples along the first axis.
+
+    Raises:
+        ExportError: If the runtime refuses the model or fails on a sample.
     """
-    interpreter = make_interpreter(load_runtime(), data)
-    interpreter.allocate_tensors()
     signature = _signature(file)
     collected: dict[str, list[np.ndarray]] = {name: [] for name in signature.outputs}
-    for i in range(len(next(iter(rows.values())))):
-        for name, index in signature.inputs.items():
-            interpreter.set_tensor(index, _quantized(rows[name][i : i + 1], file.tensor(index)))
-        interpreter.invoke()
-        for name, index in signature.outputs.items():
-            value = interpreter.get_tensor(index)
-            collected[name].append(_dequantized(value, file.tensor(index)))
-    return {name: np.concatenate(parts) for name, parts in collected.items()}
+    try:
+        interpreter = make_interpreter(load_runtime(), data)
+        interpreter.allocate_tensors()
+        for i in range(len(next(iter(rows.values())))):
+            for name, index in signature.inputs.items():
+                value = _quantized(rows[name][i : i + 1], file.tensor(index))
+                interpreter.set_tensor(index, value)
+            interpreter.invoke()
+            for name, index in signature.outputs.items():
+                value = interpreter.get_tensor(index)
+                collected[name].append(_dequantized(value, file.tensor(index)))
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, KerasCompressError):
+            raise
+        raise ExportError(
+            "The runtime can't run the converted model on these samples: "
+            f"{' '.join(str(error).split())[:300]}. Results whose size depends on the input, and "
+            "layers whose results are always zero in int8, do this."
+        ) from error
+    return {name: _concatenated(parts) for name, parts in collected.items()}
+
+
+def _concatenated(parts: list[np.ndarray]) -> np.ndarray:
+    # A result without a sample axis is one number, or one table, a sample.
+    if parts[0].ndim == 0 or any(part.shape[1:] != parts[0].shape[1:] for part in parts):
+        return np.concatenate([part.reshape(-1) for part in parts])
+    return np.concatenate(parts)
 
 
 def verify_layers(
@@ -286,11 +317,17 @@ def _tensor_of(
 _VANISHING_OPERATIONS = ("BiasAdd", "Identity", "Reshape", "Squeeze")
 
 
-def _compare(name: str, expected: np.ndarray, received: np.ndarray) -> OutputError:
+def _compare(
+    name: str,
+    expected: np.ndarray,
+    received: np.ndarray,
+    limits: tuple[float, float] | None = None,
+) -> OutputError:
     if expected.size != received.size:
         raise ExportError(
             f"The converted model's result {name!r} has another size than the Keras model's. "
-            f"Received: {received.shape} instead of {expected.shape}."
+            f"Received: {received.shape} instead of {expected.shape}. A result that has no sample "
+            "axis, or takes several samples together, can't be exported with batch 1."
         )
     expected = expected.astype(np.float64)
     received = received.reshape(expected.shape).astype(np.float64)
@@ -314,7 +351,22 @@ def _compare(name: str, expected: np.ndarray, received: np.ndarray) -> OutputErr
         mean_abs_error=float(difference.mean()) if difference.size else 0.0,
         relative_error=_relative(difference, expected),
         top1_agreement=agreement,
+        spread_error=_of_spread(difference, expected),
+        saturated=share_outside(expected, limits),
     )
+
+
+# Below this share of the largest value, what varies in a result may be rounding alone.
+_LEAST_SPREAD = 1e-5
+
+
+def _of_spread(difference: np.ndarray, expected: np.ndarray) -> float | None:
+    if expected.size < 2:
+        return None
+    spread = float(expected.std())
+    if spread <= _LEAST_SPREAD * float(np.abs(expected).max()):
+        return None
+    return float(np.sqrt(np.mean(difference**2))) / spread
 
 
 def _relative(difference: np.ndarray, expected: np.ndarray) -> float | None:

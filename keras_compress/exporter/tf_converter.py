@@ -1,0 +1,95 @@
+"""TensorFlow's converter over a SavedModel: its settings, and one call.
+
+Nothing of Keras or of the model's own code is needed, so that a process of its own can make the
+call too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["ConverterSettings", "run_converter"]
+
+
+@dataclass(frozen=True)
+class ConverterSettings:
+    """The arguments of `convert` that the converter has a switch for."""
+
+    precision: str
+    io_dtype: str | None
+    per_channel: bool
+    sparse: bool
+    allow_custom_ops: bool
+
+
+def run_converter(
+    folder: str, settings: ConverterSettings, calibration: dict[str, np.ndarray] | None
+) -> bytes:
+    """Return what the converter makes of the SavedModel in `folder`.
+
+    Args:
+        folder: The SavedModel's.
+        settings: How to convert.
+        calibration: For each argument of the signature, the samples that `"int8"` measures
+            ranges on; `None` for the other precisions.
+    """
+    import tensorflow as tf
+
+    with _quiet_logger(tf):
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.allow_custom_ops = settings.allow_custom_ops
+        _set_precision(converter, tf, settings)
+        if settings.precision == "int8" and calibration is not None:
+            converter.representative_dataset = lambda: _rows(calibration)
+        if settings.sparse:
+            converter.optimizations = [
+                *converter.optimizations,
+                tf.lite.Optimize.EXPERIMENTAL_SPARSITY,
+            ]
+        data: bytes = converter.convert()
+    return data
+
+
+def _set_precision(converter: Any, tf: Any, settings: ConverterSettings) -> None:
+    precision = settings.precision
+    builtins = tf.lite.OpsSet.TFLITE_BUILTINS
+    converter.target_spec.supported_ops = [builtins]
+    if precision == "float32":
+        return
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision in ("int8", "dynamic"):
+        # TensorFlow has no public switch for one scale a tensor.
+        converter._experimental_disable_per_channel = not settings.per_channel
+    if precision == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        edge = tf.float32 if settings.io_dtype == "float32" else tf.int8
+        converter.inference_input_type = edge
+        converter.inference_output_type = edge
+
+
+def _rows(calibration: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    for i in range(len(next(iter(calibration.values())))):
+        yield {name: array[i : i + 1] for name, array in calibration.items()}
+
+
+@contextlib.contextmanager
+def _quiet_logger(tf: Any) -> Iterator[None]:
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # Calibration uses an interpreter of which TensorFlow warns its own users.
+            warnings.filterwarnings("ignore", module="tensorflow")
+            yield
+    finally:
+        logger.setLevel(level)
