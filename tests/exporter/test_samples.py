@@ -204,7 +204,9 @@ def test_open_sizes_are_those_of_the_own_input():
     a, b = keras.Input((None,), name="b"), keras.Input((None,), name="a")
     model = keras.Model({"a": a, "b": b}, [a * 2, b * 2])
     data = inputs.gathered_samples(
-        model, ({"b": np.zeros((1, 5)), "a": np.zeros((1, 2))} for _ in range(3)), argument="samples"
+        model,
+        ({"b": np.zeros((1, 5)), "a": np.zeros((1, 2))} for _ in range(3)),
+        argument="samples",
     )
     takes = inputs.describe_inputs(model, samples=data)
     assert {spec.name: spec.shape for spec in takes.specs} == {"a": (1, 2), "b": (1, 5)}
