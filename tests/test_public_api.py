@@ -142,6 +142,7 @@ PUBLIC = {
     "keras_compress.exporter": [
         "BinaryParts",
         "Export",
+        "ExportError",
         "ExportWarning",
         "SparseCheck",
         "SparseCondition",

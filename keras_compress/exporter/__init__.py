@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_compress.errors import ExportError
     from keras_compress.exporter.binary import BinaryParts
     from keras_compress.exporter.folder import export
     from keras_compress.exporter.handlers import register_export_handler
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BinaryParts",
     "Export",
+    "ExportError",
     "ExportWarning",
     "SparseCheck",
     "SparseCondition",
@@ -48,6 +50,7 @@ __all__ = [
 _HOME = {
     "BinaryParts": "binary",
     "Export": "pipeline",
+    "ExportError": "pipeline",
     "ExportWarning": "pipeline",
     "SparseCheck": "sparse_runtime",
     "SparseCondition": "sparse_runtime",
