@@ -202,3 +202,79 @@ def test_moves_longer_than_any_element_count_as_32_bits(length):
     )
     patch = write_kcz(plan, _SKELETON, [section], first, _BASE)
     assert packing.unpack(patch, base=_BASE) == slow_reader.unpack(patch, _BASE) == first
+
+
+# Of version 5: method, place beside the shift before, stride, and the window of the base.
+_BESIDE = (0x98, 0, 1, 0, 100)
+
+
+def _newer(plan: Plan, *sections: bytes, first: bytes | None = None) -> bytes:
+    encoded = plan.encode()
+    plain = b"\0" + varint(len(encoded)) + varint(len(_SKELETON)) + encoded + _SKELETON
+    return container(
+        [plain if first is None else first, *sections],
+        original_size=100, form=2, crc=crc32c(_DATA), base=(100, _SUM), version=5,
+    )  # fmt: skip
+
+
+_NEWER: dict[str, tuple[bytes, str]] = {}
+for _n in _HUGE:
+    for _name, _record in {
+        "a window": (0x98, 0, 1, _n, 100),
+        "a window's size": (0x98, 0, 1, 0, _n),
+        "a run": (9, _n),
+    }.items():
+        _NEWER[f"{_name} of {_n}"] = (
+            _newer(Plan().record(10, 50, *_record), *[_SECTION] * (_record[0] > 127)),
+            _MALFORMED + _SKELETON_SECTION,
+        )
+    _NEWER[f"ranges: {_n}"] = (
+        _newer(Plan(), first=b"\x10\x02" + varint(_n) + bytes(60)), _MALFORMED + _SKELETON_SECTION,
+    )  # fmt: skip
+    for _name, _range in {"first": varint(_n) + b"\1", "size": b"\0" + varint(_n)}.items():
+        _NEWER[f"a range's {_name} of {_n}"] = (
+            _newer(Plan(), first=b"\x10\x02\x01" + _range + bytes(60)),
+            _MALFORMED + _SKELETON_SECTION,
+        )
+for _what, _record in {
+    "a window past the end": (0x98, 0, 1, 1, 100),
+    "a stride of nothing": (0x98, 0, 0, 0, 100),
+    "no section opened beside": (24, 0, 1),
+    "a method of no version": (0x80 | 23, 0, 1, 0, 100),
+}.items():
+    _NEWER[_what] = (
+        _newer(Plan().record(10, 50, *_record), _SECTION), _MALFORMED + _SKELETON_SECTION,
+    )  # fmt: skip
+_NEWER["an unknown size"] = (
+    _newer(Plan().record(10, 0, 9, 0)), _MALFORMED + _SKELETON_SECTION,
+)  # fmt: skip
+_NEWER["an empty range"] = (
+    _newer(Plan(), first=b"\x10\x02\x01\0\0" + bytes(60)), _MALFORMED + _SKELETON_SECTION,
+)  # fmt: skip
+_NEWER["nothing beside"] = _newer(Plan().record(10, 50, *_BESIDE), b""), _MALFORMED + _FIRST
+_NEWER["a code cut short beside"] = (
+    _newer(Plan().record(10, 50, *_BESIDE), varint(3) + b"\xff\xee\xdd"), _MALFORMED + _FIRST,
+)  # fmt: skip
+_NEWER["beside in version 2"] = (
+    _patch(Plan().record(10, 50, *_BESIDE), _SECTION), _MALFORMED + _SKELETON_SECTION,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(_NEWER))
+def test_attack_of_version_5(name):
+    data, error = _NEWER[name]
+    with pytest.raises(PackedFileError) as caught:
+        packing.unpack(data, base=_BASE)
+    assert error in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [0, 2, 3, 2**63, 2**64 - 1])
+def test_an_anchor_may_be_anywhere(place):
+    plan = Plan().record(10, 50, 0x98, place, 1, 0, 100)
+    section = varint(30) + bytes(30)
+    first = b"\0" + varint(len(plan.encode())) + varint(50) + plan.encode() + _SKELETON
+    wanted = slow_reader.read_modelled([first, section], 100, _BASE, 5)
+    patch = container(
+        [first, section], original_size=100, form=2, crc=crc32c(wanted), base=(100, _SUM), version=5
+    )
+    assert packing.unpack(patch, base=_BASE) == wanted
