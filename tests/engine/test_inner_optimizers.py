@@ -33,7 +33,6 @@ def constrained(kernels) -> bool:
 )
 def test_swapped_averages_are_on_the_constraint_in_any_order(order, clip):
     model = dense(keras.optimizers.Adam(0.01, use_ema=True, clipnorm=clip))
-    fit_dense(model, 2)
     sees = Sees()
     callbacks = [
         PruningCallback(GRADUAL),
