@@ -17,7 +17,8 @@ def register(subparsers: Any) -> None:
         description="Show each constant tensor of a .tflite or .kcz: zeros, distinct values, "
         "entropy, coder and bits per weight. A .tflite is packed in memory for it.",
     )
-    parser.add_argument("file", metavar="FILE", help="a .tflite or .kcz")
+    parser.add_argument("file", metavar="FILE", help="a .tflite or .kcz; - for standard input")
+    parser.add_argument("--base", metavar="OLD.tflite", help="the file that a patch was made for")
     parser.add_argument(
         "--compare", action="store_true", help="also run gzip, zstd, xz and brotli (slower)"
     )
@@ -27,9 +28,11 @@ def register(subparsers: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from keras_compress import storage
     from keras_compress.packing.inspection import inspect
 
-    seen = inspect(args.file, codec=args.codec, compare=args.compare)
+    base = None if args.base is None else storage.read_file(args.base)
+    seen = inspect(args.file, codec=args.codec, compare=args.compare, base=base)
     if args.json:
         print(json.dumps(seen.to_dict(), indent=2))
     else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from typing import Any
 
 from keras_compress.cli.codec_option import add_codec
+from keras_compress.cli.files import add_outputs, for_each_file
 
 
 def register(subparsers: Any) -> None:
@@ -18,10 +17,10 @@ def register(subparsers: Any) -> None:
         description="Pack a .tflite into a .kcz that `unpack` restores byte for byte. The result "
         "is unpacked and compared before it takes its place.",
     )
-    parser.add_argument("model", metavar="IN.tflite", help="the file to pack")
     parser.add_argument(
-        "-o", "--output", metavar="OUT.kcz", help="default: the input's name with .kcz"
+        "models", metavar="IN.tflite", nargs="+", help="the files to pack; - for standard input"
     )
+    add_outputs(parser, ".kcz")
     add_codec(parser, "what to pack for")
     parser.add_argument(
         "--base",
@@ -36,18 +35,22 @@ def register(subparsers: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from keras_compress.packing.pack import pack_file
 
-    target = args.output or os.path.splitext(args.model)[0] + ".kcz"
-    sizes = pack_file(args.model, target, codec=args.codec, any_file=args.any, base=args.base)
-    if args.json:
-        print(json.dumps(sizes.to_dict(), indent=2))
-    else:
-        print(
-            f"{sizes.target}: {sizes.packed_size} bytes, "
-            f"{sizes.ratio:.2f} times smaller than {sizes.source} ({sizes.original_size} bytes)"
+    def work(source: str, target: str) -> dict[str, Any]:
+        return pack_file(
+            source, target, codec=args.codec, any_file=args.any, base=args.base
+        ).to_dict()
+
+    return for_each_file(args, args.models, work, _say)
+
+
+def _say(sizes: dict[str, Any]) -> str:
+    line = (
+        f"{sizes['target']}: {sizes['packed_size']} bytes, {sizes['ratio']:.2f} times smaller than "
+        f"{sizes['source']} ({sizes['original_size']} bytes)"
+    )
+    if sizes["needs_binary_kernels"]:
+        line += (
+            "\nIt holds binary layers: open it with keras_compress.load_interpreter. Its twin in "
+            "built-in operators is a file of its own, and is not packed with it."
         )
-        if sizes.needs_binary_kernels:
-            print(
-                "It holds binary layers: open it with keras_compress.load_interpreter. Its twin in "
-                "built-in operators is a file of its own, and is not packed with it."
-            )
-    return 0
+    return line

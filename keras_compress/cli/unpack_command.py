@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from typing import Any
+
+from keras_compress.cli.files import add_outputs, at_least, for_each_file
 
 
 def register(subparsers: Any) -> None:
@@ -15,18 +16,24 @@ def register(subparsers: Any) -> None:
         help="restore the .tflite from a .kcz",
         description="Restore the .tflite that a .kcz was made from, byte for byte.",
     )
-    parser.add_argument("packed", metavar="IN.kcz", help="the packed file")
     parser.add_argument(
-        "-o", "--output", metavar="OUT.tflite", help="default: the input's name with .tflite"
+        "packed", metavar="IN.kcz", nargs="+", help="the packed files; - for standard input"
     )
+    add_outputs(parser, ".tflite")
     parser.add_argument(
         "--max-size",
-        type=int,
+        type=at_least(0),
         metavar="BYTES",
         help="refuse files that declare more than so many bytes",
     )
     parser.add_argument("--base", metavar="OLD.tflite", help="the file that a patch was made for")
-    parser.add_argument("--threads", type=int, default=1, help="decode with so many (default: 1)")
+    parser.add_argument(
+        "--threads",
+        type=at_least(1),
+        default=1,
+        metavar="N",
+        help="decode with so many (default: 1)",
+    )
     parser.add_argument("--check", action="store_true", help="check everything, and write nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run)
@@ -38,16 +45,21 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.check:
         base = None if args.base is None else storage.read_file(args.base)
-        verify(args.packed, max_size=args.max_size, threads=args.threads, base=base)
-        print(json.dumps({"source": args.packed, "whole": True}) if args.json else
-              f"{args.packed}: whole")  # fmt: skip
+        whole = []
+        for path in args.packed:
+            verify(path, max_size=args.max_size, threads=args.threads, base=base)
+            whole.append({"source": path, "whole": True})
+            if not args.json:
+                print(f"{path}: whole")
+        if args.json:
+            print(json.dumps(whole[0] if len(whole) == 1 else whole))
         return 0
-    target = args.output or os.path.splitext(args.packed)[0] + ".tflite"
-    sizes = unpack_file(
-        args.packed, target, max_size=args.max_size, threads=args.threads, base=args.base
+
+    def work(source: str, target: str) -> dict[str, Any]:
+        return unpack_file(
+            source, target, max_size=args.max_size, threads=args.threads, base=args.base
+        ).to_dict()
+
+    return for_each_file(
+        args, args.packed, work, lambda sizes: f"{sizes['target']}: {sizes['original_size']} bytes"
     )
-    if args.json:
-        print(json.dumps(sizes.to_dict(), indent=2))
-    else:
-        print(f"{sizes.target}: {sizes.original_size} bytes")
-    return 0

@@ -13,6 +13,7 @@ from keras_compress.errors import ModelFileError
 from keras_compress.packing import job, native, native_structures
 from keras_compress.packing.interruption import interruptible
 from keras_compress.packing.pack import MAGIC
+from keras_compress.packing.packed_file import open_packed
 from keras_compress.runtime import has_binary_operators
 
 __all__ = ["Inspection", "TensorReport", "inspect"]
@@ -111,7 +112,11 @@ class Inspection:
 
 
 def inspect(
-    data_or_path: bytes | str | os.PathLike[str], *, codec: str = "auto", compare: bool = False
+    data_or_path: bytes | str | os.PathLike[str],
+    *,
+    codec: str = "auto",
+    compare: bool = False,
+    base: bytes | None = None,
 ) -> Inspection:
     """Look into a `.tflite` or a packed file.
 
@@ -130,6 +135,7 @@ def inspect(
         codec: How to pack a `.tflite`. Defaults to `"auto"`.
         compare: Also run gzip, zstd, xz and brotli, which takes longer than everything else.
             Defaults to `False`.
+        base: The bytes of the file that a patch was made for. Defaults to `None`.
 
     Raises:
         ModelFileError: If it is neither a `.tflite` nor a packed file.
@@ -142,7 +148,7 @@ def inspect(
 
     def look() -> tuple[bytes, int, native_structures.Summary, tuple[TensorReport, ...]]:
         if data.startswith(MAGIC):
-            original, packed_size, summary, extents = _open_packed(data)
+            original, packed_size, summary, extents = _open_packed(data, base)
         else:
             original = data
             _count_tensors(original, name)
@@ -166,20 +172,15 @@ def inspect(
 
 
 def _open_packed(
-    data: bytes,
+    data: bytes, base: bytes | None
 ) -> tuple[bytes, int, native_structures.Summary, list[native_structures.Extent]]:
-    library, result = native.library(), native_structures.Bytes()
-    summary, error, extents = (
-        native_structures.Summary(),
-        native_structures.NativeError(),
-        _extents(),
-    )
-    status = library.kc_inspect(
-        data, len(data), 0, ctypes.byref(result),
-        ctypes.byref(summary), extents, len(extents), ctypes.byref(error),
-    )  # fmt: skip
-    native.check(status, error)
-    return native.take(result), len(data), summary, extents[: summary.extents]
+    extents = _extents()
+    with open_packed(data, base=base) as packed:
+        original, address = native.fresh_bytes(packed.original_size)
+        packed.restore(memory=address)
+        # What the extents took is known once they were decoded.
+        summary = packed.describe(extents)
+    return original, len(data), summary, extents[: summary.extents]
 
 
 def _pack(

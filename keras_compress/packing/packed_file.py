@@ -72,6 +72,7 @@ class PackedFile:
         self.original_size: int = summary.original_size
         self.packed_size: int = summary.packed_size
         self._sections: int = summary.sections
+        self._summary = summary
 
     def _open(self, max_size: int | None) -> native_structures.Summary:
         handle, base = ctypes.c_void_p(), self._base
@@ -206,6 +207,14 @@ class PackedFile:
             run_sections(self._sections, work, threads)
             error = native_structures.NativeError()
             self.check(library.kc_file_finish(self._opened(), ctypes.byref(error)), error)
+
+    def describe(
+        self, extents: ctypes.Array[native_structures.Extent]
+    ) -> native_structures.Summary:
+        """Fill `extents` with what is known of the coded parts; what was decoded has its bits."""
+        with turn(self._turn):
+            native.library().kc_file_extents(self._opened(), extents, len(extents))
+        return self._summary
 
     def _opened(self) -> ctypes.c_void_p:
         if self._handle is None:

@@ -58,7 +58,8 @@ def test_what_is_no_model_is_refused(command, kind, model_bytes, tmp_path):
     path.write_bytes(contents[kind])
     target = tmp_path / "model.kcz"
     target.write_bytes(b"what was there")
-    assert_refused(run(command, path), "model.tflite")
+    force = ["--force"] if command == "pack" else []
+    assert_refused(run(command, path, *force), "model.tflite")
     assert target.read_bytes() == b"what was there"
 
 
@@ -70,7 +71,8 @@ def test_a_damaged_packed_file_is_refused(command, model_bytes, tmp_path):
     path.write_bytes(packed)
     old = tmp_path / "model.tflite"
     old.write_bytes(b"what was there")
-    assert_refused(run(command, path))
+    force = ["--force"] if command == "unpack" else []
+    assert_refused(run(command, path, *force))
     assert old.read_bytes() == b"what was there"
 
 
@@ -87,7 +89,7 @@ def test_a_full_disk_leaves_the_old_file(model_bytes, tmp_path):
     source.write_bytes(model_bytes)
     packed.write_bytes(pack(model_bytes))
     source.write_bytes(b"what was there")
-    assert_refused(run("unpack", packed, "-o", source, largest_file=500), "model.tflite")
+    assert_refused(run("unpack", "-f", packed, "-o", source, largest_file=500), "model.tflite")
     assert source.read_bytes() == b"what was there"
     assert sorted(os.listdir(tmp_path)) == ["model.kcz", "model.tflite"]
 

@@ -52,7 +52,7 @@ def test_what_is_no_model_is_refused_unless_asked_for(tmp_path, model):
             run("pack", path)
         assert not (tmp_path / "bad.kcz").exists()
         assert run("pack", path, "--any") == 0
-        assert run("unpack", tmp_path / "bad.kcz", "-o", tmp_path / "back") == 0
+        assert run("unpack", "-f", tmp_path / "bad.kcz", "-o", tmp_path / "back") == 0
         assert (tmp_path / "back").read_bytes() == data
         (tmp_path / "bad.kcz").unlink()
 
@@ -63,7 +63,7 @@ def test_a_damaged_file_leaves_the_old_output(model, tmp_path):
     packed.write_bytes(packed.read_bytes()[:-3])
     old = model.read_bytes()
     with pytest.raises(PackedFileError, match="checksum does not match"):
-        run("unpack", packed)
+        run("unpack", "-f", packed)
     assert model.read_bytes() == old
 
 
@@ -72,7 +72,7 @@ def test_missing_files_and_limits(tmp_path, model):
         run("pack", tmp_path / "nowhere.tflite")
     run("pack", model)
     with pytest.raises(PackedFileError, match="at most 10 bytes"):
-        run("unpack", tmp_path / "net.kcz", "--max-size", 10)
+        run("unpack", "-f", tmp_path / "net.kcz", "--max-size", 10)
 
 
 def test_inspect_says_the_same_of_model_and_packed_file(tmp_path, capsys):
