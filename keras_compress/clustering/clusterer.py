@@ -14,6 +14,7 @@ from keras_compress.clustering.entropy_constrained import entropy_constrained_co
 from keras_compress.clustering.importance import importance_for
 from keras_compress.clustering.projection import CodebookProjection
 from keras_compress.clustering.wrapper import Clustered
+from keras_compress.engine.cloning import require_copyable
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.preparation import require_chosen, require_effective, weights_to_wrap
 from keras_compress.engine.report import values_of
@@ -52,7 +53,8 @@ class Clusterer:
     Raises:
         KerasCompressError: If the model is unbuilt, a layer name matches nothing, nothing is
             left to cluster, there are more clusters than distinct values, weights are NaN or
-            infinite, or an optimizer is needed and not given.
+            infinite, an optimizer is needed and not given, or a layer is such that `finalize`
+            couldn't copy it.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Clusterer:
             self._fill_wrappers(model, wrappers)
             return
         chosen = weights_to_constrain(model, config)
+        require_copyable(model)
         if optimizer is None:
             raise KerasCompressError(
                 "The clusters of an untouched model live in its optimizer. Received: "

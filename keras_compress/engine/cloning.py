@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from keras_compress.engine.graph_copy import GraphCopy, holders_of, is_clonable, is_nested
+from keras_compress.engine.layer_copy import LayerCopy, copy_value
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.weights import WeightRef, require_built
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
+from keras_compress.layers import iter_layers
+
+_REMEDY = "use the technique's callback, which takes any model"
+
+
+def copy_model(model: Any) -> Any:
+    """Return a copy of `model` that computes the same, compiled like it.
+
+    Raises:
+        KerasCompressError: If the model is unbuilt or subclassed, or a layer can't be copied.
+    """
+    return _clone(model, lambda _, copied: copied.copy)
+
+
+def require_copyable(model: Any) -> None:
+    """Raise unless `unwrap_layers` can copy `model`, so that it is told before the training.
+
+    A subclassed model is returned by `unwrap_layers` itself.
+
+    Raises:
+        KerasCompressError: If the model is unbuilt, or a layer can't be copied.
+    """
+    require_built(model)
+    if is_clonable(model):
+        GraphCopy(model, lambda _, copied: copied.copy, bare=True).check()
 
 
 def wrap_layers(
@@ -25,29 +53,40 @@ def wrap_layers(
     Args:
         model: A built Sequential or functional model, nested or not.
         chosen: The weights to substitute.
-        wrap: Called with a copy of a layer, the places of its chosen weights in
-            `layer.variables`, and the weights of the original; returns the wrapper.
-        fill: Called once the copy has the weights of `model`, before it is compiled. Defaults
-            to `None`.
+        wrap: Called with a copy of a layer, the places of its chosen weights in its
+            `variables`, and the weights of the original; returns the wrapper.
+        fill: Called once the copy is made, before it is compiled. Defaults to `None`.
 
     Raises:
-        KerasCompressError: If the model is subclassed, so that its graph can't be copied.
+        KerasCompressError: If the model is subclassed, so that its graph can't be copied, if a
+            layer can't be copied, or if a chosen weight is shared with another layer.
     """
     refs_of: dict[int, list[WeightRef]] = {}
     for ref in chosen:
         refs_of.setdefault(id(_wrappable(ref)), []).append(ref)
 
-    def replace(layer: Any) -> tuple[Any, Any]:
-        copy = copy_layer(layer)
+    def put(layer: Any, copied: LayerCopy) -> Any:
         refs = refs_of.get(id(layer), [])
         if not refs:
-            return copy, copy
-        place_of = {id(variable): i for i, variable in enumerate(layer.variables)}
-        refs = sorted(refs, key=lambda ref: place_of[id(ref.variable)])
-        return wrap(copy, [place_of[id(ref.variable)] for ref in refs], refs), copy
+            return copied.copy
+        copied.complete()
+        target_of = {id(source): target for source, target in copied.variables}
+        place_of = {id(v): i for i, v in enumerate(copied.copy.variables)}
+        places = {id(ref.variable): place_of[id(target_of[id(ref.variable)])] for ref in refs}
+        refs = sorted(refs, key=lambda ref: places[id(ref.variable)])
+        return wrap(copied.copy, [places[id(ref.variable)] for ref in refs], refs)
 
-    remedy = "use the technique's callback, which takes any model"
-    return _clone(model, replace, remedy=remedy, fill=fill)
+    _require_clonable(model)
+    _require_apart(model, chosen)
+    clone = _clone(model, put, fill=fill)
+    if not _keeps_graph(model):
+        warnings.warn(
+            f"{type(model).__name__} makes its graph itself, so the prepared {model.name!r} can't "
+            "be loaded from a `.keras` file: it would have no wrappers. Keep its weights by "
+            "`save_weights`, or `finalize` it before `save`.",
+            stacklevel=3,
+        )
+    return clone
 
 
 def unwrap_layers(model: Any) -> Any:
@@ -55,28 +94,39 @@ def unwrap_layers(model: Any) -> Any:
 
     A subclassed model can't be copied layer by layer; as wrappers can't get into it either, it
     holds stock layers already and is returned itself.
+
+    Raises:
+        KerasCompressError: If a layer can't be copied, or a wrapper can't be taken out of the
+            layer that holds it.
     """
     require_built(model)
-    finals: list[tuple[Any, SubstitutedLayer]] = []
-
-    def replace(layer: Any) -> tuple[Any, Any]:
-        if isinstance(layer, SubstitutedLayer):
-            copy = copy_layer(layer.layer)
-            finals.append((copy, layer))
-        else:
-            copy = copy_layer(layer)
-        return copy, copy
-
     if not is_clonable(model):
         return model
+    finals: list[tuple[LayerCopy, SubstitutedLayer]] = []
+
+    def put(layer: Any, copied: LayerCopy) -> Any:
+        if isinstance(layer, SubstitutedLayer):
+            finals.append((copied, layer))
+        return copied.copy
 
     def bake() -> None:
-        for copy, wrapper in finals:
+        for copied, wrapper in finals:
             replaced = {id(v): value for v, value in wrapper.substitutes()}
-            for source, target in zip(wrapper.layer.variables, copy.variables, strict=True):
-                _copy_value(replaced.get(id(source), source), target)
+            for source, target in copied.variables:
+                if id(source) in replaced:
+                    copy_value(replaced[id(source)], target)
+                    # Clustering trains centroids in its stead.
+                    target.trainable = copied.copy.trainable
 
-    return _clone(model, replace, fill=bake)
+    clone = _clone(model, put, fill=bake, bare=True)
+    left = [layer.name for _, layer in iter_layers(clone) if isinstance(layer, SubstitutedLayer)]
+    if left:
+        raise KerasCompressError(
+            "A wrapper must stand in the graph of a model to be taken off. Received: "
+            f"{model.name!r}, with wrappers within other layers ({', '.join(left)}). Wrap the "
+            "outer layers instead, or use the technique's callback."
+        )
+    return clone
 
 
 def clone_layers(model: Any, replace: Callable[[Any], Any], fill: Callable[[], None]) -> Any:
@@ -85,33 +135,23 @@ def clone_layers(model: Any, replace: Callable[[Any], Any], fill: Callable[[], N
     Args:
         model: A built Sequential or functional model, nested or not.
         replace: Called with a copy of each layer; returns it, or a wrapper around it.
-        fill: Called once the copy has the weights of `model`, before it is compiled.
+        fill: Called once the copy is made, before it is compiled.
 
     Raises:
-        KerasCompressError: If the model is unbuilt or subclassed.
+        KerasCompressError: If the model is unbuilt or subclassed, or a layer can't be copied.
     """
 
-    def put(layer: Any) -> tuple[Any, Any]:
-        copy = copy_layer(layer)
-        return replace(copy), copy
+    def put(_: Any, copied: LayerCopy) -> Any:
+        return replace(copied.copy)
 
-    remedy = "use the technique's callback, which takes any model"
-    return _clone(model, put, remedy=remedy, fill=fill)
-
-
-def is_clonable(model: Any) -> bool:
-    """Whether `model` is Sequential or functional, so that its graph is known."""
-    if isinstance(model, keras.Sequential):
-        return True
-    # A functional model knows the symbolic tensors it was made from; a subclassed one doesn't.
-    return bool(getattr(model, "inputs", None)) and bool(getattr(model, "outputs", None))
+    return _clone(model, put, fill=fill)
 
 
 def _wrappable(ref: WeightRef) -> Any:
     # A recurrent cell or a part of a composite layer can't be wrapped inside its parent: what
     # the model's graph calls is the outermost layer that isn't itself a clonable model.
     for owner in ref.owners:
-        if not (isinstance(owner, keras.Model) and is_clonable(owner)):
+        if not is_nested(owner):
             return owner
     raise KerasCompressError(
         f"A weight must belong to a layer to be wrapped. Received: {ref.label}, which belongs to "
@@ -119,53 +159,50 @@ def _wrappable(ref: WeightRef) -> Any:
     )
 
 
-def copy_layer(layer: Any) -> Any:
-    """Return a layer of the same configuration, built alike, without its weights' values."""
-    copy = type(layer).from_config(layer.get_config())
-    if isinstance(layer, keras.Layer) and not copy.built and layer.get_build_config():
-        # A wrapper could not build a layer of several inputs from the shape of the first.
-        copy.build_from_config(layer.get_build_config())
-    return copy
-
-
-def _clone(
-    model: Any,
-    replace: Callable[[Any], tuple[Any, Any]],
-    *,
-    remedy: str = "",
-    fill: Callable[[], None] | None = None,
-) -> Any:
+def _require_clonable(model: Any) -> None:
     require_built(model)
     if not is_clonable(model):
         raise KerasCompressError(
             "Wrapping needs a Sequential or functional model, whose graph Keras can copy. "
-            f"Received: {model.name!r}, a subclassed {type(model).__name__}; {remedy}."
+            f"Received: {model.name!r}, a subclassed {type(model).__name__}; {_REMEDY}."
         )
-    made: dict[int, tuple[Any, Any, Any]] = {}
 
-    def clone_function(layer: Any) -> Any:
-        if id(layer) not in made:
-            made[id(layer)] = (layer, *replace(layer))
-        return made[id(layer)][1]
 
-    clone = keras.models.clone_model(model, clone_function=clone_function, recursive=True)
-    if not clone.built:
-        clone.build(model.input_shape)
-    for original, _, copy in made.values():
-        # `bake` fills what was wrapped; operations such as `x != 0` have nothing to copy.
-        if isinstance(original, SubstitutedLayer) or not isinstance(original, keras.Layer):
-            continue
-        for source, target in zip(original.variables, copy.variables, strict=True):
-            _copy_value(source, target)
+def _require_apart(model: Any, chosen: tuple[WeightRef, ...]) -> None:
+    """Raise if a chosen weight is read by a layer that its wrapper would not reach."""
+    holders = holders_of(model)
+    for ref in chosen:
+        others = [layer.name for layer in holders.get(id(ref.variable), ())]
+        if len(others) > 1:
+            raise KerasCompressError(
+                "A weight must be in one layer of the graph to be wrapped, for the others would "
+                f"not see what takes its place. Received: {ref.label}, in {' and '.join(others)}. "
+                "Leave them out by `layers=`, or use the technique's callback."
+            )
+
+
+def _keeps_graph(model: Any) -> bool:
+    """Whether a file of `model` holds its graph, rather than how its class makes it."""
+    stock = (type(keras.Sequential()), type(keras.Model(model.inputs, model.outputs)))
+    if type(model) in stock or "layers" in inspect.signature(type(model).__init__).parameters:
+        return True
+    return "layers" in model.get_config()
+
+
+def _clone(
+    model: Any,
+    put: Callable[[Any, LayerCopy], Any],
+    *,
+    fill: Callable[[], None] | None = None,
+    bare: bool = False,
+) -> Any:
+    _require_clonable(model)
+    graph = GraphCopy(model, put, bare=bare)
+    clone = graph.copy()
     if fill is not None:
         fill()
     _carry_compilation(model, clone)
     return clone
-
-
-def _copy_value(source: Any, target: Any) -> None:
-    # By way of NumPy: two JAX variables may not share one array, which training gives away.
-    target.assign(keras.ops.convert_to_numpy(source))
 
 
 def _carry_compilation(model: Any, clone: Any) -> None:

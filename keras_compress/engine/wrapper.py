@@ -7,7 +7,9 @@ graph: gradients flow through it on every back end, under XLA and `tf.distribute
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -48,6 +50,8 @@ class SubstitutedLayer(keras.layers.Wrapper):
         # Substitutes are made from the variables as they are: under mixed precision it is the
         # wrapped layer that casts, inputs and substitutes.
         kwargs.setdefault("dtype", layer.variable_dtype)
+        # Keras reads off `call` which inputs and masks a layer takes.
+        self.call = _with_signature_of(layer.call, self.call)  # type: ignore[method-assign]
         super().__init__(layer, autocast=False, **kwargs)
         self.supports_masking = layer.supports_masking
         self._requested = None if indices is None else [int(i) for i in indices]
@@ -86,13 +90,16 @@ class SubstitutedLayer(keras.layers.Wrapper):
         """Return `(variable of the wrapped layer, tensor to use instead)` pairs."""
         raise NotImplementedError
 
-    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
         outer_values = [(variable, variable.value) for variable in self.layer.variables]
         replaced = {id(variable): value for variable, value in self.substitutes()}
         mapping = [(v, replaced.get(id(v), value)) for v, value in outer_values]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
             before = {id(v): scope.get_current_value(v) for v in self.layer.variables}
-            outputs = self.layer(inputs, *args, **kwargs)
+            outputs = self.layer(*args, **kwargs)
         # What the layer changed in itself (moving averages, seeds) happens after all.
         for variable in self.layer.non_trainable_variables:
             value = scope.get_current_value(variable)
@@ -105,3 +112,27 @@ class SubstitutedLayer(keras.layers.Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "indices": self._requested}
+
+
+def _with_signature_of(other: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `own` with the parameters of `other`, and those that it names itself."""
+
+    @functools.wraps(own)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return own(*args, **kwargs)
+
+    signature = inspect.signature(other)
+    parameters = list(signature.parameters.values())
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    added = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in inspect.signature(own).parameters.items()
+        if parameter.kind not in several and name not in signature.parameters
+    ]
+    end = len(parameters)
+    if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
+        end -= 1
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*parameters[:end], *added, *parameters[end:]]
+    )
+    return call

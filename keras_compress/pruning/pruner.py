@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_compress.engine.cloning import require_copyable
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.preparation import require_chosen, require_effective, weights_to_wrap
 from keras_compress.engine.projection import Projection
@@ -99,7 +100,8 @@ class Pruner:
 
     Raises:
         KerasCompressError: If the model is unbuilt, a layer name matches nothing, nothing is
-            left to prune, or an optimizer is needed and not given.
+            left to prune, an optimizer is needed and not given, or a layer is such that
+            `finalize` couldn't copy it.
     """
 
     def __init__(self, model: Any, config: PruningConfig, optimizer: Any = None) -> None:
@@ -196,6 +198,7 @@ class Pruner:
                 "The masks of an untouched model live in its optimizer. Received: optimizer=None. "
                 "Pass `optimizer=`, or wrap the model by `pruning.prepare(model, config)`."
             )
+        require_copyable(model)
         require_effective(chosen, "prune", zeros_only=True)
         self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
         settles_at = settling_step(self.config.schedule)

@@ -111,8 +111,8 @@ class RateAware(SubstitutedLayer):
             pairs.append((variable, ops.cast(value, variable.dtype)))
         return pairs
 
-    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        outputs = super().call(inputs, *args, **kwargs)
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        outputs = super().call(*args, **kwargs)
         pairs = zip(self.substituted_weights(), self.log_steps, strict=True)
         bits = sum(code_length(self._scaled(*pair)) for pair in pairs)
         self.add_loss(keras.ops.convert_to_tensor(self.strength) * bits)

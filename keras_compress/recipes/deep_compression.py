@@ -230,10 +230,9 @@ def _open(
     folder: Path, model: Any, data: ImageData, settings: TrialSettings
 ) -> tuple[int, float, int]:
     """Prepare `folder`, or check that it is of the same search; return what was measured."""
-    import keras
-
     import keras_compress
     from keras_compress import exporter
+    from keras_compress.engine.cloning import copy_model
 
     fingerprint = _fingerprint(model, data, settings)
     manifest = folder / "search.json"
@@ -253,8 +252,7 @@ def _open(
     folder.mkdir(parents=True, exist_ok=True)
     exported = exporter.convert(model, samples=data.x_test[:16])
     accuracy = tflite_accuracy(exported.tflite, data.x_test, data.y_test)
-    empty = keras.models.clone_model(model)
-    empty.set_weights(model.get_weights())
+    empty = copy_model(model)
     for variable in empty.trainable_variables:
         variable.assign(np.zeros(variable.shape, variable.dtype))
     nothing = exporter.convert(empty, verify=False)

@@ -37,6 +37,7 @@ def train(data: ImageData, settings: DemoSettings, progress: Progress) -> Traine
     Draws from Keras' global generators: seed them with `keras.utils.set_random_seed` first.
     """
     from keras_compress import clustering, pruning
+    from keras_compress.engine.cloning import copy_model
 
     baseline = build_model(settings, data)
     progress.begin("Train the baseline", _steps(data, settings, settings.baseline))
@@ -44,7 +45,7 @@ def train(data: ImageData, settings: DemoSettings, progress: Progress) -> Traine
 
     steps = _steps(data, settings, settings.pruning)
     rising = max(1, round(steps * settings.ramp))
-    working = _copy(baseline)
+    working = copy_model(baseline)
     callbacks = [
         pruning.PruningCallback(
             pruning.PruningConfig(
@@ -61,7 +62,7 @@ def train(data: ImageData, settings: DemoSettings, progress: Progress) -> Traine
     pruned = pruning.finalize(working)
     progress.end(f"{summary}, {pruning_report['sparsity']:.1%} zeros")
 
-    working = _copy(pruned)
+    working = copy_model(pruned)
     callbacks = [
         clustering.ClusteringCallback(
             clustering.ClusteringConfig(
@@ -80,14 +81,6 @@ def train(data: ImageData, settings: DemoSettings, progress: Progress) -> Traine
 
 def _steps(data: ImageData, settings: DemoSettings, phase: Phase) -> int:
     return phase.epochs * math.ceil(len(data.x_train) / settings.batch_size)
-
-
-def _copy(model: keras.Model) -> keras.Model:
-    import keras
-
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def _fit(

@@ -144,10 +144,10 @@ class ClusterWeights(Reassigned):
         """The variables of the wrapped layer that are clustered, by name."""
         return dict(zip(self._weight_names(), self.substituted_weights(), strict=True))
 
-    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
         if training and self.initialized:
             self._move()
-        return super().call(inputs, *args, **kwargs)
+        return super().call(*args, **kwargs)
 
     def substitutes(self) -> list[tuple[Any, Any]]:
         pairs = super().substitutes()

@@ -105,11 +105,12 @@ class PruneLowMagnitude(Pruned):
         """`(weight, mask)` for each pruned weight."""
         return self.masked_weights()
 
-    def call(self, inputs: Any, *args: Any, training: Any = None, **kwargs: Any) -> Any:
-        symbolic = any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(inputs))
+    def call(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+        inputs = keras.tree.flatten((args, kwargs))
+        symbolic = any(isinstance(x, keras.KerasTensor) for x in inputs)
         if training is True and not self._driven and not symbolic:
             raise _missing_callback(self.name)
-        return super().call(inputs, *args, **kwargs)
+        return super().call(*args, **kwargs)
 
     @property
     def is_driven(self) -> bool:
