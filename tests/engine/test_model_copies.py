@@ -303,19 +303,6 @@ def test_a_wrapper_within_a_layer_that_makes_it_is_refused():
         pruning.finalize(model)
 
 
-def test_a_wrapper_around_a_part_is_taken_off():
-    model = keras.Sequential(
-        [keras.Input((3, 8)), layers.TimeDistributed(Pruned(layers.Dense(4))), layers.Dense(2)]
-    )
-    wrapper = model.layers[0].layer
-    mask = np.random.default_rng(1).random((8, 4)) > 0.5
-    wrapper.masks[0].assign(mask)
-    x = np.random.default_rng(0).normal(size=(2, 3, 8)).astype("float32")
-    small = pruning.finalize(model)
-    assert type(small.layers[0].layer) is layers.Dense
-    np.testing.assert_allclose(outputs(small, x), outputs(model, x), rtol=1e-6)
-
-
 class Spiky(layers.Layer):
     """Can't be made from its configuration."""
 
