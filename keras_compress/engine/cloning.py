@@ -92,8 +92,8 @@ def wrap_layers(
 def unwrap_layers(model: Any) -> Any:
     """Return a copy of `model` in stock layers, with what the wrappers substituted baked in.
 
-    A subclassed model can't be copied layer by layer; as wrappers can't get into it either, it
-    holds stock layers already and is returned itself.
+    A subclassed model can't be copied layer by layer; without wrappers it holds stock layers
+    already and is returned itself.
 
     Raises:
         KerasCompressError: If a layer can't be copied, or a wrapper can't be taken out of the
@@ -101,6 +101,7 @@ def unwrap_layers(model: Any) -> Any:
     """
     require_built(model)
     if not is_clonable(model):
+        _refuse_wrappers(model)
         return model
     finals: list[tuple[LayerCopy, SubstitutedLayer]] = []
 
@@ -119,14 +120,18 @@ def unwrap_layers(model: Any) -> Any:
                     target.trainable = copied.copy.trainable
 
     clone = _clone(model, put, fill=bake, bare=True)
-    left = [layer.name for _, layer in iter_layers(clone) if isinstance(layer, SubstitutedLayer)]
+    _refuse_wrappers(clone)
+    return clone
+
+
+def _refuse_wrappers(model: Any) -> None:
+    left = [layer.name for _, layer in iter_layers(model) if isinstance(layer, SubstitutedLayer)]
     if left:
         raise KerasCompressError(
             "A wrapper must stand in the graph of a model to be taken off. Received: "
-            f"{model.name!r}, with wrappers within other layers ({', '.join(left)}). Wrap the "
-            "outer layers instead, or use the technique's callback."
+            f"{model.name!r}, with wrappers within other layers or without a graph "
+            f"({', '.join(left)}). Wrap the outer layers instead, or use the technique's callback."
         )
-    return clone
 
 
 def clone_layers(model: Any, replace: Callable[[Any], Any], fill: Callable[[], None]) -> Any:

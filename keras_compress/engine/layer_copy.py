@@ -145,6 +145,9 @@ class LayerCopy:
             written = isinstance(value, str | dict) and getattr(own, "__self__", None) is not layer
             if written and _is_function(own, stock=isinstance(value, dict)):
                 changed[key] = self._reference(own)
+            elif _is_function(value, stock=True) and _is_of_keras(type(layer)):
+                # `TextVectorization` writes a function as it is, and reads a written one.
+                changed[key] = self._reference(value)
             else:
                 changed[key] = self._referring_within(value, layer)
         return changed

@@ -322,3 +322,13 @@ def test_what_finalize_cannot_copy_is_refused_before_the_first_step(callback):
     with pytest.raises(KerasCompressError, match="'odd' of type Spiky"):
         model.fit(X, X, verbose=0, callbacks=[callback])
     np.testing.assert_array_equal(before, np.array(model.layers[-1].kernel))
+
+
+def test_a_wrapper_that_cannot_be_taken_off_is_refused():
+    # Keras builds no graph of it, for the wrapper around a part says no output shape.
+    model = keras.Sequential(
+        [keras.Input((3, 4)), keras.layers.TimeDistributed(Pruned(keras.layers.Dense(2)))]
+    )
+    model.build((None, 3, 4))
+    with pytest.raises(KerasCompressError, match="taken off"):
+        pruning.finalize(model)
