@@ -95,11 +95,18 @@ PUBLIC = {
     "keras_compress.architectures": [
         "binary_resnet8",
         "birealnet_18",
+        "blocks",
+        "cifar_resnet",
+        "cifar_vgg16",
         "digits_cnn",
         "lenet_300_100",
         "lenet_5",
+        "mobilenet",
         "resnet8",
+        "shufflenet",
+        "shufflenet_v2",
         "small_cnn",
+        "squeezenet",
         "vgg_small",
     ],
     "keras_compress.binary": [
