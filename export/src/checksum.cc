@@ -15,7 +15,8 @@ struct Tables {
   uint32_t at[8][256];
 };
 
-constexpr Tables make_tables() {
+// Made when the library is loaded: in the file they would take 8 KB.
+Tables make_tables() {
   Tables t{};
   for (uint32_t i = 0; i < 256; ++i) {
     uint32_t c = i;
@@ -28,7 +29,7 @@ constexpr Tables make_tables() {
   return t;
 }
 
-constexpr Tables kTables = make_tables();
+const Tables kTables = make_tables();
 
 constexpr uint32_t kPolynomial = 0x82F63B78u;  // reflected: bit 31 is the coefficient of 1
 

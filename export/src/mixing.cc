@@ -15,7 +15,7 @@ constexpr StepTable make_steps() {
 
 }  // namespace
 
-constexpr LogisticTables kTables = make_logistic();
+const LogisticTables kTables = make_logistic();
 constexpr StepTable kSteps = make_steps();
 
 }  // namespace kc

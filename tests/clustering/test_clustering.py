@@ -93,7 +93,8 @@ def test_a_centroid_counts_once_where_gradients_are_clipped(make, aggregation):
     fit_dense(wrapped, 2)
     one, other = clustering.finalize(touched), clustering.finalize(wrapped)
     for a, b in zip(one.weights, other.weights, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6, err_msg=a.path)
+        # Adam divides by the size of a gradient: what is nearly none is rounding in either.
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=a.path)
     start = make_codebook(next(iter(before.values())), 4).values()
     assert not np.array_equal(start, next(iter(kernels(one).values()))), "nothing was trained"
 
