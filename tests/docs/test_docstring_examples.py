@@ -66,7 +66,8 @@ def files(tmp_path_factory):
     for name in ("model.tflite", "baseline.tflite", "old.tflite", "new.tflite"):
         (folder / name).write_bytes(exported)
     (folder / "model.kcz").write_bytes(packed)
-    shutil.copy(ROOT.parent / "benchmarks/results/demo_digits.json", folder / "report.json")
+    results = Path(__file__).parents[2] / "benchmarks/results"
+    shutil.copy(results / "demo_digits.json", folder / "report.json")
     _classifier().save(folder / "model.keras")
     return folder
 
