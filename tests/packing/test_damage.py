@@ -81,8 +81,8 @@ def test_the_section_is_named():
 
 
 def test_a_newer_version_is_named(packed):
-    with pytest.raises(PackedFileError, match=r"version 5\. Update keras-compress"):
-        packing.unpack(packed[:4] + b"\x05" + packed[5:])
+    with pytest.raises(PackedFileError, match=r"version 6\. Update keras-compress"):
+        packing.unpack(packed[:4] + b"\x06" + packed[5:])
 
 
 def test_verify_finds_what_unpack_finds(packed):
