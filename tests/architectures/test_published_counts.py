@@ -45,9 +45,9 @@ def test_squeezenet(version, bypass, parameters):
 
 
 def test_squeezenet_1_1_computes_2_4_times_less():
-    # The ratio of the authors' page; their 1.72 and 0.72 GFLOPs count a padded first convolution.
+    # The ratio of the authors' page (1.72 and 0.72 GFLOPs); both there are 2 to 3 % above these.
     old, new = (squeezenet((227, 227, 3), version=version) for version in ("1.0", "1.1"))
-    assert macs(old) / macs(new) == pytest.approx(2.3, abs=0.1)
+    assert round(macs(old) / macs(new), 1) == 2.4
 
 
 # arXiv 1704.04861, tables 6 and 7: mult-adds of widths at 224 and of sizes at full width, and

@@ -92,9 +92,11 @@ def test_a_centroid_counts_once_where_gradients_are_clipped(make, aggregation):
     fit_dense(touched, 2, [ClusteringCallback(config)])
     fit_dense(wrapped, 2)
     one, other = clustering.finalize(touched), clustering.finalize(wrapped)
+    # Adam divides by the size of a gradient: what is nearly none is rounding in either.
+    adam = isinstance(make(), keras.optimizers.AdamW)
+    tolerance = {"rtol": 1e-3, "atol": 1e-4} if adam else {"rtol": 1e-4, "atol": 1e-6}
     for a, b in zip(one.weights, other.weights, strict=True):
-        # Adam divides by the size of a gradient: what is nearly none is rounding in either.
-        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=a.path)
+        np.testing.assert_allclose(a, b, **tolerance, err_msg=a.path)
     start = make_codebook(next(iter(before.values())), 4).values()
     assert not np.array_equal(start, next(iter(kernels(one).values()))), "nothing was trained"
 
