@@ -1,0 +1,500 @@
+#include "block_search.h"
+
+#include "block_fit.h"
+#include "entropy.h"
+#include "stop.h"
+
+namespace kc {
+namespace {
+
+constexpr uint64_t kFewestElements = 256;
+constexpr uint64_t kShortest = 8;    // elements of a block
+constexpr uint64_t kLongestTried = 1u << 16;
+constexpr size_t kSamples = 10;
+constexpr size_t kMostListed = 64;
+constexpr int kMostOrders = 5;
+
+struct Tensor {
+  const uint8_t* data;
+  uint64_t count;
+  int format;
+
+  void gather(uint64_t first, uint64_t stride, size_t n, float* values) const {
+    for (size_t k = 0; k < n; ++k) values[k] = block_value(data, static_cast<size_t>(first + k * stride), format);
+  }
+};
+
+// Room for the values of a block, got when the first of its size is looked at: of most tensors a few values
+// tell that they are of no blocks.
+class Scratch {
+ public:
+  float* of(size_t n) {
+    if (n <= kFew) return few_;
+    if (many_.size() < n && !many_.reset(n)) return nullptr;
+    return many_.data();
+  }
+
+ private:
+  static constexpr size_t kFew = 160;
+  float few_[kFew];
+  Array<float> many_;
+};
+
+// The axes along which blocks may lie: the last, the first, all but the first, all but the last, all.
+int possible_orders(const kc_tensor& tensor, uint64_t count, BlockOrder* orders) {
+  uint64_t first = count, last = count, all = 1;
+  for (uint32_t i = 0; i < tensor.rank && all <= count; ++i) {
+    if (tensor.shape[i] <= 0) return 0;
+    const uint64_t d = static_cast<uint64_t>(tensor.shape[i]);
+    if (i == 0) first = d;
+    last = d;
+    all = d > count ? count + 1 : all * d;
+  }
+  if (all != count) first = last = count;
+  const BlockOrder possible[kMostOrders] = {
+      {0, 1, last}, {0, count / first, first}, {0, 1, count / first}, {0, last, count / last}, {0, 1, count}};
+  int found = 0;
+  for (const BlockOrder& o : possible) {
+    bool known = o.axis < kShortest;
+    for (int k = 0; k < found; ++k) known = known || (orders[k].stride == o.stride && orders[k].axis == o.axis);
+    if (!known) orders[found++] = o;
+  }
+  return found;
+}
+
+// Where blocks begin, whatever their length is: ends of axes; of one long axis, multiples of powers of two.
+size_t sample_places(const Tensor& tensor, const BlockOrder& o, uint64_t* places) {
+  const uint64_t lines = tensor.count / o.axis;
+  size_t found = 0;
+  if (lines == 1) {
+    const uint64_t step = o.axis / kSamples >> 8 << 8;
+    for (uint64_t at = 0; found < kSamples && at < o.axis; at += step) {
+      places[found++] = at;
+      if (step == 0) break;
+    }
+    return found;
+  }
+  for (size_t k = 0; k < kSamples && k < lines; ++k) {
+    const uint64_t line = lines <= kSamples ? k : lines / kSamples * k + k;
+    places[found++] = line / o.stride * (o.axis * o.stride) + line % o.stride;
+  }
+  return found;
+}
+
+struct Sampled {
+  int most = 0;           // the largest integer
+  uint64_t cost = 0;      // bits of 256 elements, about
+};
+
+// The block that takes least among those that all samples are made of, in `order`. False: there is none.
+bool sampled_length(const Tensor& tensor, bool with_offset, Scratch* scratch, BlockOrder* order, Sampled* best) {
+  uint64_t places[kSamples], told[kSamples];
+  const size_t samples = sample_places(tensor, *order, places);
+  size_t telling = 0;
+  int most = 0;
+  // Of less exact numbers more have to agree until they tell something.
+  const uint64_t shortest = tensor.format == 2 ? kShortest : 2 * kShortest;
+  const size_t fewest = tensor.format == 2 ? 3 : 6;
+  uint64_t bits = 0;  // of samples' elements, and of their scales
+  const auto fits = [&](uint64_t place, uint64_t length, bool* tells) {
+    const uint64_t rest = order->axis == tensor.count ? order->axis - place : order->axis;
+    const size_t n = static_cast<size_t>(length < rest ? length : rest);
+    float* values = scratch->of(n);
+    Block block;
+    Fit fit;
+    *tells = false;
+    if (values == nullptr) return false;
+    tensor.gather(place, order->stride, n, values);
+    if (!block.look(values, n, tensor.format)) return false;
+    *tells = block.nonzero >= fewest && block.smallest != block.largest;
+    if (!*tells) return true;
+    if (!fit_block(block, with_offset, most, true, &fit)) return false;
+    const int size = -fit.lowest > fit.highest ? -fit.lowest : fit.highest;
+    most = size > most ? size : most;
+    const int exact = 28 - __builtin_ctz(bits_of(fit.scale) | 1u << 23);
+    bits += 256ull * static_cast<uint64_t>(with_offset ? 2 * exact : exact) / length;
+    return true;
+  };
+  for (size_t k = 0; k < samples; ++k) {
+    bool tells = false;
+    if (!fits(places[k], shortest, &tells)) return false;
+    if (tells) told[telling++] = places[k];
+  }
+  if (telling == 0 || (telling == 1 && samples > 1)) return false;
+  order->block = 0;
+  uint64_t block = 0;
+  for (uint64_t length = shortest; length <= order->axis && length <= kLongestTried; ++length) {
+    if (length != order->axis && order->axis % length != 0 && (length & (length - 1)) != 0) continue;
+    bits = 0;
+    bool all = true;
+    for (size_t k = 0; k < telling && all; ++k) {
+      bool tells = false;
+      all = fits(told[k], length, &tells);
+    }
+    if (!all) break;
+    const uint64_t cost = bits / telling + log2_256(with_offset ? static_cast<uint64_t>(most) + 1 : 2 * static_cast<uint64_t>(most) + 1);
+    if (block != 0 && cost >= best->cost) continue;
+    block = length;
+    best->cost = cost;
+    best->most = most;
+  }
+  order->block = block;
+  return block != 0;
+}
+
+// Fits every block. Scales are above zero; that of blocks which tell nothing is another's.
+class Fitter {
+ public:
+  Fitter(const Tensor& tensor, FoundBlocks* found) : tensor_(tensor), found_(found) {}
+
+  bool run(int most) {
+    const BlockOrder& o = found_->order;
+    Array<float> values(static_cast<size_t>(o.block));
+    if (!values.ok() || !zeros_.reset(static_cast<size_t>(o.blocks(tensor_.count)))) return false;
+    found_->scales.clear(), found_->offsets.clear();
+    const bool all = o.each(tensor_.count, [&](size_t number, size_t first, size_t n) {
+      if (stopped_at(number)) return false;
+      tensor_.gather(first, o.stride, n, values.data());
+      Block block;
+      return block.look(values.data(), n, tensor_.format) && add(number, block, most);
+    });
+    if (!all || before_ == 0) return false;
+    if (!found_->has_offsets) settle_signs();
+    const int symbols = highest_ - lowest_ + 1;
+    if (symbols < 2 || symbols > 256 || found_->scales.failed() || found_->offsets.failed()) return false;
+    found_->first = lowest_;
+    found_->symbols = static_cast<size_t>(symbols);
+    return integer_levels(lowest_, found_->symbols, found_->levels);
+  }
+
+ private:
+  static constexpr uint8_t kPlain = 1, kNegative = 2, kTold = 4;
+
+  bool add(size_t number, const Block& block, int most) {
+    Fit fit;
+    zeros_[number] = static_cast<uint8_t>((block.plain_zero ? kPlain : 0) | (block.negative_zero ? kNegative : 0));
+    mixed_ = mixed_ || (block.plain_zero && block.negative_zero);
+    if (block.smallest == block.largest && (found_->has_offsets || block.nonzero == 0)) {
+      if (found_->has_offsets && block.negative_zero) return false;
+      fit.scale = before_;
+      fit.offset = block.smallest;
+    } else {
+      if (!fit_block(block, found_->has_offsets, most, false, &fit)) return false;
+      zeros_[number] |= kTold;
+    }
+    if (before_ == 0 && fit.scale != 0) {  // those before it told nothing
+      for (size_t k = 0; k < number; ++k) store32(found_->scales.data() + 4 * k, bits_of(fit.scale));
+    }
+    before_ = fit.scale;
+    note(number, fit.lowest, fit.highest);
+    found_->scales.u32(bits_of(fit.scale));
+    if (found_->has_offsets) found_->offsets.u32(bits_of(fit.offset));
+    return true;
+  }
+
+  void note(size_t number, int lowest, int highest) {
+    // Of those without a zero the sign is open for now.
+    const int side = (zeros_[number] & (kPlain | kNegative)) != 0 ? ((zeros_[number] & kNegative) != 0 ? 1 : 0) : 0;
+    int& low = side != 0 ? turned_lowest_ : lowest_;
+    int& high = side != 0 ? turned_highest_ : highest_;
+    low = lowest < low ? lowest : low;
+    high = highest > high ? highest : high;
+  }
+
+  // A scale below zero makes -0 of zeros.
+  void settle_signs() {
+    found_->signed_zeros = mixed_;
+    if (mixed_) {
+      lowest_ = turned_lowest_ < lowest_ ? turned_lowest_ : lowest_;
+      highest_ = turned_highest_ > highest_ ? turned_highest_ : highest_;
+      return;
+    }
+    lowest_ = -turned_highest_ < lowest_ ? -turned_highest_ : lowest_;
+    highest_ = -turned_lowest_ > highest_ ? -turned_lowest_ : highest_;
+    for (size_t k = 0; k < zeros_.size(); ++k) {
+      if ((zeros_[k] & kNegative) != 0) found_->scales.data()[4 * k + 3] |= 128;
+    }
+  }
+
+  const Tensor& tensor_;
+  FoundBlocks* found_;
+  Array<uint8_t> zeros_;
+  float before_ = 0;
+  bool mixed_ = false;
+  int lowest_ = 0, highest_ = 0, turned_lowest_ = 0, turned_highest_ = 0;
+};
+
+bool gives_back(const Tensor& tensor, const FoundBlocks& found) {
+  Array<uint8_t> symbols(static_cast<size_t>(tensor.count));
+  Bytes zero_signs;
+  return symbols.ok() && find_block_symbols(found.parts(tensor.format), tensor.data,
+                                            static_cast<size_t>(tensor.count), symbols.data(), &zero_signs);
+}
+
+bool find_integers(const Tensor& tensor, const BlockOrder* orders, int count, bool with_offset, FoundBlocks* found) {
+  Scratch scratch;
+  BlockOrder possible[kMostOrders];
+  Sampled sampled[kMostOrders];
+  int left = 0;
+  for (int k = 0; k < count; ++k) {
+    possible[left] = orders[k];
+    if (sampled_length(tensor, with_offset, &scratch, &possible[left], &sampled[left])) ++left;
+  }
+  found->has_offsets = with_offset;
+  while (left != 0) {
+    int best = 0;
+    for (int k = 1; k < left; ++k) best = sampled[k].cost < sampled[best].cost ? k : best;
+    found->order = possible[best];
+    if (Fitter(tensor, found).run(sampled[best].most) && gives_back(tensor, *found)) return true;
+    possible[best] = possible[--left];
+    sampled[best] = sampled[left];
+  }
+  return false;
+}
+
+// Levels that are no integers, such as NF4's: shares of a block's largest element, which is one of them.
+class LevelFinder {
+ public:
+  explicit LevelFinder(const Tensor& tensor) : tensor_(tensor) {}
+
+  // Are there few different values at the start of a block that is long?
+  bool has_few(const BlockOrder& o) const {
+    float values[2 * kMostListed];
+    const size_t n = static_cast<size_t>(o.block < 2 * kMostListed ? o.block : 2 * kMostListed);
+    tensor_.gather(0, o.stride, n, values);
+    size_t different = 0;
+    for (size_t i = 0; i < n; ++i) {
+      size_t k = 0;
+      while (k < different && values[k] != values[i]) ++k;
+      if (k == different) values[different++] = values[i];
+    }
+    return different <= kMostListed;
+  }
+
+  // The shares of some blocks' elements; false if there are too many different ones.
+  bool sample(const BlockOrder& o, Scratch* scratch) {
+    float* values = scratch->of(static_cast<size_t>(o.block));
+    if (values == nullptr) return false;
+    uint64_t places[kSamples];
+    const size_t samples = sample_places(tensor_, o, places);
+    found_ = 0;
+    size_t seen = 0;
+    for (size_t k = 0; k < samples; ++k) {
+      const uint64_t rest = o.axis == tensor_.count ? o.axis - places[k] : o.axis;
+      const size_t n = static_cast<size_t>(o.block < rest ? o.block : rest);
+      tensor_.gather(places[k], o.stride, n, values);
+      if (!add(values, n, n < kMostSeen ? n : kMostSeen)) return false;
+      seen += n < kMostSeen ? n : kMostSeen;
+    }
+    return found_ >= 4 && seen >= 4 * found_;
+  }
+
+  bool run(FoundBlocks* found) {
+    const BlockOrder& o = found->order;
+    Array<float> values(static_cast<size_t>(o.block));
+    if (!values.ok()) return false;
+    found->scales.clear(), found->offsets.clear();
+    float before = 0;
+    const bool all = o.each(tensor_.count, [&](size_t number, size_t first, size_t n) {
+      if (stopped_at(number)) return false;
+      tensor_.gather(first, o.stride, n, values.data());
+      if (!add(values.data(), n, n)) return false;
+      if (before == 0 && scale_ != 0) {
+        for (size_t k = 0; k < number; ++k) store32(found->scales.data() + 4 * k, bits_of(scale_));
+      }
+      before = scale_ != 0 ? scale_ : before;
+      found->scales.u32(bits_of(before));
+      return true;
+    });
+    if (!all || before == 0 || found->scales.failed()) return false;
+    o.each(tensor_.count, [&](size_t number, size_t first, size_t n) {
+      tensor_.gather(first, o.stride, n, values.data());
+      const double scale = float_of(load32(found->scales.data() + 4 * number));
+      for (size_t i = 0; i < n; ++i) narrow(values[i], scale);
+      return true;
+    });
+    found->symbols = 0;
+    for (size_t k = 0; k < found_; ++k) {
+      float level = 0;
+      if (from_[k] != 0 || to_[k] != 0) {
+        const bool below = from_[k] < 0;
+        if (!simplest_between(below ? -to_[k] : from_[k], below ? -from_[k] : to_[k], &level)) return false;
+        if (below) level = -level;
+      }
+      found->levels[found->symbols++] = level;
+    }
+    found->listed = true;
+    found->has_offsets = false;
+    found->signed_zeros = negative_zero_;
+    return found->symbols >= 2;
+  }
+
+ private:
+  static constexpr size_t kMostSeen = 48;  // elements of a sampled block
+
+  // Takes the shares of the first `taken` elements.
+  bool add(const float* values, size_t n, size_t taken) {
+    Block block;
+    if (!block.look(values, n, tensor_.format)) return false;
+    negative_zero_ = negative_zero_ || block.negative_zero;
+    const double reach = block.reach();
+    scale_ = static_cast<float>(reach);
+    for (size_t i = 0; i < taken && reach != 0; ++i) {
+      const double share = values[i] / reach;
+      const size_t k = place_of(share);
+      if (k < found_ && near(share, centre_[k])) continue;
+      if (k > 0 && near(share, centre_[k - 1])) continue;
+      if (found_ == kMostListed) return false;
+      for (size_t j = found_; j > k; --j) centre_[j] = centre_[j - 1], from_[j] = from_[j - 1], to_[j] = to_[j - 1];
+      ++found_;
+      centre_[k] = share;
+      from_[k] = -2, to_[k] = 2;
+    }
+    return true;
+  }
+
+  // Of the first centre that is not below `share`.
+  size_t place_of(double share) const {
+    size_t low = 0, high = found_;
+    while (low < high) {
+      const size_t middle = (low + high) / 2;
+      (centre_[middle] < share ? low : high) = centre_[middle] < share ? middle + 1 : middle;
+    }
+    return low;
+  }
+
+  bool near(double a, double b) const {
+    const double unit = tensor_.format == 2 ? 0x1p-22 : (tensor_.format == 0 ? 0x1p-9 : 0x1p-6);
+    return size_of(a - b) <= unit * size_of(b);
+  }
+
+  void narrow(float value, double scale) {
+    const double share = value / scale;
+    size_t k = place_of(share);
+    if (k == found_ || !near(share, centre_[k])) --k;
+    if (value == 0) {
+      from_[k] = to_[k] = 0;
+      return;
+    }
+    const double size = size_of(value);
+    double from = lower_end(size, tensor_.format) / scale, to = upper_end(size, tensor_.format) / scale;
+    if (value < 0) {
+      const double turned = -from;
+      from = -to, to = turned;
+    }
+    from_[k] = from > from_[k] ? from : from_[k];
+    to_[k] = to < to_[k] ? to : to_[k];
+  }
+
+  const Tensor& tensor_;
+  double centre_[kMostListed], from_[kMostListed], to_[kMostListed];
+  size_t found_ = 0;
+  float scale_ = 0;
+  bool negative_zero_ = false;
+};
+
+bool find_levels(const Tensor& tensor, const BlockOrder* orders, int count, FoundBlocks* found) {
+  if (tensor.count < 1024) return false;
+  Scratch scratch;
+  LevelFinder finder(tensor);
+  uint64_t fewest = tensor.count / 6;  // scales for more than they are worth
+  bool any = false;
+  for (int k = 0; k < count; ++k) {
+    BlockOrder o = orders[k];
+    for (uint64_t block = 2 * kShortest; block <= o.axis && block <= kLongestTried; block *= 2) {
+      // No power of two is left before the axis ends: the axis itself.
+      o.block = block * 2 > o.axis && o.axis <= kLongestTried ? o.axis : block;
+      if (block > kMostListed && !finder.has_few(o)) break;
+      const uint64_t blocks = o.blocks(tensor.count);
+      if (blocks >= fewest || !finder.sample(o, &scratch)) continue;
+      fewest = blocks;
+      found->order = o;
+      any = true;
+    }
+  }
+  if (!any) return false;
+  LevelFinder all(tensor);
+  return all.run(found) && gives_back(tensor, *found);
+}
+
+}  // namespace
+
+Blockwise FoundBlocks::parts(int format) const {
+  Blockwise all;
+  all.order = order;
+  all.format = format;
+  all.levels = levels;
+  all.symbols = symbols;
+  all.scales = scales.data();
+  all.offsets = has_offsets ? offsets.data() : nullptr;
+  all.zero = signed_zeros ? zero_of(levels, symbols) : -1;
+  return all;
+}
+
+bool integer_levels(int first, size_t symbols, float* levels) {
+  if (symbols > 256 || first < -256 || first > 256) return false;
+  for (size_t k = 0; k < symbols; ++k) levels[k] = static_cast<float>(first + static_cast<int>(k));
+  return true;
+}
+
+int zero_of(const float* levels, size_t symbols) {
+  for (size_t k = 0; k < symbols; ++k) {
+    if (levels[k] == 0) return static_cast<int>(k);
+  }
+  return -1;
+}
+
+bool find_block_symbols(const Blockwise& from, const uint8_t* data, size_t count, uint8_t* symbols,
+                        Bytes* zero_signs) {
+  const BlockOrder& o = from.order;
+  const bool all = o.each(count, [&](size_t number, size_t first, size_t n) {
+    if (stopped_at(number)) return false;
+    const float scale = float_of(load32(from.scales + 4 * number));
+    const float offset = from.offsets != nullptr ? float_of(load32(from.offsets + 4 * number)) : 0;
+    const float* added = from.offsets != nullptr ? &offset : nullptr;
+    for (size_t i = 0; i < n; ++i) {
+      const size_t at = static_cast<size_t>(first + i * o.stride);
+      const float value = block_value(data, at, from.format);
+      const double level = (static_cast<double>(value) - offset) / scale;
+      size_t low = 0, high = from.symbols - 1;  // of the nearest level
+      while (low < high) {
+        const size_t middle = (low + high) / 2;
+        const bool above = level > (static_cast<double>(from.levels[middle]) + from.levels[middle + 1]) / 2;
+        (above ? low : high) = above ? middle + 1 : middle;
+      }
+      const uint32_t element = nearest_element(value, from.format);
+      const auto is = [&](size_t k) {
+        return k < from.symbols && block_element(from.levels[k], scale, added, from.format) == element;
+      };
+      const bool zero = value == 0 && static_cast<int>(low) == from.zero;
+      // Next to it, where a product rounds to nothing.
+      if (!zero && !is(low)) low = is(low + 1) ? low + 1 : low - 1;
+      if (!zero && !is(low)) return false;
+      symbols[at] = static_cast<uint8_t>(low);
+    }
+    return true;
+  });
+  if (!all || from.zero < 0) return all;
+  // In the order of the elements, which that of the blocks need not be.
+  uint32_t byte = 0, filled = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (symbols[i] != from.zero) continue;
+    const float scale = float_of(load32(from.scales + 4 * o.block_of(i)));
+    const bool negative = is_negative(block_value(data, i, from.format));
+    byte |= (negative != (scale < 0) ? 1u : 0u) << filled;
+    if (++filled == 8) zero_signs->push(static_cast<uint8_t>(byte)), byte = filled = 0;
+  }
+  if (filled != 0) zero_signs->push(static_cast<uint8_t>(byte));
+  return !zero_signs->failed();
+}
+
+bool find_blocks(const kc_tensor& shape, const uint8_t* data, size_t count, int format, FoundBlocks* found) {
+  if (count < kFewestElements) return false;
+  const Tensor tensor = {data, count, format};
+  BlockOrder orders[kMostOrders];
+  const int possible = possible_orders(shape, count, orders);
+  return find_integers(tensor, orders, possible, false, found) ||
+         find_integers(tensor, orders, possible, true, found) || find_levels(tensor, orders, possible, found);
+}
+
+}  // namespace kc

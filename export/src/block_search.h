@@ -1,0 +1,42 @@
+// Finds out whether floats are small integers, or few levels, times a scale a block.
+#ifndef KC_BLOCK_SEARCH_H_
+#define KC_BLOCK_SEARCH_H_
+
+#include "blockwise.h"
+#include "keras_compress.h"
+
+namespace kc {
+
+// What was found. Integers have their levels from `first` on, one a symbol; other levels are listed.
+struct FoundBlocks {
+  BlockOrder order;
+  bool has_offsets = false;
+  bool listed = false;
+  bool signed_zeros = false;  // 0 and -0 in one block
+  int first = 0;
+  size_t symbols = 0;
+  float levels[256];
+  Bytes scales, offsets;  // float32, one a block
+  Bytes zero_signs;
+
+  Blockwise parts(int format) const;
+};
+
+// Fills in the levels of integers. False: there are none such.
+bool integer_levels(int first, size_t symbols, float* levels);
+// The symbol of level 0, or -1.
+int zero_of(const float* levels, size_t symbols);
+
+// The symbols of elements, and the signs of zeros where `from.zero` says so; false where an element is none
+// of its block's.
+bool find_block_symbols(const Blockwise& from, const uint8_t* data, size_t count, uint8_t* symbols,
+                        Bytes* zero_signs);
+
+// True: every element is given back bit by bit. What is not of that kind is told within microseconds.
+// `format` as in Blockwise; the shape is the tensor's.
+bool find_blocks(const kc_tensor& tensor, const uint8_t* data, size_t count, int format,
+                 FoundBlocks* found);
+
+}  // namespace kc
+
+#endif  // KC_BLOCK_SEARCH_H_
