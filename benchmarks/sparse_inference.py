@@ -48,7 +48,7 @@ def pruned(model, sparsity: float):
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1):
             kernel = keras.ops.convert_to_numpy(layer.kernel)
-            layer.kernel.assign(kernel * pruning.magnitude_mask(kernel, sparsity))
+            layer.kernel.assign(kernel * pruning.Unstructured().mask(abs(kernel), sparsity))
     return model
 
 

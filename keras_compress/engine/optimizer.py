@@ -1,4 +1,4 @@
-"""The callback's door: an optimizer that keeps chosen weights on a constraint set.
+"""What the callbacks work through: an optimizer that keeps chosen weights on a constraint set.
 
 A callback may not touch the layers of a model, and what it does between two batches is too late
 for `steps_per_execution`. The update step, though, belongs to the optimizer, and an optimizer
@@ -134,7 +134,13 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         # The wrapped optimizer's own version is called, as loss scaling depends on it.
         own = super().variables
         values = list(optimizer_variables[: len(own)])
-        with keras.StatelessScope(list(zip(own, values, strict=True))) as scope:
+        mapping = [
+            *zip(own, values, strict=True),
+            # A projection may look at the weights, and at the scale of the loss.
+            *zip(self._constraints.order, trainable_variables, strict=True),
+            *zip(self.inner_optimizer.variables, optimizer_variables[len(own) :], strict=True),
+        ]
+        with keras.StatelessScope(mapping) as scope:
             prepared = self._prepare(grads, self._constraints.order)
             super().iterations.assign_add(1)
             values = [scope.get_current_value(variable) for variable in own]

@@ -1,4 +1,4 @@
-"""The wrapper's door: a layer that runs another layer on substituted weights.
+"""The base of the wrappers: a layer that runs another layer on substituted weights.
 
 Keras 3 does not let a layer's kernel be replaced by a tensor, but it lets any layer run inside a
 `keras.StatelessScope` with chosen values for its variables. The substitution is thus part of the

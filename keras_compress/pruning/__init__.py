@@ -1,23 +1,23 @@
-"""Magnitude pruning: set the smallest weights to zero along a schedule, during training."""
+"""Pruning: a pattern, a criterion and a schedule set weights to zero while a model trains."""
 
 from keras_compress.pruning.callback import PruningCallback
 from keras_compress.pruning.config import PruningConfig
-from keras_compress.pruning.filters import FilterPruner, FilterPruningCallback, filter_mask
+from keras_compress.pruning.criteria import Criterion, Magnitude, Random, Taylor
 from keras_compress.pruning.iterative import (
     PruningRound,
-    StaircaseSparsity,
     layer_configs,
     prune_iteratively,
     threshold_rates,
 )
 from keras_compress.pruning.lifecycle import finalize, prepare, report
-from keras_compress.pruning.masks import global_magnitude_masks, magnitude_mask
+from keras_compress.pruning.patterns import Blocks, Filters, NofM, Pattern, Unstructured
 from keras_compress.pruning.pruner import Pruner
 from keras_compress.pruning.schedules import (
     ConstantSparsity,
     OneShot,
     PolynomialDecay,
     PruningSchedule,
+    StaircaseSparsity,
 )
 from keras_compress.pruning.sensitivity import (
     Accuracy,
@@ -35,12 +35,16 @@ from keras_compress.pruning.wrapper import Pruned
 
 __all__ = [
     "Accuracy",
+    "Blocks",
     "ConstantSparsity",
-    "FilterPruner",
-    "FilterPruningCallback",
+    "Criterion",
+    "Filters",
     "LayerSensitivity",
+    "Magnitude",
+    "NofM",
     "OneShot",
     "Operated",
+    "Pattern",
     "PolynomialDecay",
     "Pruned",
     "Pruner",
@@ -48,15 +52,15 @@ __all__ = [
     "PruningConfig",
     "PruningRound",
     "PruningSchedule",
+    "Random",
     "Sensitivity",
     "StaircaseSparsity",
     "SurgeryCallback",
     "SurgeryConfig",
-    "filter_mask",
+    "Taylor",
+    "Unstructured",
     "finalize",
-    "global_magnitude_masks",
     "layer_configs",
-    "magnitude_mask",
     "prepare",
     "prepare_surgery",
     "prune_iteratively",

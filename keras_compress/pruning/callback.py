@@ -1,4 +1,4 @@
-"""The callback's door of pruning: an untouched model, pruned while it trains."""
+"""The callback of pruning: an untouched model, pruned while it trains."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from keras_compress.engine.constraint_callback import ConstraintCallback
 from keras_compress.engine.optimizer import attach_optimizer
 from keras_compress.pruning.config import PruningConfig
+from keras_compress.pruning.criteria import get_criterion
 from keras_compress.pruning.pruner import Pruner, pruned_layers
 
 
@@ -44,15 +45,13 @@ class PruningCallback(ConstraintCallback):
         self.pruner: Pruner | None = None
 
     def attach(self, model: Any, step: int) -> bool:
-        optimizer = None if pruned_layers(model) else attach_optimizer(model)
-        self.pruner = self.make_pruner(model, optimizer)
+        criterion = get_criterion(self.config.criterion)
+        through_optimizer = criterion.needs_gradients or not pruned_layers(model)
+        optimizer = attach_optimizer(model) if through_optimizer else None
+        self.pruner = Pruner(model, self.config, optimizer=optimizer)
         self.pruner.update(step)
         self.watch(self.pruner.optimizer, self.pruner.projections)
         return self.pruner.changed_graph
-
-    def make_pruner(self, model: Any, optimizer: Any) -> Pruner:
-        """Return the engine; a callback with another criterion overrides it."""
-        return Pruner(model, self.config, optimizer=optimizer)
 
     def on_step(self, step: int) -> None:
         # Reading `self.model` hands the JAX trainer's state back to the variables: only when due.

@@ -1,51 +1,79 @@
-"""What to prune, how far and when."""
+"""What to prune, by which criterion, how far and when."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from keras_compress.engine.weights import Selectors
+import keras
+
+from keras_compress.engine.frozen import Frozen
+from keras_compress.engine.weights import Selection, Selectors, select_weights
 from keras_compress.errors import KerasCompressError
-from keras_compress.pruning.schedules import ConstantSparsity, Schedule, check_sparsity
+from keras_compress.pruning.criteria import Criterion, Magnitude, get_criterion
+from keras_compress.pruning.patterns import Pattern, Unstructured, get_pattern
+from keras_compress.pruning.schedules import (
+    ConstantSparsity,
+    PruningSchedule,
+    Schedule,
+    check_sparsity,
+    settling_step,
+)
 
 
+@keras.saving.register_keras_serializable(package="keras_compress")
 @dataclass(frozen=True)
-class PruningConfig:
-    """Settings of magnitude pruning, the same for the wrapper and the callback.
+class PruningConfig(Frozen):
+    """Settings of pruning, the same for the wrapper and the callback.
+
+    A pattern, a criterion and a schedule are chosen apart, and each goes with each of the others.
 
     Example:
 
     ```python
     config = PruningConfig(
         schedule=PolynomialDecay(0.0, 0.9, begin_step=0, end_step=2000),
+        pattern=Blocks((1, 4)),
+        criterion=Taylor(),
         layers=["conv*", keras.layers.Dense],
     )
     ```
 
     Args:
         schedule: Sparsity as a function of the step: a `PruningSchedule`, any callable
-            `int -> float`, or a number for a constant sparsity. Defaults to a constant 0.5.
-        layers: Which layers: name, path, wildcard, class or predicate, or a list of these.
-            Defaults to `None`: every layer with a kernel. Biases and normalization layers are
-            left alone and reported.
+            `int -> float`, or a number for a constant sparsity. Defaults to `None`: a constant
+            sparsity of 0.5, or that of a `NofM` pattern.
+        pattern: What is kept or pruned together: a `Pattern`, `"unstructured"`, `"filters"` or
+            `"2:4"` and the like. Defaults to `"unstructured"`.
+        criterion: What matters least: a `Criterion`, `"magnitude"`, `"taylor"` or `"random"`.
+            Defaults to `"magnitude"`.
         scope: `"layer"` prunes each weight to the sparsity; `"global"` ranks all chosen weights
             together, so that the model as a whole has it. Defaults to `"layer"`.
+        layers: Which layers: name, path, wildcard, class or predicate, or a list of these.
+            Defaults to `None`: every layer with a kernel that the pattern can be laid on. Biases
+            and normalization layers are left alone and reported.
         frequency: Steps from one making of the masks to the next. Defaults to `100`.
 
     Raises:
-        KerasCompressError: If an argument is out of range.
+        KerasCompressError: If an argument is out of range, or the schedule ends at a sparsity
+            that the pattern can't have.
     """
 
-    schedule: Schedule | float = field(default_factory=lambda: ConstantSparsity(0.5))
-    layers: Selectors = None
+    schedule: Schedule | float | None = None
+    pattern: Pattern | str = Unstructured()  # noqa: RUF009 - frozen
+    criterion: Criterion | str = Magnitude()  # noqa: RUF009 - frozen
     scope: Literal["layer", "global"] = "layer"
+    layers: Selectors = None
     frequency: int = 100
 
     def __post_init__(self) -> None:
-        if not callable(self.schedule):
-            sparsity = check_sparsity("schedule", self.schedule)
-            object.__setattr__(self, "schedule", ConstantSparsity(sparsity))
+        pattern = get_pattern(self.pattern)
+        object.__setattr__(self, "pattern", pattern)
+        object.__setattr__(self, "criterion", get_criterion(self.criterion))
+        schedule = pattern.default_sparsity if self.schedule is None else self.schedule
+        if not callable(schedule):
+            schedule = ConstantSparsity(check_sparsity("schedule", schedule))
+        object.__setattr__(self, "schedule", schedule)
         if self.scope not in ("layer", "global"):
             raise KerasCompressError(
                 f'`scope` must be "layer" or "global". Received: scope={self.scope!r}.'
@@ -55,3 +83,26 @@ class PruningConfig:
             raise KerasCompressError(
                 f"`frequency` must be an int of at least 1. Received: frequency={frequency!r}."
             )
+        last = settling_step(schedule) if isinstance(schedule, PruningSchedule) else None
+        if last is not None:
+            pattern.require_sparsity(schedule(last))
+
+    def select(self, model: Any) -> Selection:
+        """Return the weights of `model` to prune, and why each other one is left alone.
+
+        Raises:
+            KerasCompressError: If the model is unbuilt, `layers` matches nothing, or the pattern
+                can't be laid on a weight that `layers` asks for.
+        """
+        pattern = get_pattern(self.pattern)
+        selection = select_weights(model, self.layers)
+        reasons = [(ref, pattern.why_not(ref)) for ref in selection.chosen]
+        refused = [(ref, reason) for ref, reason in reasons if reason is not None]
+        if refused and self.layers is not None:
+            named = ", ".join(f"{ref.label} ({reason})" for ref, reason in refused)
+            raise KerasCompressError(
+                f"`layers` must be such that {pattern!r} can be laid on their kernels. Received: "
+                f"{named}. Leave these out of `layers`, or prune them by another pattern."
+            )
+        chosen = tuple(ref for ref, reason in reasons if reason is None)
+        return Selection(chosen, (*selection.left_alone, *refused))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_compress.engine.report import values_of
@@ -19,64 +18,10 @@ from keras_compress.engine.weights import Selectors, require_finite, select_weig
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.callback import PruningCallback
 from keras_compress.pruning.config import PruningConfig
-from keras_compress.pruning.schedules import ConstantSparsity, PruningSchedule, check_sparsity
+from keras_compress.pruning.schedules import ConstantSparsity, check_sparsity
 
 #: Sparsity of everything, or a sparsity for each layer by its path.
 Rates = float | Mapping[str, float]
-
-
-@keras.saving.register_keras_serializable(package="keras_compress")
-class StaircaseSparsity(PruningSchedule):
-    """One sparsity after the other, with a number of steps of retraining at each.
-
-    The way to prune iteratively within one `fit`; `prune_iteratively` also looks at the
-    accuracy.
-
-    Example:
-
-    ```python
-    schedule = StaircaseSparsity([0.5, 0.75, 0.9], steps=400)
-    schedule(0), schedule(400), schedule(5000)  # (0.5, 0.75, 0.9)
-    ```
-
-    Args:
-        sparsities: Shares of zeros, in [0, 1), none smaller than the one before.
-        steps: Steps at each sparsity, at least 1; the last one stays.
-        begin_step: First step with zeros. Defaults to `0`.
-
-    Raises:
-        KerasCompressError: If a sparsity is outside [0, 1) or they fall, or a number of steps is
-            out of range.
-    """
-
-    def __init__(self, sparsities: Sequence[float], steps: int, begin_step: int = 0) -> None:
-        self.sparsities = [check_sparsity("sparsities", s) for s in sparsities]
-        if not self.sparsities or sorted(self.sparsities) != self.sparsities:
-            raise KerasCompressError(
-                "`sparsities` must be one or more sparsities that don't fall. "
-                f"Received: sparsities={list(sparsities)!r}."
-            )
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise KerasCompressError(f"`steps` must be an int of at least 1. Received: {steps!r}.")
-        self.steps = steps
-        self.begin_step = ConstantSparsity(0.0, begin_step).begin_step
-        self.end_step = self.begin_step + steps * (len(self.sparsities) - 1)
-
-    def __call__(self, step: int) -> float:
-        if step < self.begin_step:
-            return 0.0
-        place = min((step - self.begin_step) // self.steps, len(self.sparsities) - 1)
-        return self.sparsities[place]
-
-    def __hash__(self) -> int:
-        return hash((type(self), tuple(self.sparsities), self.steps, self.begin_step))
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "sparsities": self.sparsities,
-            "steps": self.steps,
-            "begin_step": self.begin_step,
-        }
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,10 @@ import numpy as np
 
 from keras_compress.engine.cloning import unwrap_layers, wrap_layers
 from keras_compress.engine.optimizer import projections_of
+from keras_compress.engine.preparation import weights_to_wrap
 from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
-from keras_compress.engine.weights import (
-    Selectors,
-    select_weights,
-)
 from keras_compress.pruning.config import PruningConfig
-from keras_compress.pruning.pruner import MaskProjection, pruned_layers, weights_to_prune
+from keras_compress.pruning.pruner import MaskProjection, pruned_layers
 from keras_compress.pruning.wrapper import Pruned
 
 
@@ -27,15 +24,16 @@ def prepare(model: Any, config: PruningConfig | None = None) -> Any:
     Args:
         model: A built Sequential or functional model, nested or not. For a subclassed model use
             `PruningCallback` alone.
-        config: The `PruningConfig`; its `layers` says what to wrap. Defaults to `None` (every
-            layer with a kernel).
+        config: The `PruningConfig`; its `layers` and `pattern` say what to wrap. Defaults to
+            `None` (every layer with a kernel).
 
     Raises:
         KerasCompressError: If the model is unbuilt, subclassed, prepared already or has nothing
             to prune, or if a weight is NaN or infinite.
     """
     config = config or PruningConfig()
-    chosen = weights_to_prune(model, config.layers)
+    selection = config.select(model)
+    chosen = weights_to_wrap(model, selection, pruned_layers(model), "pruning", "prune")
     return wrap_layers(model, chosen, lambda layer, at, _: Pruned(layer, indices=at))
 
 
@@ -52,14 +50,15 @@ def finalize(model: Any) -> Any:
     return unwrap_layers(model)
 
 
-def report(model: Any, layers: Selectors = None) -> Report:
+def report(model: Any, config: PruningConfig | None = None) -> Report:
     """Return per weight what pruning did, or why the weight was left alone.
 
     Args:
         model: A model during or after pruning, finalized or not.
-        layers: The selection that was pruned, as in `PruningConfig`. Defaults to `None`.
+        config: The `PruningConfig` it was pruned by; its `layers` and `pattern` say what was
+            chosen. Defaults to `None` (every layer with a kernel).
     """
-    selection = select_weights(model, layers)
+    selection = (config or PruningConfig()).select(model)
     masks = {id(v): mask for p in pruned_layers(model) for v, mask in p.masked_weights()}
     worked_on = set(masks) | set(projections_of(model, MaskProjection.kind))
     rows = []

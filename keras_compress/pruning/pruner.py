@@ -1,4 +1,4 @@
-"""The engine of pruning: moves masks along a schedule, whichever door they stand behind."""
+"""The engine of pruning: moves masks along a schedule, in wrappers and in the optimizer alike."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ import numpy as np
 
 from keras_compress.engine.cloning import require_copyable
 from keras_compress.engine.optimizer import ProjectedOptimizer
-from keras_compress.engine.preparation import require_chosen, require_effective, weights_to_wrap
+from keras_compress.engine.preparation import require_chosen, require_effective
 from keras_compress.engine.projection import Projection
 from keras_compress.engine.report import values_of
-from keras_compress.engine.weights import (
-    Selectors,
-    WeightRef,
-    require_finite,
-    select_weights,
-)
+from keras_compress.engine.weights import WeightRef, require_finite
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 from keras_compress.pruning.config import PruningConfig
-from keras_compress.pruning.masks import global_magnitude_masks, magnitude_mask
+from keras_compress.pruning.criteria import get_criterion
+from keras_compress.pruning.gradient_scores import GradientScores
+from keras_compress.pruning.patterns import get_pattern
 from keras_compress.pruning.schedules import check_sparsity, last_due_step, settling_step
 from keras_compress.pruning.wrapper import Pruned
 
@@ -88,26 +85,29 @@ class Pruner:
     pruner.update(step + 1)
     ```
 
-    The masks are a function of the weights and of the step alone, so a run that is resumed with
-    the step at which it stopped goes on with the same masks.
+    By magnitude the masks are a function of the weights and of the step alone, so a run that is
+    resumed with the step at which it stopped goes on with the same masks.
 
     Args:
         model: A built model. If it holds `Pruned` layers, their masks are used; otherwise the
             masks live in the optimizer.
         config: A `PruningConfig`.
         optimizer: The optimizer of an untouched model; `self.optimizer` is then a
-            `ProjectedOptimizer` around it. Not needed with `Pruned` layers. Defaults to `None`.
+            `ProjectedOptimizer` around it. With `Pruned` layers it is needed only for a criterion
+            of gradients. Defaults to `None`.
 
     Raises:
         KerasCompressError: If the model is unbuilt, a layer name matches nothing, nothing is
-            left to prune, an optimizer is needed and not given, or a layer is such that
-            `finalize` couldn't copy it.
+            left to prune, an optimizer is needed and not given, the pattern can't be laid on a
+            layer that is named, or a layer is such that `finalize` couldn't copy it.
     """
 
     def __init__(self, model: Any, config: PruningConfig, optimizer: Any = None) -> None:
-        selection = select_weights(model, config.layers)
+        selection = config.select(model)
         wrappers = pruned_layers(model)
         self.config = config
+        self.pattern = get_pattern(config.pattern)
+        self.criterion = get_criterion(config.criterion)
         self.optimizer = optimizer
         #: Whether a training graph traced before now lacks what was added.
         self.changed_graph = False
@@ -117,6 +117,7 @@ class Pruner:
             self.weights = _behind_wrappers(wrappers, selection.chosen)
         else:
             self.weights = self._behind_optimizer(model, selection.chosen)
+        self._gradients = self._watch_gradients(model) if self.criterion.needs_gradients else []
 
     def is_due(self, step: int) -> bool:
         """Whether `update(step)` would make the masks anew."""
@@ -140,18 +141,14 @@ class Pruner:
         values = [weight.values() for weight in self.weights]
         for weight, value in zip(self.weights, values, strict=True):
             require_finite(weight.ref, value)
-        masks = self.masks_for(values, sparsity)
+        if not all(each.ready for each in self._gradients):
+            return self._wait(values, sparsity, due)
+        masks = self._masks(self._scores(values), sparsity)
         for weight, value, mask in zip(self.weights, values, masks, strict=True):
             self._require_unshared(weight, value, mask)
-        settles_at = settling_step(schedule)
-        for weight, value, mask in zip(self.weights, values, masks, strict=True):
-            weight.mask.assign(mask)
-            weight.ref.variable.assign(np.where(mask, value, np.zeros_like(value)))
-            if weight.projection is not None:
-                weight.projection.settles_at = settles_at
-                weight.projection.settled = settles_at is not None and due >= settles_at
-                weight.projection.pull_averages()
-        self._last_due = due
+        self._put(values, masks, due)
+        for each in self._gradients:
+            each.restart()
         return True
 
     def release(self) -> None:
@@ -161,15 +158,10 @@ class Pruner:
                 weight.projection.settled = True
 
     @property
-    def projections(self) -> list[MaskProjection]:
-        """What applies the masks of an untouched model; behind wrappers there is nothing."""
-        return [weight.projection for weight in self.weights if weight.projection is not None]
-
-    def masks_for(self, values: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
-        """Return what to keep of `values`, those of `self.weights`; a criterion overrides it."""
-        if self.config.scope == "global":
-            return global_magnitude_masks(values, sparsity)
-        return [magnitude_mask(value, sparsity) for value in values]
+    def projections(self) -> list[Projection]:
+        """What works through the optimizer: the masks of an untouched model, sums of gradients."""
+        masks = [weight.projection for weight in self.weights if weight.projection is not None]
+        return [*masks, *self._gradients]
 
     def sparsity(self) -> float:
         """Return the share of zeros among the weights worked on, from 0 to 1."""
@@ -180,11 +172,65 @@ class Pruner:
         schedule: Any = self.config.schedule
         return last_due_step(schedule, step, self.config.frequency)
 
+    def _scores(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
+        sums = [each.sums() for each in self._gradients]
+        return [
+            self.criterion.scores(value, place=place, sums=sums[place] if sums else None)
+            for place, value in enumerate(values)
+        ]
+
+    def _masks(self, scores: Sequence[np.ndarray], sparsity: float) -> list[np.ndarray]:
+        refs = [weight.ref for weight in self.weights]
+        return self.pattern.masks(scores, sparsity, refs, together=self.config.scope == "global")
+
+    def _wait(self, values: Sequence[np.ndarray], sparsity: float, due: int) -> bool:
+        """Keep the zeros there are until there is a gradient; they may be all that is wanted."""
+        kept = [value != 0 for value in values]
+        wanted = self._masks([each.astype(np.float32) for each in kept], sparsity)
+        pairs = zip(values, wanted, strict=True)
+        if any(np.any(value[~mask]) for value, mask in pairs):
+            self._put(values, kept, None)
+            return False
+        self._put(values, wanted, due)
+        return True
+
+    def _put(
+        self, values: Sequence[np.ndarray], masks: Sequence[np.ndarray], due: int | None
+    ) -> None:
+        settles_at = settling_step(self.config.schedule)
+        for weight, value, mask in zip(self.weights, values, masks, strict=True):
+            weight.mask.assign(mask)
+            weight.ref.variable.assign(np.where(mask, value, np.zeros_like(value)))
+            if weight.projection is not None:
+                weight.projection.settles_at = settles_at
+                settled = settles_at is not None and due is not None and due >= settles_at
+                weight.projection.settled = settled
+                weight.projection.pull_averages()
+        self._last_due = due
+
+    def _watch_gradients(self, model: Any) -> list[GradientScores]:
+        if self.optimizer is None:
+            raise KerasCompressError(
+                f"The gradients that {self.criterion!r} needs are collected by the optimizer. "
+                "Received: optimizer=None. Pass `optimizer=` and train with `pruner.optimizer`."
+            )
+        self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
+        watched = []
+        for weight in self.weights:
+            found = self.optimizer.projection(weight.ref.variable, GradientScores.kind)
+            if found is None or found.criterion != self.criterion:
+                scores = GradientScores(weight.ref.variable, self.criterion, self.optimizer)
+                found = self.optimizer.add_projection(scores)
+                self.changed_graph = True
+            watched.append(found)
+        return watched
+
     def _require_unshared(self, weight: MaskedWeight, value: np.ndarray, mask: np.ndarray) -> None:
         if weight.projection is None or not np.any(value[~mask]):
             return
         others = self.optimizer.projections_on(weight.ref.variable)
-        if any(other is not weight.projection for other in others):
+        own = (MaskProjection, GradientScores)
+        if any(not isinstance(other, own) for other in others):
             raise KerasCompressError(
                 "Weights are pruned before they are clustered: a mask that moves would tear "
                 f"clusters apart. Received: {weight.ref.label}, whose clusters are in force. "
@@ -216,12 +262,6 @@ class Pruner:
 def pruned_layers(model: Any) -> list[Pruned]:
     """Return the `Pruned` layers of `model`, nested ones included."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Pruned)]
-
-
-def weights_to_prune(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
-    """Return the weights that a first `prepare` of `model` is to wrap."""
-    selection = select_weights(model, layers)
-    return weights_to_wrap(model, selection, pruned_layers(model), "pruning", "prune")
 
 
 def _behind_wrappers(wrappers: Sequence[Pruned], chosen: Sequence[WeightRef]) -> list[MaskedWeight]:

@@ -8,11 +8,13 @@ serialize.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from keras_compress.engine.frozen import Frozen
 from keras_compress.errors import KerasCompressError
 
 
@@ -33,7 +35,12 @@ def check_sparsity(name: str, value: Any) -> float:
     return number
 
 
-def _check_step(name: str, value: Any) -> int:
+def check_step(name: str, value: Any) -> int:
+    """Return `value` if it is a training step.
+
+    Raises:
+        KerasCompressError: Unless it is an int of at least 0.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise KerasCompressError(
             f"`{name}` is a training step and must be an int of at least 0. "
@@ -42,7 +49,7 @@ def _check_step(name: str, value: Any) -> int:
     return value
 
 
-class PruningSchedule:
+class PruningSchedule(Frozen):
     """Base class of the schedules; subclass it, or pass any callable of the step instead.
 
     Attributes:
@@ -57,25 +64,9 @@ class PruningSchedule:
         """Return the sparsity to hold once `step` training steps are done."""
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> PruningSchedule:
-        return cls(**config)
-
-    def __repr__(self) -> str:
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.get_config() == other.get_config()
-
-    def __hash__(self) -> int:
-        return hash((type(self), tuple(sorted(self.get_config().items()))))
-
 
 @keras.saving.register_keras_serializable(package="keras_compress")
+@dataclass(frozen=True)
 class ConstantSparsity(PruningSchedule):
     """The same sparsity from `begin_step` on.
 
@@ -96,25 +87,22 @@ class ConstantSparsity(PruningSchedule):
         KerasCompressError: If the sparsity is outside [0, 1) or the steps are out of order.
     """
 
-    def __init__(self, sparsity: float, begin_step: int = 0, end_step: int | None = None) -> None:
-        self.sparsity = check_sparsity("sparsity", sparsity)
-        self.begin_step = _check_step("begin_step", begin_step)
-        self.end_step = None if end_step is None else _check_step("end_step", end_step)
-        if self.end_step is not None and self.end_step < self.begin_step:
-            raise _out_of_order(self.begin_step, self.end_step)
+    sparsity: float
+    begin_step: int = 0
+    end_step: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sparsity", check_sparsity("sparsity", self.sparsity))
+        begin = check_step("begin_step", self.begin_step)
+        if self.end_step is not None and check_step("end_step", self.end_step) < begin:
+            raise _out_of_order(begin, self.end_step)
 
     def __call__(self, step: int) -> float:
         return self.sparsity if step >= self.begin_step else 0.0
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "sparsity": self.sparsity,
-            "begin_step": self.begin_step,
-            "end_step": self.end_step,
-        }
-
 
 @keras.saving.register_keras_serializable(package="keras_compress")
+@dataclass(frozen=True)
 class OneShot(PruningSchedule):
     """All at once: nothing before `step`, the whole sparsity from it, one mask for good.
 
@@ -126,18 +114,21 @@ class OneShot(PruningSchedule):
         KerasCompressError: If the sparsity is outside [0, 1) or the step is negative.
     """
 
-    def __init__(self, sparsity: float, step: int = 0) -> None:
-        self.sparsity = check_sparsity("sparsity", sparsity)
-        self.begin_step = self.end_step = _check_step("step", step)
+    sparsity: float
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sparsity", check_sparsity("sparsity", self.sparsity))
+        step = check_step("step", self.step)
+        object.__setattr__(self, "begin_step", step)
+        object.__setattr__(self, "end_step", step)
 
     def __call__(self, step: int) -> float:
-        return self.sparsity if step >= self.begin_step else 0.0
-
-    def get_config(self) -> dict[str, Any]:
-        return {"sparsity": self.sparsity, "step": self.begin_step}
+        return self.sparsity if step >= self.step else 0.0
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
+@dataclass(frozen=True)
 class PolynomialDecay(PruningSchedule):
     """Density that decays polynomially from `begin_step` to `end_step`.
 
@@ -164,23 +155,20 @@ class PolynomialDecay(PruningSchedule):
             power is not positive.
     """
 
-    def __init__(
-        self,
-        initial_sparsity: float,
-        final_sparsity: float,
-        begin_step: int,
-        end_step: int,
-        power: float = 3,
-    ) -> None:
-        self.initial_sparsity = check_sparsity("initial_sparsity", initial_sparsity)
-        self.final_sparsity = check_sparsity("final_sparsity", final_sparsity)
-        self.begin_step = _check_step("begin_step", begin_step)
-        self.end_step: int = _check_step("end_step", end_step)
-        if self.end_step <= self.begin_step:
-            raise _out_of_order(self.begin_step, self.end_step)
-        if not float(power) > 0:
-            raise KerasCompressError(f"`power` must be above 0. Received: power={power!r}.")
-        self.power = power
+    initial_sparsity: float
+    final_sparsity: float
+    begin_step: int
+    end_step: int
+    power: float = 3
+
+    def __post_init__(self) -> None:
+        for name in ("initial_sparsity", "final_sparsity"):
+            object.__setattr__(self, name, check_sparsity(name, getattr(self, name)))
+        begin = check_step("begin_step", self.begin_step)
+        if check_step("end_step", self.end_step) <= begin:
+            raise _out_of_order(begin, self.end_step)
+        if not float(self.power) > 0:
+            raise KerasCompressError(f"`power` must be above 0. Received: power={self.power!r}.")
 
     def __call__(self, step: int) -> float:
         if step < self.begin_step:
@@ -189,14 +177,56 @@ class PolynomialDecay(PruningSchedule):
         drop = self.initial_sparsity - self.final_sparsity
         return self.final_sparsity + drop * (1.0 - progress) ** self.power
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "initial_sparsity": self.initial_sparsity,
-            "final_sparsity": self.final_sparsity,
-            "begin_step": self.begin_step,
-            "end_step": self.end_step,
-            "power": self.power,
-        }
+
+@keras.saving.register_keras_serializable(package="keras_compress")
+@dataclass(frozen=True)
+class StaircaseSparsity(PruningSchedule):
+    """One sparsity after the other, with a number of steps of retraining at each.
+
+    The way to prune iteratively (Han et al., arXiv 1506.02626, section 3.4) within one `fit`;
+    `prune_iteratively` also looks at the accuracy.
+
+    Example:
+
+    ```python
+    schedule = StaircaseSparsity([0.5, 0.75, 0.9], steps=400)
+    schedule(0), schedule(400), schedule(5000)  # (0.5, 0.75, 0.9)
+    ```
+
+    Args:
+        sparsities: Shares of zeros, in [0, 1), none smaller than the one before.
+        steps: Steps at each sparsity, at least 1; the last one stays.
+        begin_step: First step with zeros. Defaults to `0`.
+
+    Raises:
+        KerasCompressError: If a sparsity is outside [0, 1) or they fall, or a number of steps is
+            out of range.
+    """
+
+    sparsities: Sequence[float]
+    steps: int
+    begin_step: int = 0
+
+    def __post_init__(self) -> None:
+        sparsities = tuple(check_sparsity("sparsities", each) for each in self.sparsities)
+        if not sparsities or tuple(sorted(sparsities)) != sparsities:
+            raise KerasCompressError(
+                "`sparsities` must be one or more sparsities that don't fall. "
+                f"Received: sparsities={list(self.sparsities)!r}."
+            )
+        object.__setattr__(self, "sparsities", sparsities)
+        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
+            raise KerasCompressError(
+                f"`steps` must be an int of at least 1. Received: {self.steps!r}."
+            )
+        begin = check_step("begin_step", self.begin_step)
+        object.__setattr__(self, "end_step", begin + self.steps * (len(sparsities) - 1))
+
+    def __call__(self, step: int) -> float:
+        if step < self.begin_step:
+            return 0.0
+        place = min((step - self.begin_step) // self.steps, len(self.sparsities) - 1)
+        return self.sparsities[place]
 
 
 Schedule = Callable[[int], float]

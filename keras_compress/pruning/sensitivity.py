@@ -24,7 +24,7 @@ from keras_compress.engine.preparation import require_chosen
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import Selectors, require_finite, select_weights
 from keras_compress.errors import KerasCompressError
-from keras_compress.pruning.masks import magnitude_mask
+from keras_compress.pruning.patterns import Unstructured
 from keras_compress.pruning.schedules import check_sparsity
 from keras_compress.storage import read_file, write_atomic
 
@@ -304,7 +304,7 @@ def score_pruned(model: Any, evaluate: Callable[[Any], float], layer: str, rate:
     before = [values_of(ref.variable).copy() for ref in refs]
     try:
         for ref, values in zip(refs, before, strict=True):
-            ref.variable.assign(np.where(magnitude_mask(values, rate), values, 0))
+            ref.variable.assign(np.where(Unstructured().mask(np.abs(values), rate), values, 0))
         return float(evaluate(model))
     finally:
         for ref, values in zip(refs, before, strict=True):

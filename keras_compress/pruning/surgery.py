@@ -17,16 +17,18 @@ import numpy as np
 
 from keras_compress.engine.callback import StepCallback
 from keras_compress.engine.cloning import wrap_layers
+from keras_compress.engine.preparation import weights_to_wrap
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
     Selectors,
     WeightRef,
     iter_weights,
     require_finite,
+    select_weights,
 )
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
-from keras_compress.pruning.pruner import weights_to_prune
+from keras_compress.pruning.pruner import pruned_layers
 from keras_compress.pruning.schedules import (
     ConstantSparsity,
     Schedule,
@@ -276,7 +278,8 @@ def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
         KerasCompressError: If the model is unbuilt, subclassed, prepared already or has nothing
             to prune, or if a weight is NaN or infinite.
     """
-    chosen = weights_to_prune(model, config.layers)
+    selection = select_weights(model, config.layers)
+    chosen = weights_to_wrap(model, selection, pruned_layers(model), "pruning", "prune")
     made: list[Operated] = []
 
     def wrap(layer: Any, at: list[int], _: Any) -> Operated:

@@ -1,4 +1,4 @@
-"""The wrapper's door of pruning: a layer whose kernels are masked in its forward pass."""
+"""The wrapper of pruning: a layer whose kernels are masked in its forward pass."""
 
 from __future__ import annotations
 

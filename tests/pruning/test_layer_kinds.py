@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_compress import pruning
-from keras_compress.pruning import FilterPruningCallback, PruningCallback
+from keras_compress.pruning import PruningCallback, PruningConfig
 
 layers = keras.layers
 
@@ -118,7 +118,7 @@ def test_kernels_of_attention_are_pruned():
 @pytest.mark.parametrize("kind", KINDS)
 def test_filters_of_this_kind_are_pruned_or_the_weight_is_named(kind):
     model, shape = model_of(kind)
-    rows = train(model, shape, FilterPruningCallback(0.5))
+    rows = train(model, shape, PruningCallback(PruningConfig(0.5, "filters")))
     with_filters = KINDS[kind][3]
     assert {name for name, row in rows.items() if row.action == "pruned"} == with_filters
     for name in KINDS[kind][2] - with_filters:

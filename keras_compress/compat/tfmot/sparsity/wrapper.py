@@ -13,7 +13,8 @@ from keras_compress.compat.tfmot.sparsity.schedules import ConstantSparsity, Pru
 from keras_compress.compat.tfmot.wrapping import declared_input
 from keras_compress.engine.weights import iter_weights, kernel_indices, require_finite
 from keras_compress.errors import KerasCompressError
-from keras_compress.pruning.masks import block_mask, magnitude_mask, n_of_m_mask
+from keras_compress.pruning.criteria import Magnitude
+from keras_compress.pruning.patterns import Blocks, NofM, Pattern, Unstructured
 from keras_compress.pruning.wrapper import Pruned
 
 # tfmot leaves these alone: a depthwise filter has few weights and much of the accuracy.
@@ -73,6 +74,7 @@ class PruneLowMagnitude(Pruned):
         self.block_size = tuple(block_size)
         self.block_pooling_type = block_pooling_type
         self.sparsity_m_by_n = _checked_m_by_n(sparsity_m_by_n)
+        self.pattern = _pattern(self.sparsity_m_by_n, self.block_size, block_pooling_type)
         self._driven = False
         self._overdue = False
 
@@ -85,10 +87,10 @@ class PruneLowMagnitude(Pruned):
             initializer=keras.initializers.Constant(-1),
             trainable=False,
         )
-        if self.block_size != (1, 1):
+        if isinstance(self.pattern, Blocks):
             for variable in self.substituted_weights():
                 # Says so now if a weight is no matrix, not at the first step.
-                block_mask(np.ones(variable.shape, np.float32), 0.0, (1, 1))
+                _matrix(np.ones(variable.shape, np.float32))
 
     def choose_indices(self) -> list[int]:
         own = getattr(self.layer, "get_prunable_weights", None)
@@ -158,15 +160,13 @@ class PruneLowMagnitude(Pruned):
         return first or _asks_to_prune(self.pruning_schedule, step)
 
     def _mask(self, values: np.ndarray, share: np.float32) -> np.ndarray:
-        if self.sparsity_m_by_n is not None:
-            return n_of_m_mask(values, *self.sparsity_m_by_n)
-        if self.block_size == (1, 1):
-            return magnitude_mask(values, _exact_share(values.size, share))
-        rows, columns = (n for n in values.shape if n > 1) if values.ndim > 2 else values.shape
-        height, width = self.block_size
-        blocks = -(-rows // height) * -(-columns // width)
-        pooling: Any = self.block_pooling_type
-        return block_mask(values, _exact_share(blocks, share), (height, width), pooling)
+        scores = Magnitude().scores(values)
+        if isinstance(self.pattern, NofM):
+            return self.pattern.mask(scores, self.pattern.max_sparsity)
+        if isinstance(self.pattern, Blocks):
+            scores = _matrix(scores)
+        units = self.pattern.pool(scores).size
+        return self.pattern.mask(scores, _exact_share(units, share)).reshape(values.shape)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -207,6 +207,28 @@ def require_prunable(layer: Any) -> None:
             f"(see `PrunableLayer`). Received: {getattr(layer, 'name', layer)!r} of type "
             f"{type(layer).__name__}; {why}."
         )
+
+
+def _pattern(m_by_n: tuple[int, int] | None, block_size: tuple[int, ...], pooling: str) -> Pattern:
+    if m_by_n is not None:
+        zeros, group = m_by_n
+        # tfmot takes the second last axis for the inputs, whatever the layer is.
+        return NofM(group - zeros, group, axis=-2)
+    height, width = block_size
+    if (height, width) == (1, 1):
+        return Unstructured()
+    return Blocks((height, width), "average" if pooling == "AVG" else "max")
+
+
+def _matrix(values: np.ndarray) -> np.ndarray:
+    """Return `values` as the matrix on which tfmot lays blocks: without axes of size 1."""
+    matrix = values.squeeze() if values.ndim > 2 else values
+    if matrix.ndim != 2:
+        raise KerasCompressError(
+            "Block sparsity can only be used for 2-dimensional weights. "
+            f"Received: a weight of shape {values.shape}."
+        )
+    return matrix
 
 
 def _exact_share(size: int, share: np.float32) -> float:
