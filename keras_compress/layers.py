@@ -25,6 +25,15 @@ def iter_layers(root: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
         stack.extend((below, child) for child in reversed(_children(layer)))
 
 
+def wrapped_layer(layer: Any) -> Any:
+    """Return the layer that `layer` runs on other weights, or `None` if it is no such wrapper.
+
+    Such wrappers, those of the training techniques, say `requires_finalize` and hold the wrapped
+    layer as `layer`.
+    """
+    return getattr(layer, "layer", None) if getattr(layer, "requires_finalize", False) else None
+
+
 def _children(layer: Any) -> list[Any]:
     import keras
 

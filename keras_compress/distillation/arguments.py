@@ -105,8 +105,8 @@ def check_models(teachers: list[Any], student: Any, losses: list[Any], heard: in
         if any(id(variable) in own for variable in teacher.variables):
             raise KerasCompressError(
                 "Student and teacher may not share weights: training the one would change the "
-                f"other. Received: {student.name!r} and {teacher.name!r}. Take a copy "
-                "(`keras.models.clone_model`, then `set_weights`)."
+                f"other. Received: {student.name!r} and {teacher.name!r}. Take a copy: "
+                "`save` one of them and load it again."
             )
         _check_shapes(teacher, student, losses)
     for loss in losses:

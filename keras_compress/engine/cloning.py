@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from keras_compress.engine.graph_copy import GraphCopy, holders_of, is_clonable, is_nested
-from keras_compress.engine.layer_copy import LayerCopy, copy_value
+from keras_compress.copying.graph_copy import GraphCopy, holders_of, is_clonable, is_nested
+from keras_compress.copying.layer_copy import LayerCopy, copy_value
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.weights import WeightRef, require_built
 from keras_compress.engine.wrapper import SubstitutedLayer

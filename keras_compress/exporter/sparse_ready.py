@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.errors import ExportError
+
+if TYPE_CHECKING:
+    from keras_compress.copying.layer_copy import LayerCopy
 
 __all__ = ["make_sparse_ready"]
 
@@ -32,8 +35,11 @@ def make_sparse_ready(model: Any) -> Any:
 
     Raises:
         ExportError: If the model is unbuilt or subclassed, or a size would change.
+        KerasCompressError: If a layer can't be copied.
     """
     import keras
+
+    from keras_compress.copying.graph_copy import GraphCopy, holders_of
 
     if not isinstance(model, keras.Model) or not model.built:
         raise ExportError(f"`model` must be a built `keras.Model`. Received: {model!r}.")
@@ -43,31 +49,26 @@ def make_sparse_ready(model: Any) -> Any:
             f"{model.name!r}, a subclassed {type(model).__name__}. Change its paddings by hand: "
             "ZeroPadding2D(1) before, and padding='valid' in, each convolution of stride 2."
         )
-    made: dict[str, tuple[Any, Any]] = {}
+    holders = holders_of(model)
 
-    def replace(layer: Any) -> Any:
-        config = layer.get_config()
-        copy = type(layer).from_config(config)
-        made[layer.name] = (layer, copy)
+    def replace(layer: Any, copied: LayerCopy) -> Any:
+        copied.complete()
+        copy = copied.copy
         if isinstance(layer, keras.layers.ZeroPadding2D):
-            amounts = layer.padding
-            if amounts == ((0, 1), (0, 1)):
-                copy = keras.layers.ZeroPadding2D(1, name=layer.name)
-                made[layer.name] = (layer, copy)
-            return copy
-        if not _needs_padding(layer, keras):
-            return copy
-        inner = type(layer).from_config({**config, "padding": "valid"})
-        made[layer.name] = (layer, inner)
-        pad = (layer.kernel_size[0] - 1) // 2
-        # One layer under the old name, so that the graph around it stays as it is.
-        return keras.Sequential(
-            [keras.layers.ZeroPadding2D(pad, name=f"{layer.name}_pad"), inner], name=layer.name
-        )
+            if layer.padding == ((0, 1), (0, 1)):
+                return _padding_of(1, layer, layer.name, keras)
+        elif _needs_padding(layer, keras) and len(holders[id(layer.weights[0])]) == 1:
+            copy.padding = "valid"
+            pad = _padding_of((layer.kernel_size[0] - 1) // 2, layer, f"{layer.name}_pad", keras)
+            # One layer under the old name, so that the graph around it stays as it is; of any
+            # height and width, for a layer may be called on images of several.
+            channels = layer.kernel.shape[-2] * getattr(layer, "groups", 1)
+            first = layer.data_format == "channels_first"
+            shape = (channels, None, None) if first else (None, None, channels)
+            return keras.Sequential([keras.Input(shape), pad, copy], name=layer.name)
+        return copy
 
-    copy = keras.models.clone_model(model, clone_function=replace)
-    if not copy.built:
-        copy.build(model.input_shape)
+    copy = GraphCopy(model, replace).copy()
     sizes = [[tuple(tensor.shape) for tensor in each.outputs] for each in (model, copy)]
     if sizes[0] != sizes[1]:
         raise ExportError(
@@ -75,9 +76,13 @@ def make_sparse_ready(model: Any) -> Any:
             f"{model.name!r} with {sizes[0]}, which became {sizes[1]}. Use "
             "images whose sides are even at every convolution of stride 2."
         )
-    for original, new in made.values():
-        new.set_weights(original.get_weights())
     return copy
+
+
+def _padding_of(amount: int, layer: Any, name: str, keras: Any) -> Any:
+    return keras.layers.ZeroPadding2D(
+        amount, data_format=layer.data_format, dtype=layer.dtype_policy, name=name
+    )
 
 
 def _needs_padding(layer: Any, keras: Any) -> bool:

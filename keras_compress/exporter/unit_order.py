@@ -61,8 +61,11 @@ def order_units(model: Any) -> UnitOrder:
 
     Raises:
         ExportError: If the model is unbuilt or subclassed.
+        KerasCompressError: If a layer can't be copied.
     """
     import keras
+
+    from keras_compress.copying.graph_copy import GraphCopy, holders_of
 
     if not isinstance(model, keras.Model) or not model.built:
         raise ExportError(f"`model` must be a built `keras.Model`. Received: {model!r}.")
@@ -71,8 +74,11 @@ def order_units(model: Any) -> UnitOrder:
             "Units can be ordered in Sequential and functional models. Received: "
             f"{model.name!r}, a subclassed {type(model).__name__}, whose graph is unknown."
         )
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
+    graph = GraphCopy(model, lambda _, copied: copied.copy)
+    copy = graph.copy()
+    tied = graph.read_in_graph | {key for key, found in holders_of(copy).items() if len(found) > 1}
+    stock = (type(keras.Model(copy.inputs, copy.outputs)), keras.Sequential)
+    own_call = all(type(copy).call is not kind.call for kind in stock)
     result = UnitOrder(copy)
     nested = [layer.name for layer in copy.layers if isinstance(layer, keras.Model)]
     for layer in copy.layers:
@@ -80,11 +86,15 @@ def order_units(model: Any) -> UnitOrder:
             if layer.weights and type(layer) not in _followers(keras):
                 result.left_alone[layer.name] = f"{type(layer).__name__} is not looked into"
             continue
-        if nested:
+        if own_call:
+            path, reason = list[_Step](), f"{type(copy).__name__} has a `call` of its own"
+        elif nested:
             # What reads what can't be told by public means across a nested model's border.
             path, reason = list[_Step](), f"the model holds another, {nested[0]!r}"
         else:
             path, reason = _reader_of(copy, layer, keras)
+        if not reason:
+            reason = _why_fixed([layer, *(step.layer for step in path)], tied)
         if not reason:
             kernel = _units_first(layer)
             if np.mean(kernel == 0) < _LEAST_SPARSITY:
@@ -113,6 +123,29 @@ def _has_units(layer: Any, keras: Any) -> bool:
     return type(layer) in kinds and getattr(layer, "groups", 1) == 1
 
 
+def _why_fixed(layers: list[Any], tied: set[int]) -> str:
+    """Return why the weights of `layers` can't be moved, or nothing."""
+    for layer in layers:
+        if any(id(variable) in tied for variable in layer.variables):
+            return f"a weight of {layer.name!r} is read in two places"
+        plain = {"kernel", "bias"}
+        if hasattr(layer, "kernel") and {v.name for v in layer.variables} - plain:
+            return f"{layer.name!r} has been quantized or given LoRA"
+    return ""
+
+
+def _treats_each_alone(activation: Any, keras: Any) -> bool:
+    """Whether `activation` is one that computes each unit from itself alone."""
+    names = (
+        "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu",
+        "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "mish", "relu", "relu6", "selu",
+        "sigmoid", "silu", "soft_shrink", "softplus", "softsign", "sparse_plus",
+        "sparse_sigmoid", "squareplus", "tanh", "tanh_shrink", "threshold",
+    )  # fmt: skip
+    known = [getattr(keras.activations, name, None) for name in names]
+    return activation is None or any(activation is each for each in known)
+
+
 def _units_first(layer: Any) -> np.ndarray:
     kernel = np.asarray(layer.get_weights()[0])
     return kernel.reshape(-1, kernel.shape[-1]).T
@@ -120,8 +153,9 @@ def _units_first(layer: Any) -> np.ndarray:
 
 def _reader_of(model: Any, layer: Any, keras: Any) -> tuple[list[_Step], str]:
     """Return the steps to the layer that reads the units of `layer`, or why there is none."""
-    if getattr(layer, "activation", None) is keras.activations.softmax:
-        return [], "its softmax goes over the units"
+    if not _treats_each_alone(layer.activation, keras):
+        name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
+        return [], f"its activation, {name}, may go over the units"
     results = {id(tensor) for tensor in model.outputs}
     # Functions of `keras.ops` stand among the operations, but aren't layers.
     operations = getattr(model, "operations", model.layers)
@@ -185,12 +219,12 @@ def _mover_through(layer: Any, keras: Any) -> Callable[[np.ndarray], None] | Non
         kinds.AveragePooling2D, kinds.GlobalAveragePooling1D, kinds.GlobalAveragePooling2D,
         kinds.GlobalMaxPooling1D, kinds.GlobalMaxPooling2D, kinds.ZeroPadding2D,
     )  # fmt: skip
-    is_softmax = getattr(layer, "activation", None) is keras.activations.softmax
-    if type(layer) in alone or (type(layer) is kinds.Activation and not is_softmax):
+    each_alone = _treats_each_alone(getattr(layer, "activation", None), keras)
+    if type(layer) in alone or (type(layer) is kinds.Activation and each_alone):
         return lambda order: None
     if type(layer) is kinds.BatchNormalization and layer.axis in (-1, len(layer.input.shape) - 1):
         return lambda order: layer.set_weights([w[order] for w in layer.get_weights()])
-    if type(layer) is kinds.DepthwiseConv2D and layer.depth_multiplier == 1 and not is_softmax:
+    if type(layer) is kinds.DepthwiseConv2D and layer.depth_multiplier == 1 and each_alone:
 
         def move(order: np.ndarray) -> None:
             kernel, *bias = layer.get_weights()

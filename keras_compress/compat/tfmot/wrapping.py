@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
+from keras_compress.copying.graph_copy import is_clonable
+from keras_compress.copying.layer_copy import copy_layer
 from keras_compress.engine.cloning import clone_layers, unwrap_layers
-from keras_compress.engine.graph_copy import is_clonable
-from keras_compress.engine.layer_copy import copy_layer
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers

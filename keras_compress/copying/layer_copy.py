@@ -8,14 +8,13 @@ written into a configuration at all and are handed over as they are.
 from __future__ import annotations
 
 import inspect
-import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
+from keras_compress.copying.layer_state import carry_attributes, carry_saved, is_of_keras
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 
@@ -64,8 +63,8 @@ class LayerCopy:
         with self._refusing():
             self.layers = self._layer_pairs()
             for source, target in self.layers:
-                _carry_saved(source, target)
-                _carry_attributes(source, target)
+                carry_saved(source, target)
+                carry_attributes(source, target)
             for source, target in self.layers:
                 self.variables.extend(self._variable_pairs(source, target))
             for one, other in self.variables:
@@ -145,7 +144,7 @@ class LayerCopy:
             written = isinstance(value, str | dict) and getattr(own, "__self__", None) is not layer
             if written and _is_function(own, stock=isinstance(value, dict)):
                 changed[key] = self._reference(own)
-            elif _is_function(value, stock=True) and _is_of_keras(type(layer)):
+            elif _is_function(value, stock=True) and is_of_keras(type(layer)):
                 # `TextVectorization` writes a function as it is, and reads a written one.
                 changed[key] = self._reference(value)
             else:
@@ -238,7 +237,7 @@ def custom_objects(layer: Any) -> dict[str, Any]:
         for value in _values_of(part):
             thing = value if inspect.isfunction(value) else type(value)
             named = inspect.isfunction(value) or hasattr(thing, "from_config")
-            if named and not _is_of_keras(thing):
+            if named and not is_of_keras(thing):
                 found[keras.saving.get_registered_name(thing)] = thing
     return found
 
@@ -247,7 +246,7 @@ def is_stock(layer: Any) -> bool:
     """Whether all in `layer` is of Keras' own making, so that its copy is known to be right."""
     parts = _tree(layer)
     functions = any(_is_function(value) for part in parts for value in _values_of(part))
-    return all(_is_of_keras(type(part)) for part in parts) and not (
+    return all(is_of_keras(type(part)) for part in parts) and not (
         functions or custom_objects(layer)
     )
 
@@ -338,74 +337,11 @@ def _kind(variable: Any) -> tuple[str, tuple[int, ...], str]:
     return variable.name, tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
 
 
-def _carry_saved(source: Any, target: Any) -> None:
-    """Carry what a layer writes into a file beside or instead of its variables."""
-    if type(source).load_own_variables is not keras.Layer.load_own_variables:
-        store: dict[str, Any] = {}
-        source.save_own_variables(store)
-        tensors = {key: keras.ops.convert_to_numpy(value) for key, value in store.items()}
-        target.load_own_variables(tensors)
-    if hasattr(source, "set_vocabulary"):
-        # Not by way of a file, in which a line's end within a word would end it.
-        if list(target.get_vocabulary()) != list(source.get_vocabulary()):
-            _set_vocabulary(source, target)
-    elif hasattr(source, "save_assets") and hasattr(target, "load_assets"):
-        with tempfile.TemporaryDirectory() as folder:
-            source.save_assets(folder)
-            target.load_assets(folder)
-
-
-def _set_vocabulary(source: Any, target: Any) -> None:
-    store: dict[str, Any] = {}
-    source.save_own_variables(store)
-    weights = store.get("idf_weights")
-    arguments = {} if weights is None else {"idf_weights": np.asarray(weights)}
-    target.set_vocabulary(source.get_vocabulary(), **arguments)
-
-
-def _carry_attributes(source: Any, target: Any) -> None:
-    """Carry plain attributes that were changed after the layer was made."""
-    if target.supports_masking != source.supports_masking:
-        target.supports_masking = source.supports_masking
-    keras_own = _is_of_keras(type(source))
-    bare = vars(keras.Layer())
-    for name, value in list(vars(source).items()):
-        if name in bare or (keras_own and name.startswith("_")) or not _is_plain(value):
-            continue
-        if name not in vars(target) or not _is_same(vars(target)[name], value):
-            setattr(target, name, value)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(_is_plain(item) for item in value)
-    if isinstance(value, dict):
-        return all(_is_plain(item) for item in value.values())
-    plain = (bool, int, float, str, bytes, np.ndarray, np.generic)
-    return value is None or isinstance(value, plain)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
-        return np.array_equal(one, other)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        pairs = zip(one, other, strict=False)
-        return len(one) == len(other) and all(_is_same(*pair) for pair in pairs)
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_is_same(one[key], other[key]) for key in one)
-    return type(one) is type(other) and bool(one == other)
-
-
 def _is_function(value: Any, *, stock: bool = False) -> bool:
     """Whether `value` is a function, however made; one of Keras' own only if `stock`."""
     if isinstance(value, type | keras.Layer | keras.Variable) or hasattr(value, "get_config"):
         return False
-    return callable(value) and (stock or not _is_of_keras(value))
-
-
-def _is_of_keras(thing: Any) -> bool:
-    module = getattr(thing, "__module__", None) or type(thing).__module__
-    return str(module).split(".")[0] in ("keras", "keras_compress", "builtins")
+    return callable(value) and (stock or not is_of_keras(value))
 
 
 def _first_line(error: Exception) -> str:

@@ -10,9 +10,9 @@ import pytest
 from keras import layers
 
 from keras_compress import KerasCompressError
+from keras_compress.copying.graph_copy import GraphCopy
+from keras_compress.copying.layer_copy import copy_layer
 from keras_compress.engine.cloning import copy_model
-from keras_compress.engine.graph_copy import GraphCopy
-from keras_compress.engine.layer_copy import copy_layer
 from tests.training import tensorflow_only
 
 VECTOR, SEQUENCE, IMAGE, VOLUME = (6,), (5, 6), (8, 8, 3), (4, 4, 4, 3)

@@ -7,10 +7,9 @@ from typing import Any
 
 import keras
 
-from keras_compress.engine.layer_copy import LayerCopy, is_stock, mentions
-from keras_compress.engine.wrapper import SubstitutedLayer
+from keras_compress.copying.layer_copy import LayerCopy, is_stock, mentions
 from keras_compress.errors import KerasCompressError
-from keras_compress.layers import iter_layers
+from keras_compress.layers import iter_layers, wrapped_layer
 
 _STANDS_ALONE = "a copy of a model must not share weights with the original"
 
@@ -54,9 +53,12 @@ class GraphCopy:
         self._of_graph = {id(layer): layer for layer in (*graph_layers(model), *_nested(model))}
         #: Copies of variables that belong to a model itself.
         self._own: dict[int, Any] = {}
+        #: The `id` of each variable of the copy that its graph reads past the layer that has it.
+        self.read_in_graph: set[int] = set()
         for layer in list(self._of_graph.values()):
-            if isinstance(layer, SubstitutedLayer):
-                self._of_graph.setdefault(id(layer.layer), layer)
+            within = wrapped_layer(layer)
+            if within is not None:
+                self._of_graph.setdefault(id(within), layer)
 
     def copy(self) -> Any:
         """Return the copy, with the state of `model`, not compiled."""
@@ -85,7 +87,8 @@ class GraphCopy:
         return {**self._own, **{id(source): target for source, target in pairs}}
 
     def _inner(self, layer: Any) -> Any:
-        return layer.layer if self._bare and isinstance(layer, SubstitutedLayer) else layer
+        within = wrapped_layer(layer) if self._bare else None
+        return layer if within is None else within
 
     def _layer(self, layer: Any) -> Any:
         """Return what stands for `layer` in the copied graph."""
@@ -139,7 +142,7 @@ class GraphCopy:
     def _is_shared(self, part: Any, layer: Any) -> bool:
         if id(part) in self._of_graph and self._of_graph[id(part)] is not layer:
             return True
-        if isinstance(part, SubstitutedLayer) and self._bare:
+        if self._inner(part) is not part:
             return True
         return len(self._holders.get(id(part), ())) > 1
 
@@ -237,6 +240,7 @@ class GraphCopy:
                     f"A graph must call a layer before it reads its weights, for {_STANDS_ALONE}. "
                     f"Received: {layer.name!r}, which reads {variable.path!r}."
                 )
+        self.read_in_graph.update(id(copies[id(v)]) for v in found if id(v) in copies)
         args, kwargs = keras.tree.map_structure(lambda x: copies.get(id(x), x), (args, kwargs))
         return layer(*args, **kwargs)
 
