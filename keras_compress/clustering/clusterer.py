@@ -14,7 +14,7 @@ from keras_compress.clustering.entropy_constrained import entropy_constrained_co
 from keras_compress.clustering.importance import importance_for
 from keras_compress.clustering.projection import CodebookProjection
 from keras_compress.clustering.wrapper import Clustered
-from keras_compress.engine.cloning import require_copyable
+from keras_compress.engine.cloning import require_copyable, require_removable
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.preparation import require_chosen, require_effective, weights_to_wrap
 from keras_compress.engine.report import values_of
@@ -69,6 +69,7 @@ class Clusterer:
         self.projections: list[CodebookProjection] = []
         wrappers = clustered_layers(model)
         if wrappers:
+            require_removable(model)
             self._fill_wrappers(model, wrappers)
             return
         chosen = weights_to_constrain(model, config)

@@ -52,7 +52,7 @@ class GraphCopy:
         self._holders = holders_of(model)
         self._of_graph = {id(layer): layer for layer in (*graph_layers(model), *_nested(model))}
         #: Copies of variables that belong to a model itself.
-        self._own: dict[int, Any] = {}
+        self._own: dict[int, tuple[Any, Any]] = {}
         #: The `id` of each variable of the copy that its graph reads past the layer that has it.
         self.read_in_graph: set[int] = set()
         for layer in list(self._of_graph.values()):
@@ -83,8 +83,12 @@ class GraphCopy:
 
     def variables(self) -> dict[int, Any]:
         """Return the copy of each variable, by the `id` of the original."""
+        return {key: target for key, (_, target) in self.pairs().items()}
+
+    def pairs(self) -> dict[int, tuple[Any, Any]]:
+        """Return each variable and its copy, by the `id` of the original."""
         pairs = [pair for each in self._copies.values() for pair in each.variables]
-        return {**self._own, **{id(source): target for source, target in pairs}}
+        return {**self._own, **{id(source): (source, target) for source, target in pairs}}
 
     def _inner(self, layer: Any) -> Any:
         within = wrapped_layer(layer) if self._bare else None
@@ -269,12 +273,13 @@ class GraphCopy:
                 return type(value).from_config(value.get_config())
         if isinstance(value, keras.Variable):
             if id(value) not in self.variables():
-                self._own[id(value)] = keras.Variable(
+                copy = keras.Variable(
                     keras.ops.convert_to_numpy(value),
                     trainable=value.trainable,
                     dtype=value.dtype,
                     name=value.name,
                 )
+                self._own[id(value)] = (value, copy)
             return self.variables()[id(value)]
         if isinstance(value, list | tuple):
             return type(value)(self._attribute(item) for item in value)

@@ -9,9 +9,16 @@ from typing import Any
 
 import keras
 
-from keras_compress.copying.graph_copy import GraphCopy, holders_of, is_clonable, is_nested
+from keras_compress.copying.graph_copy import (
+    GraphCopy,
+    graph_layers,
+    holders_of,
+    is_clonable,
+    is_nested,
+)
 from keras_compress.copying.layer_copy import LayerCopy, copy_value
 from keras_compress.engine.optimizer import ProjectedOptimizer
+from keras_compress.engine.weight_decay import carry_exclusions
 from keras_compress.engine.weights import WeightRef, require_built
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
@@ -40,6 +47,24 @@ def require_copyable(model: Any) -> None:
     require_built(model)
     if is_clonable(model):
         GraphCopy(model, lambda _, copied: copied.copy, bare=True).check()
+
+
+def require_removable(model: Any) -> None:
+    """Raise unless `unwrap_layers` can take the wrappers of `model` off, before it is trained.
+
+    Raises:
+        KerasCompressError: If the model is unbuilt, a layer can't be copied, or a wrapper stands
+            in a subclassed model or within a layer that makes it.
+    """
+    require_built(model)
+    if not is_clonable(model):
+        _refuse_wrappers(model)
+        return
+    GraphCopy(model, lambda _, copied: copied.copy, bare=True).check()
+    in_graph = {id(layer) for layer in graph_layers(model)}
+    wrappers = [layer for _, layer in iter_layers(model) if isinstance(layer, SubstitutedLayer)]
+    if not all(id(layer) in in_graph for layer in wrappers):
+        _refuse_wrappers(GraphCopy(model, lambda _, copied: copied.copy, bare=True).copy())
 
 
 def wrap_layers(
@@ -128,9 +153,10 @@ def _refuse_wrappers(model: Any) -> None:
     left = [layer.name for _, layer in iter_layers(model) if isinstance(layer, SubstitutedLayer)]
     if left:
         raise KerasCompressError(
-            "A wrapper must stand in the graph of a model to be taken off. Received: "
-            f"{model.name!r}, with wrappers within other layers or without a graph "
-            f"({', '.join(left)}). Wrap the outer layers instead, or use the technique's callback."
+            "A wrapper must stand in the graph of a model, or within a layer that takes it as an "
+            f"argument, to be taken off. Received: {model.name!r}, with wrappers within layers "
+            f"that make them, or without a graph ({', '.join(left)}). Wrap the layers that the "
+            "graph calls, or leave them unwrapped and use the technique's callback."
         )
 
 
@@ -206,11 +232,11 @@ def _clone(
     clone = graph.copy()
     if fill is not None:
         fill()
-    _carry_compilation(model, clone)
+    _carry_compilation(model, clone, graph)
     return clone
 
 
-def _carry_compilation(model: Any, clone: Any) -> None:
+def _carry_compilation(model: Any, clone: Any, graph: GraphCopy) -> None:
     if not getattr(model, "compiled", False):
         return
     try:
@@ -219,6 +245,8 @@ def _carry_compilation(model: Any, clone: Any) -> None:
             inner = model.optimizer.inner_optimizer
             config["optimizer"] = keras.saving.serialize_keras_object(inner)
         clone.compile_from_config(config)
+        if getattr(clone, "optimizer", None) is not None:
+            carry_exclusions(model.optimizer, clone.optimizer, graph.pairs(), clone)
     except (TypeError, ValueError) as error:
         warnings.warn(
             f"The copy of {model.name!r} is not compiled, for its loss or metrics can't be "

@@ -93,6 +93,13 @@ class SubstitutedLayer(keras.layers.Wrapper):
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         return self.layer.compute_mask(inputs, previous_mask)
 
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        # By running `call`: a shape says nothing of the type, which is the wrapped layer's.
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
+
     def call(self, *args: Any, **kwargs: Any) -> Any:
         outer_values = [(variable, variable.value) for variable in self.layer.variables]
         replaced = {id(variable): value for variable, value in self.substitutes()}

@@ -77,7 +77,8 @@ def with_custom_operators(
             nothing.
         rows: For each argument of the model, samples to compare the two files on.
     """
-    from keras_compress.exporter import tflite_file, verification
+    from keras_compress.exporter import tflite_file
+    from keras_compress.exporter.tflite_run import run_tflite
 
     rewritten = rewrite_binary(twin.tflite)
     if not rewritten.layers and not rewritten.packed_weights:
@@ -96,8 +97,8 @@ def with_custom_operators(
             layers=twin.verification.layers,
             unmapped_layers=twin.verification.unmapped_layers,
         )
-        received = verification.run_tflite(rewritten.tflite, file, rows)
-        expected = verification.run_tflite(twin.tflite, tflite_file.read_tflite(twin.tflite), rows)
+        received = run_tflite(rewritten.tflite, file, rows)
+        expected = run_tflite(twin.tflite, tflite_file.read_tflite(twin.tflite), rows)
         difference = max(
             float(np.linalg.norm(received[name] - wanted))
             / max(float(np.linalg.norm(wanted)), 1e-30)

@@ -12,6 +12,7 @@ import numpy as np
 from keras_compress.errors import ExportError
 from keras_compress.exporter.survival import Survival
 from keras_compress.exporter.verification import Verification
+from keras_compress.runtime import load_runtime
 
 if TYPE_CHECKING:
     from keras_compress.exporter.binary import BinaryParts
@@ -166,7 +167,14 @@ def convert(
     checks.check_model(model, precision=precision)
 
     from keras_compress.exporter import binary as binary_way
-    from keras_compress.exporter import conversion, inputs, survival, tflite_file, tracing
+    from keras_compress.exporter import (
+        conversion,
+        inputs,
+        survival,
+        tflite_file,
+        tflite_run,
+        tracing,
+    )
     from keras_compress.exporter import notes as notes_module
     from keras_compress.exporter import verification as verification_module
     from keras_compress.exporter.weight_widening import widen_weights
@@ -225,9 +233,7 @@ def convert(
             f"{', '.join(file.custom_operators)}."
         )
     tell("Checking zeros and shared values")
-    densified = (
-        verification_module.densified_constants(data, file) if sparse and runs_here else None
-    )
+    densified = tflite_run.densified_constants(data, file) if sparse and runs_here else None
     survived = survival.measure_survival(model, file, densified=densified)
 
     notes += notes_module.survival_notes(survived, fold_batch_norm, per_channel)
@@ -281,7 +287,7 @@ def _verified(
     origin: str,
 ) -> Verification:
     outputs = module.verify_outputs(model, takes, trace, data, file, rows)
-    runtime = module.load_runtime()
+    runtime = load_runtime()
     return Verification(
         samples=len(rows[0]),
         data=origin,

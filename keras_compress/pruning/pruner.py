@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_compress.engine.cloning import require_copyable
+from keras_compress.engine.cloning import require_copyable, require_removable
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.preparation import require_chosen, require_effective
 from keras_compress.engine.projection import Projection
@@ -114,6 +114,7 @@ class Pruner:
         self._last_due: int | None = None
         require_chosen(model, selection, "prune")
         if wrappers:
+            require_removable(model)
             self.weights = _behind_wrappers(wrappers, selection.chosen)
         else:
             self.weights = self._behind_optimizer(model, selection.chosen)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_compress.engine.callback import StepCallback
+from keras_compress.engine.cloning import require_removable
 from keras_compress.errors import KerasCompressError
 from keras_compress.rate.config import RateConfig
 from keras_compress.rate.lifecycle import estimated_bits, rate_aware_layers
@@ -38,7 +39,8 @@ class RateCallback(StepCallback):
             length only. Defaults to `None`.
 
     Raises:
-        KerasCompressError: At the begin of `fit`, if the model has no `RateAware` layer.
+        KerasCompressError: At the begin of `fit`, if the model has no `RateAware` layer, or one
+            that `finalize` couldn't take off.
     """
 
     def __init__(self, config: RateConfig | float, initial_step: int | None = None) -> None:
@@ -59,6 +61,7 @@ class RateCallback(StepCallback):
                 f"Received: {model.name!r} without any. Call `rate.prepare(model, config)` first; "
                 "a subclassed model can't be prepared, as its graph is unknown."
             )
+        require_removable(model)
         self._aware = layers
         self._set_to = None
         saved = _number(layers[0].strength)

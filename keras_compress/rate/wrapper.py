@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_compress.engine.wrapper import SubstitutedLayer
+from keras_compress.errors import KerasCompressError
 from keras_compress.rate.code_length import code_length
 from keras_compress.rate.config import check_step_digits
 
@@ -123,7 +124,14 @@ class RateAware(SubstitutedLayer):
 
     def _step_size(self, log_step: Any) -> Any:
         ops = keras.ops
-        step = ops.exp(_GAIN * ops.convert_to_tensor(log_step))
+        exponent = ops.convert_to_tensor(log_step)
+        if keras.backend.standardize_dtype(exponent.dtype) != log_step.dtype:
+            raise KerasCompressError(
+                "`RateAware` rounds weights in their own precision, which a layer of mixed "
+                f"precision around it doesn't leave them. Received: {self.name!r} within one. "
+                "Wrap the outer layer: `RateAware(TimeDistributed(layer))`."
+            )
+        step = ops.exp(_GAIN * exponent)
         unit = 2.0 ** (ops.floor(ops.log2(ops.stop_gradient(step))) + (1.0 - self.step_digits))
         short = ops.round(step / unit) * unit
         return ops.stop_gradient(short) + (step - ops.stop_gradient(step))

@@ -286,23 +286,6 @@ def test_operations_without_names_and_shared_models():
     np.testing.assert_array_equal(np.array(copy(X)), np.array(model(X)))
 
 
-def test_a_wrapper_within_a_layer_that_makes_it_is_refused():
-    class Inside(layers.Layer):
-        def __init__(self, **kwargs):
-            super().__init__(**kwargs)
-            self.inner = Pruned(layers.Dense(4))
-
-        def build(self, shape):
-            self.inner.build(shape)
-
-        def call(self, x):
-            return self.inner(x)
-
-    model = keras.Sequential([keras.Input((8,)), Inside(), layers.Dense(2)])
-    with pytest.raises(KerasCompressError, match="wrappers within other layers"):
-        pruning.finalize(model)
-
-
 class Spiky(layers.Layer):
     """Can't be made from its configuration."""
 
@@ -322,13 +305,3 @@ def test_what_finalize_cannot_copy_is_refused_before_the_first_step(callback):
     with pytest.raises(KerasCompressError, match="'odd' of type Spiky"):
         model.fit(X, X, verbose=0, callbacks=[callback])
     np.testing.assert_array_equal(before, np.array(model.layers[-1].kernel))
-
-
-def test_a_wrapper_that_cannot_be_taken_off_is_refused():
-    # Keras builds no graph of it, for the wrapper around a part says no output shape.
-    model = keras.Sequential(
-        [keras.Input((3, 4)), keras.layers.TimeDistributed(Pruned(keras.layers.Dense(2)))]
-    )
-    model.build((None, 3, 4))
-    with pytest.raises(KerasCompressError, match="taken off"):
-        pruning.finalize(model)

@@ -10,7 +10,7 @@ import pytest
 
 from keras_compress import exporter
 from keras_compress.errors import ExportError
-from keras_compress.exporter import verification
+from keras_compress.exporter.comparison import compare
 from tests.exporter import models
 
 
@@ -45,7 +45,7 @@ def test_samples_beyond_the_calibrated_range_are_told(io_dtype):
 
 
 def compared(expected, received, limits=None):
-    return verification._compare("r", np.asarray(expected), np.asarray(received), limits)
+    return compare("r", np.asarray(expected), np.asarray(received), limits)
 
 
 def test_what_is_compared():
