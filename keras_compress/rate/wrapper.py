@@ -125,7 +125,7 @@ class RateAware(SubstitutedLayer):
     def _step_size(self, log_step: Any) -> Any:
         ops = keras.ops
         exponent = ops.convert_to_tensor(log_step)
-        if keras.backend.standardize_dtype(exponent.dtype) != log_step.dtype:
+        if keras.backend.standardize_dtype(exponent.dtype) != "float32":
             raise KerasCompressError(
                 "`RateAware` rounds weights in their own precision, which a layer of mixed "
                 f"precision around it doesn't leave them. Received: {self.name!r} within one. "
