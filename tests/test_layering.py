@@ -18,6 +18,7 @@ TRAINING = {
     "pruning",
     "clustering",
     "compat",
+    "quantization",
     "distillation",
     "architectures",
     "rate",
@@ -33,6 +34,8 @@ ALLOWED = {
     "pruning": {"engine"},
     "clustering": {"engine"},
     "compat": {"clustering", "copying", "engine", "pruning"},
+    # It tells the exporter what its layers are in a file.
+    "quantization": {"engine", "exporter"},
     "rate": {"engine"},
     "distillation": {"engine"},
     "packing": set(),

@@ -38,11 +38,12 @@ def convert_trace(
     per_channel: bool,
     sparse: bool,
     allow_custom_ops: bool,
+    trained_ranges: bool = False,
 ) -> tuple[bytes, dict[str, int]]:
     """Return the `.tflite` bytes of a traced model, and its tensor behind each of its results.
 
-    The arguments are those of `convert`. The results are those of the trace, probes included,
-    which are no longer results of the file.
+    The arguments are those of `convert`, and whether the model brings its ranges itself. The
+    results are those of the trace, probes included, which are no longer results of the file.
 
     Raises:
         ExportError: If an operation has no built-in TFLite counterpart, or the converter fails.
@@ -54,7 +55,9 @@ def convert_trace(
     # if something it saves owns them.
     holder.kept_variables = [variable.value for variable in model.variables]
     holder.serving = trace.function
-    settings = ConverterSettings(precision, io_dtype, per_channel, sparse, allow_custom_ops)
+    settings = ConverterSettings(
+        precision, io_dtype, per_channel, sparse, allow_custom_ops, trained_ranges
+    )
     rows = None
     if calibration is not None:
         names = [spec.name for spec in inputs.specs]

@@ -88,6 +88,9 @@ def convert(
     Layers of `keras_compress.binary` become custom operators that compute with bits, and the same
     model in built-in operators comes along as `Export.binary.twin`.
 
+    A model from `keras_compress.quantization` is converted by the ranges it was trained with, with
+    `precision="int8"` and without representative data.
+
     The model is left as it is. Half-precision models are converted, and compared, as they
     compute in float32.
 
@@ -154,11 +157,19 @@ def convert(
             finds NaN or an error above `tolerance`.
     """
     from keras_compress.exporter import checks
+    from keras_compress.exporter.trained_ranges import check_trained_ranges, has_trained_ranges
 
     tell = progress or (lambda line: None)
+    trained = has_trained_ranges(model)
+    if trained:
+        check_trained_ranges(
+            precision=precision,
+            has_data=representative_data is not None,
+            per_channel=per_channel,
+        )
     checks.check_options(
         precision=precision,
-        has_data=representative_data is not None,
+        has_data=trained or representative_data is not None,
         sparse=sparse,
         io_dtype=io_dtype,
         tolerance=tolerance,
@@ -210,6 +221,7 @@ def convert(
             per_channel=per_channel,
             sparse=sparse,
             allow_custom_ops=allow_custom_ops,
+            trained_ranges=trained,
         )
     if has_bits and precision == "dynamic":
         data = widen_weights(data)

@@ -27,6 +27,7 @@ class ConverterSettings:
     per_channel: bool
     sparse: bool
     allow_custom_ops: bool
+    trained_ranges: bool = False
 
 
 def run_converter(
@@ -70,7 +71,9 @@ def _set_precision(converter: Any, tf: Any, settings: ConverterSettings) -> None
         # TensorFlow has no public switch for one scale a tensor.
         converter._experimental_disable_per_channel = not settings.per_channel
     if precision == "int8":
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if not settings.trained_ranges:
+            # With this the converter insists on data, which marked ranges make needless.
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         edge = tf.float32 if settings.io_dtype == "float32" else tf.int8
         converter.inference_input_type = edge
         converter.inference_output_type = edge

@@ -1,0 +1,124 @@
+"""From the plan to the model that simulates it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from keras_compress.quantization.config import QuantizationConfig
+from keras_compress.quantization.fake_quantize import FakeQuantize
+from keras_compress.quantization.graph import FlatGraph
+from keras_compress.quantization.plan import Node, Plan, RangeGroup
+from keras_compress.quantization.quantized import Quantized
+from keras_compress.quantization.quantizers import WeightQuantizer
+
+__all__ = ["build_simulation"]
+
+
+def build_simulation(
+    graph: FlatGraph, plan: Plan, config: QuantizationConfig, name: str
+) -> keras.Model:
+    """Return a functional model that computes as the device does what `plan` says.
+
+    Its layers are those of `graph`; what is quantized is wrapped in `Quantized` layers.
+    """
+    return _Builder(plan, config).build(graph, name)
+
+
+class _Builder:
+    def __init__(self, plan: Plan, config: QuantizationConfig) -> None:
+        self._plan = plan
+        self._config = config
+        self._kernels = [node for node in plan.nodes if node.layer is not None]
+        self._ranges: dict[int, FakeQuantize] = {}
+        self._quantized: dict[tuple[int, int, str], Quantized] = {}
+        #: For each node, by its `id`, its symbolic result and the step of it, or `None`.
+        self._made: dict[int, tuple[Any, Any]] = {}
+        self._names = {_base(node.layer.name) for node in self._kernels}
+
+    def build(self, graph: FlatGraph, name: str) -> keras.Model:
+        given = dict(zip(map(id, self._plan.inputs), keras.tree.flatten(graph.inputs), strict=True))
+        for node in self._plan.nodes:
+            self._made[id(node)] = self._result(node, given.get(id(node)))
+        outputs = [self._made[id(node)][0] for node in self._plan.outputs]
+        packed = keras.tree.pack_sequence_as(graph.outputs, outputs)
+        return keras.Model(graph.inputs, packed, name=name)
+
+    def _result(self, node: Node, given: Any) -> tuple[Any, Any]:
+        sources = [self._made[id(each)] for each in node.inputs]
+        if given is not None:
+            tensor = given
+        elif node.layer is not None:
+            tensor = self._wrapper(node)(*sources[0])
+        else:
+            tensor = node.make(*[each for each, _ in sources])  # type: ignore[misc]
+        if node.group is None or node.result == "none":
+            return tensor, None
+        if node.result == "same":
+            return tensor, sources[0][1]
+        quantize = self._range(node.group.root)
+        if node.result == "rounded":
+            return quantize(tensor, observe=False)
+        return quantize(tensor)
+
+    def _range(self, group: RangeGroup) -> FakeQuantize:
+        if id(group) not in self._ranges:
+            calls = sum(
+                node.result == "own" and node.group is not None and node.group.root is group
+                for node in self._plan.nodes
+            )
+            after = self._config.freeze_statistics_after
+            self._ranges[id(group)] = FakeQuantize(
+                self._config.activations,
+                group.fixed,
+                None if after is None else after * calls,
+                name=self._unique(f"{group.name}_range"),
+            )
+        return self._ranges[id(group)]
+
+    def _wrapper(self, node: Node) -> Quantized:
+        key = (id(node.layer), id(node.norm), node.activation)
+        if key not in self._quantized:
+            self._quantized[key] = Quantized(
+                node.layer,
+                node.norm,
+                node.activation,
+                self._quantizer(node),
+                self._config.freeze_statistics_after,
+                self._config.preserve_sparsity,
+                name=node.layer.name,
+            )
+        return self._quantized[key]
+
+    def _quantizer(self, node: Node) -> WeightQuantizer:
+        quantizer = self._config.weights
+        if node is self._kernels[-1] and self._config.last is not None:
+            quantizer = self._config.last
+        if node is self._kernels[0] and self._config.first is not None:
+            quantizer = self._config.first
+        return for_layer(node.layer, quantizer)
+
+    def _unique(self, name: str) -> str:
+        candidate, number = _base(name), 1
+        while candidate in self._names:
+            candidate, number = f"{_base(name)}_{number}", number + 1
+        self._names.add(candidate)
+        return candidate
+
+
+def for_layer(layer: Any, quantizer: WeightQuantizer) -> WeightQuantizer:
+    """Return what `quantizer` is for a layer whose kernel the converter turns.
+
+    The converter tells steps of channels of a turned kernel from its values alone, in 8 bits of
+    the whole range; else such a kernel has one step.
+    """
+    turned = isinstance(layer, keras.layers.Dense | keras.layers.Conv2DTranspose)
+    if turned and (quantizer.bits != 8 or quantizer.range != "max"):
+        return replace(quantizer, per_channel=False)
+    return quantizer
+
+
+def _base(name: str) -> str:
+    return name.replace("/", "_")

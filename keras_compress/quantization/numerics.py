@@ -1,0 +1,139 @@
+"""The arithmetic of LiteRT's 8-bit specification, on `keras.ops`, with gradients.
+
+A tensor of integers `q` stands for the numbers `step * (q - zero_point)`. Weights are symmetric:
+their zero point is 0 and the lowest integer is left out (-127 to 127 in 8 bits), so that a zero
+stays a zero. Activations are asymmetric: they use all integers, and 0 is one of their numbers.
+Biases are 32-bit integers whose step is that of the input times that of the weights.
+
+Rounding has no gradient of use; it is passed straight through (Bengio et al., arXiv 1308.3432)
+where a value lies in the range and stopped where it is clipped. The step itself may be trained:
+its gradient is that of LSQ (Esser et al., Learned Step Size Quantization, arXiv 1902.08153,
+eq. 3), which the expressions here have when they are differentiated.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from keras import ops
+
+#: A step below this is none: all values of its tensor are zero.
+LEAST_STEP = 1e-30
+
+#: Biases stay below this many of their steps, so that sums fit 32 bits.
+_MOST_BIAS = 2.0**30
+
+
+def weight_limit(bits: int) -> int:
+    """Return the largest integer of symmetric weights of `bits` bits."""
+    return int(2 ** (bits - 1) - 1)
+
+
+def activation_limits(bits: int) -> tuple[int, int]:
+    """Return the lowest and the largest integer of activations of `bits` bits."""
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
+def round_through(values: Any) -> Any:
+    """Return `values` rounded to whole numbers, half to even, with the gradient of no rounding."""
+    return values + ops.stop_gradient(ops.round(values) - values)
+
+
+def weight_steps(weight: Any, axes: tuple[int, ...], bits: int) -> Any:
+    """Return the steps by which the largest magnitude of each channel is the largest integer.
+
+    Args:
+        weight: The weight, a float32 tensor.
+        axes: The axes that count the channels; empty for one step in all.
+        bits: Bits of a weight.
+
+    Returns:
+        A tensor that broadcasts against `weight`, without a gradient. A channel of zeros has the
+        step `LEAST_STEP`.
+    """
+    largest = ops.max(ops.abs(weight), axis=_others(weight, axes), keepdims=True)
+    return ops.stop_gradient(ops.maximum(largest / weight_limit(bits), LEAST_STEP))
+
+
+def quantize_symmetric(weight: Any, steps: Any, bits: int) -> Any:
+    """Return `weight` on the grid of symmetric integers, as float32 of the same shape.
+
+    The gradient passes to `weight` where it isn't clipped, and to `steps` as LSQ says.
+
+    Args:
+        weight: The weight, a float32 tensor.
+        steps: Distance of two values, broadcast against `weight`.
+        bits: Bits of a weight.
+    """
+    limit = weight_limit(bits)
+    return round_through(ops.clip(weight / steps, -limit, limit)) * steps
+
+
+def activation_grid(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
+    """Return step and zero point of the activations from `low` to `high`, scalars.
+
+    The range is widened to hold 0 and moved by less than a step so that 0 is one of its numbers,
+    as the converter does.
+    """
+    lowest, largest = activation_limits(bits)
+    low, high = ops.minimum(low, 0.0), ops.maximum(high, 0.0)
+    step = ops.maximum((high - low) / (largest - lowest), LEAST_STEP)
+    # Half away from zero, as std::round: a range of -1 to 1 has its zero at 0.
+    zero_point = ops.floor(lowest - low / step + 0.5)
+    return step, ops.clip(zero_point, lowest, largest)
+
+
+def quantize_affine(values: Any, step: Any, zero_point: Any, bits: int) -> Any:
+    """Return activations on the grid of `step` and `zero_point`, as float32 of the same shape.
+
+    The gradient passes to `values` where they aren't clipped, and to `step` as LSQ says.
+    """
+    lowest, largest = activation_limits(bits)
+    scaled = ops.clip(values / step, lowest - zero_point, largest - zero_point)
+    return round_through(scaled) * step
+
+
+def round_pooled(values: Any, step: Any, zero_point: Any, bits: int) -> Any:
+    """Return averages of activations on the grid of these, as float32 of the same shape.
+
+    A pooling and a resizing divide sums of integers, and round half away from zero where the
+    others round half to even; half ways are common there.
+    """
+    lowest, largest = activation_limits(bits)
+    integers = values / step + zero_point
+    # A little more than a half: averages computed in floats fall short of half ways.
+    rounded = ops.sign(integers) * ops.floor(ops.abs(integers) + 0.501)
+    rounded = (ops.clip(rounded, lowest, largest) - zero_point) * step
+    return values + ops.stop_gradient(rounded - values)
+
+
+def quantize_bias(bias: Any, steps: Any) -> Any:
+    """Return a bias as 32-bit integers times `steps`, float32 of shape `(channels,)`."""
+    return round_through(bias / steps) * steps
+
+
+def least_weight_steps(bias: Any, input_step: Any) -> Any:
+    """Return the steps that weights may not fall below, or their bias would overflow."""
+    return ops.stop_gradient(ops.abs(bias) / (input_step * _MOST_BIAS))
+
+
+def scale_gradient(values: Any, factor: Any) -> Any:
+    """Return `values`, the gradient of which is `factor` times as large."""
+    return values * factor + ops.stop_gradient(values * (1.0 - factor))
+
+
+def step_gradient_scale(size: float, limit: int) -> float:
+    """Return what LSQ multiplies the gradient of a step by (section 2.2).
+
+    Args:
+        size: How many values share the step.
+        limit: The largest integer.
+    """
+    return 1.0 / math.sqrt(max(size, 1.0) * limit)
+
+
+def _others(weight: Any, axes: tuple[int, ...]) -> tuple[int, ...]:
+    rank = len(weight.shape)
+    kept = {axis % rank for axis in axes}
+    return tuple(axis for axis in range(rank) if axis not in kept)
