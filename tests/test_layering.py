@@ -16,6 +16,7 @@ ROOT = Path(keras_compress.__file__).parent
 TRAINING = {
     "binary",
     "pruning",
+    "channel_pruning",
     "clustering",
     "compat",
     "quantization",
@@ -32,6 +33,7 @@ ALLOWED = {
     "architectures": {"binary"},
     "binary": {"engine"},
     "pruning": {"engine"},
+    "channel_pruning": {"copying", "engine"},
     "clustering": {"engine"},
     "compat": {"clustering", "copying", "engine", "pruning"},
     # It tells the exporter what its layers are in a file.

@@ -8,6 +8,7 @@ written into a configuration at all and are handed over as they are.
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -334,7 +335,9 @@ def _own_variables(layer: Any) -> list[Any]:
 
 
 def _kind(variable: Any) -> tuple[str, tuple[int, ...], str]:
-    return variable.name, tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
+    # A weight made without a name is called "variable", the next "variable_1".
+    name = re.sub(r"^variable_\d+$", "variable", variable.name)
+    return name, tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
 
 
 def _is_function(value: Any, *, stock: bool = False) -> bool:

@@ -1,0 +1,70 @@
+"""Units of recurrent layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import layers
+
+from keras_compress.channel_pruning.call import LayerCall, NotUnderstoodError
+from keras_compress.channel_pruning.coupling import Labels
+from keras_compress.channel_pruning.registry import register_rule
+from keras_compress.channel_pruning.rules.activations import is_elementwise
+
+__all__ = ["bidirectional", "recurrent"]
+
+#: Blocks of units in a kernel, one behind the other: input, forget, candidate, output; and so on.
+_GATES = {layers.SimpleRNN: 1, layers.GRU: 3, layers.LSTM: 4}
+
+
+@register_rule(*_GATES)
+def recurrent(call: LayerCall) -> Any:
+    """A kernel `(inputs, gates * units)` and a recurrent one `(units, gates * units)`."""
+    if len(call.inputs) > 1:
+        raise NotUnderstoodError("it is given a state to begin with")
+    units = _units(call, call.layer, "channels")
+    call.count("units", units)
+    # The states, where they are returned, have the units, too.
+    return [call.along(-1, units, index) for index in range(len(call.output_shapes))]
+
+
+@register_rule(layers.Bidirectional)
+def bidirectional(call: LayerCall) -> Labels:
+    """Two recurrent layers: a unit of one goes with that of the other."""
+    wrapper = call.layer
+    if len(call.inputs) > 1 or len(call.output_shapes) > 1 or wrapper.merge_mode is None:
+        raise NotUnderstoodError("it is given a state, or returns several tensors")
+    sides = [wrapper.forward_layer, wrapper.backward_layer]
+    if any(type(side) not in _GATES for side in sides):
+        raise NotUnderstoodError(f"{type(sides[0]).__name__} isn't known to the rules")
+    ahead, back = (
+        _units(call, side, name) for side, name in zip(sides, ("forward", "backward"), strict=True)
+    )
+    call.count(("layer", "config", "units"), ahead)
+    call.count(("backward_layer", "config", "units"), back)
+    # Concatenated ones, too, must be as many: Keras takes twice the units of the first.
+    call.tie(ahead, back)
+    if wrapper.merge_mode == "concat":
+        return call.along(-1, np.concatenate([ahead, back]))
+    return call.along(-1, ahead)
+
+
+def _units(call: LayerCall, layer: Any, name: str) -> Labels:
+    cell = layer.cell
+    if not (is_elementwise(layer.activation) and _is_gate(layer)):
+        raise NotUnderstoodError("one of its activations goes over all units, or isn't known")
+    gates = _GATES[type(layer)]
+    units = call.produce(layer.units, name)
+    call.read(cell.kernel, 0, call.channels(-1))
+    call.slice(cell.kernel, 1, np.tile(units, gates))
+    call.read(cell.recurrent_kernel, 0, units)
+    call.slice(cell.recurrent_kernel, 1, np.tile(units, gates))
+    if cell.bias is not None:
+        # A GRU that resets after the product has two biases, one above the other.
+        call.slice(cell.bias, -1, np.tile(units, gates))
+    return units
+
+
+def _is_gate(layer: Any) -> bool:
+    return is_elementwise(getattr(layer, "recurrent_activation", None))
