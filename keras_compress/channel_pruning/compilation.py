@@ -9,10 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_compress.engine.weight_decay import carry_exclusions
+
 __all__ = ["carry_compilation"]
 
-#: Copy of each variable, and what was kept along which axis, by the `id` of the original.
-Variables = Mapping[int, tuple[Any, list[tuple[int, np.ndarray]]]]
+#: A variable, its copy, and what was kept along which axis, by the `id` of the variable.
+Variables = Mapping[int, tuple[Any, Any, list[tuple[int, np.ndarray]]]]
 
 
 def carry_compilation(model: Any, small: Any, variables: Variables) -> None:
@@ -29,6 +31,9 @@ def carry_compilation(model: Any, small: Any, variables: Variables) -> None:
         return
     try:
         small.compile_from_config(model.get_compile_config())
+        if getattr(small, "optimizer", None) is not None:
+            pairs = {key: (old, new) for key, (old, new, _) in variables.items()}
+            carry_exclusions(model.optimizer, small.optimizer, pairs, small)
     except (TypeError, ValueError) as error:
         warnings.warn(
             f"The smaller {model.name!r} is not compiled, for its loss or metrics can't be "
@@ -50,7 +55,7 @@ def _carry_state(old: Any, new: Any, trainable: Any, variables: Variables) -> No
         values = keras.ops.convert_to_numpy(one)
         weight = weights.get(one.path)
         if weight is not None and id(weight) in variables:
-            for axis, kept in variables[id(weight)][1]:
+            for axis, kept in variables[id(weight)][2]:
                 values = np.compress(kept, values, axis)
         if tuple(values.shape) == tuple(other.shape):
             other.assign(values)

@@ -98,11 +98,11 @@ class ChannelPlan:
                 for name, size in self.sizes.items()
                 if sizes.get(name) != size
             ]
+            why = "; ".join(differ[:3]) or "they are read or made by other layers"
             raise KerasCompressError(
                 "A plan is for models whose channels are coupled like those of the one it was made "
                 f"for. Received: a plan for {self.model!r}, and {groups.model.name!r}, whose "
-                f"groups are others ({'; '.join(differ[:3]) or 'they are read or made by other layers'}). "
-                "Make a plan for this model."
+                f"groups are others ({why}). Make a plan for this model."
             )
         found = {}
         for name, kept in self.kept.items():

@@ -11,8 +11,8 @@ import numpy as np
 from keras_compress.channel_pruning.analysis import Analysis
 from keras_compress.channel_pruning.call import LayerRecord
 from keras_compress.channel_pruning.compilation import carry_compilation
-from keras_compress.engine.graph import Graph, GraphNode
 from keras_compress.copying.layer_copy import LayerCopy, copy_value, custom_objects
+from keras_compress.engine.graph import Graph, GraphNode
 from keras_compress.errors import KerasCompressError
 
 __all__ = ["remove_channels"]
@@ -49,8 +49,8 @@ class _Surgery:
         self._copied: list[LayerCopy] = []
         #: Initializers that were left out while building, by layer.
         self._initializers: list[tuple[Any, Any, list[str]]] = []
-        #: Copy of each variable, and what was kept along which axis, by the `id` of the original.
-        self._variables: dict[int, tuple[Any, list[tuple[int, np.ndarray]]]] = {}
+        #: A variable, its copy, and what was kept along which axis, by the variable's `id`.
+        self._variables: dict[int, tuple[Any, Any, list[tuple[int, np.ndarray]]]] = {}
 
     def model(self) -> Any:
         _refuse_ties(self._analysis.graph)
@@ -60,7 +60,7 @@ class _Surgery:
                 setattr(small, name, getattr(layer, name))
         for copied in self._copied:
             copied.complete()
-            self._variables.update((id(old), (new, [])) for old, new in copied.variables)
+            self._variables.update((id(old), (old, new, [])) for old, new in copied.variables)
         for record, small in self._resized:
             self._fill(record, small)
         for old, new in reversed(self._models):
@@ -110,7 +110,7 @@ class _Surgery:
             if isinstance(value, keras.KerasTensor):
                 return tensors[id(value)]
             if isinstance(value, keras.Variable) and id(value) in self._variables:
-                return self._variables[id(value)][0]
+                return self._variables[id(value)][1]
             return value
 
         args, kwargs = keras.tree.map_structure(small_of, (node.args, node.kwargs))
@@ -183,7 +183,7 @@ class _Surgery:
                     f"{tuple(new.shape)}."
                 )
             copy_value(values, new)
-            self._variables[id(old)] = (new, cuts)
+            self._variables[id(old)] = (old, new, cuts)
 
 
 def cut_values(values: np.ndarray, cuts: list[tuple[int, np.ndarray]]) -> np.ndarray:

@@ -132,6 +132,19 @@ def test_optimizer_state_follows_its_weights(name):
     assert all(np.isfinite(keras.ops.convert_to_numpy(v)).all() for v in small.variables)
 
 
+def test_weights_left_out_of_weight_decay_stay_so():
+    optimizer = keras.optimizers.AdamW(weight_decay=0.1)
+    model = classifier(optimizer)
+    optimizer.exclude_from_weight_decay([model.get_layer("hidden").kernel])
+    small = halved(model)
+    before = {v.path: keras.ops.convert_to_numpy(v).copy() for v in small.trainable_variables}
+    zeros = [np.zeros(v.shape, "float32") for v in small.trainable_variables]
+    small.optimizer.apply(zeros, small.trainable_variables)
+    after = {v.path: keras.ops.convert_to_numpy(v) for v in small.trainable_variables}
+    assert np.array_equal(after["hidden/kernel"], before["hidden/kernel"])
+    assert not np.array_equal(after["logits/kernel"], before["logits/kernel"])
+
+
 def test_training_goes_on():
     model = classifier("adam")
     model.fit(*data(32), verbose=0)
