@@ -14,7 +14,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -28,9 +28,12 @@ __all__ = [
     "read_file",
     "write_atomic",
     "write_files",
+    "write_through",
 ]
 
 STANDARD = "-"
+
+Origins = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
 
 # Seconds that a pipe may lack a reader.
 _READER_WAIT = 5.0
@@ -116,9 +119,7 @@ def check_target(
 
 
 @contextlib.contextmanager
-def open_atomic(
-    path: str | os.PathLike[str], *, made_from: str | os.PathLike[str] | None = None
-) -> Iterator[IO[bytes]]:
+def open_atomic(path: str | os.PathLike[str], *, made_from: Origins = None) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path`; rename it to `path` once the block succeeds.
 
     A reader, or a process killed halfway, finds either the old file or the whole new one. The new
@@ -127,8 +128,8 @@ def open_atomic(
 
     Args:
         path: The file to write.
-        made_from: A file that the new one gives away: who may not read it may not read the new one
-            either. Defaults to `None`.
+        made_from: A file, or several, that the new one gives away: who may not read them may not
+            read the new one either. Defaults to `None`.
 
     Raises:
         KerasCompressError: If the folder is not writable or the disk is full. The old file,
@@ -148,18 +149,51 @@ def write_atomic(
     path: str | os.PathLike[str],
     data: bytes | str,
     *,
-    made_from: str | os.PathLike[str] | None = None,
+    made_from: Origins = None,
 ) -> None:
     """Write `data` (text as UTF-8) to `path` by way of `open_atomic`."""
     with open_atomic(path, made_from=made_from) as file:
         file.write(_encoded(data))
 
 
+def write_through(
+    path: str | os.PathLike[str],
+    save: Callable[[Path], object],
+    *,
+    made_from: Origins = None,
+) -> None:
+    """Have `save` write a file, at a path that ends like `path`, and rename it to `path`.
+
+    For what is written by a function of another library, which takes a path: `save` is called with
+    that of an empty file, which nobody else may read.
+
+    Args:
+        path: The file to write.
+        save: Writes it.
+        made_from: As in `open_atomic`. Defaults to `None`.
+
+    Raises:
+        KerasCompressError: If the file can't be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.parent / f".{secrets.token_hex(8)}{target.suffix}"
+    try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        save(temporary)
+        _set_permissions(temporary, target, made_from)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise KerasCompressError(f"Can't write {path}: {error.strerror or error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
 def write_files(
     folder: str | os.PathLike[str],
     contents: Mapping[str, bytes | str],
     *,
-    made_from: str | os.PathLike[str] | None = None,
+    made_from: Origins = None,
 ) -> list[Path]:
     """Write several files into `folder` and return their paths.
 
@@ -239,7 +273,7 @@ def _open_special(path: str | os.PathLike[str]) -> int:
 
 
 @contextlib.contextmanager
-def _replaced_file(path: Path, made_from: str | os.PathLike[str] | None) -> Iterator[IO[bytes]]:
+def _replaced_file(path: Path, made_from: Origins) -> Iterator[IO[bytes]]:
     target = Path(os.path.realpath(path))  # the link stays
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_dir():
@@ -263,9 +297,7 @@ def _replaced_file(path: Path, made_from: str | os.PathLike[str] | None) -> Iter
 _BINARY: int = getattr(os, "O_BINARY", 0)
 
 
-def _set_permissions(
-    temporary: Path, target: Path, made_from: str | os.PathLike[str] | None
-) -> None:
+def _set_permissions(temporary: Path, target: Path, made_from: Origins) -> None:
     """Give `temporary` the permissions of the file it replaces, or those of a new one."""
     try:
         old = os.stat(target)
@@ -273,9 +305,10 @@ def _set_permissions(
         mask = os.umask(0)
         os.umask(mask)
         mode = 0o666 & ~mask
-        if made_from is not None and is_regular(made_from):
-            # The owner may write the new file, even where the old one is read-only.
-            mode &= os.stat(made_from).st_mode | 0o200
+        for origin in [made_from] if isinstance(made_from, str | os.PathLike) else made_from or ():
+            if is_regular(origin):
+                # The owner may write the new file, even where the old one is read-only.
+                mode &= os.stat(origin).st_mode | 0o200
         os.chmod(temporary, mode)
         return
     if hasattr(os, "chown"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -54,7 +55,7 @@ def android_bench(
     """Time models on an Android phone, in turns, in the app of `android_demo/`.
 
     The same command, given again after the cable was pulled, goes on where it stopped: a run
-    under way is waited for, a finished one is fetched.
+    under way is waited for, a finished one is fetched. Ctrl-C ends it on the phone, too.
 
     Args:
         models: Paths of `.tflite` and `.kcz` files.
@@ -121,6 +122,9 @@ def android_bench(
             f"{error} It happened while {run.stage}. Connect it again and repeat the command: "
             f"{run.outlook}."
         ) from error
+    except KeyboardInterrupt:
+        run.stop()
+        raise
 
 
 class _PhoneRun:
@@ -171,6 +175,11 @@ class _PhoneRun:
         result = self._fetch()
         self._clean()
         return result
+
+    def stop(self) -> None:
+        """End the run on the phone and take back what was written there, if that can be."""
+        with contextlib.suppress(KerasCompressError):
+            self._clean()
 
     def _launch(self, words: Sequence[str]) -> None:
         # -S ends what an earlier start left; -W waits until the activity is there.

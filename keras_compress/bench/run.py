@@ -9,36 +9,22 @@ import random
 import statistics
 import tempfile
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from keras_compress.bench import machine
+from keras_compress.bench.candidates import Candidate, Model, find_candidates
 from keras_compress.bench.comparison import compare
 from keras_compress.bench.process import WorkerProcess
 from keras_compress.bench.result import SCHEMA_VERSION, BenchmarkResult
 from keras_compress.bench.samples import describe
 from keras_compress.errors import KerasCompressError
-from keras_compress.runtime import check_model_bytes
-from keras_compress.storage import read_file
 
 __all__ = ["bench"]
 
-Model = str | os.PathLike[str] | bytes
-
 _ROUNDS = 10
 _SETTLE_RUNS = 1
-_PACKED_MAGIC = b"\x89KCZ"
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    name: str
-    path: Path
-    packed: bool
-    is_baseline: bool
 
 
 def bench(
@@ -51,6 +37,8 @@ def bench(
     min_secs: float = 1.0,
     max_secs: float = 150.0,
     delegate: str = "xnnpack",
+    base: str | os.PathLike[str] | None = None,
+    input_shapes: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     seed: int = 0,
     timeout: float = 120.0,
     progress: Callable[[str, int, int], None] | None = None,
@@ -84,6 +72,10 @@ def bench(
             Defaults to `150.0`.
         delegate: `"xnnpack"`, or `"none"` for the runtime's own kernels. Defaults to
             `"xnnpack"`.
+        base: The file that patches among the models were made for; unpacking them is timed beside
+            it. Defaults to `None`.
+        input_shapes: Shapes to run with instead of the models' own, for sizes that they leave open:
+            one shape, for models of one input, or a dict from inputs' names. Defaults to `None`.
         seed: Seeds inputs and the order of turns. Defaults to `0`.
         timeout: Seconds that a model may take to load or to answer before it is given up.
             Defaults to `120.0`.
@@ -97,9 +89,9 @@ def bench(
             the runtime refuses or crashes on it.
     """
     _check_settings(threads, warmup_runs, num_runs, min_secs, max_secs, delegate, seed, timeout)
+    shapes = _checked_shapes(input_shapes)
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keras_compress_")))
-        candidates = _candidates(models, baseline, folder)
+        candidates = find_candidates(models, baseline, lambda: _scratch(stack))
         tell = _Steps(progress, len(candidates) * (2 + _ROUNDS))
         thermal_before = machine.thermal()
         created = machine.utc_now()
@@ -118,6 +110,8 @@ def bench(
                     threads=threads,
                     delegate=delegate,
                     seed=seed,
+                    base=None if base is None else os.path.abspath(base),
+                    input_shapes=shapes,
                 )
             )
             workers.append(worker)
@@ -157,6 +151,7 @@ def bench(
                 "settle_runs": _SETTLE_RUNS,
                 "seed": seed,
                 "order": order,
+                **({} if shapes is None else {"input_shapes": shapes}),
             },
             "environment": {
                 **environment,
@@ -169,8 +164,12 @@ def bench(
     )
 
 
+def _scratch(stack: contextlib.ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keras_compress_")))
+
+
 def _take_turns(
-    candidates: list[_Candidate],
+    candidates: list[Candidate],
     workers: list[WorkerProcess],
     tell: _Steps,
     num_runs: int,
@@ -210,7 +209,7 @@ def _run(
 
 
 def _entry(
-    candidate: _Candidate, facts: dict[str, Any], warmup: list[int], rounds: list[list[int]]
+    candidate: Candidate, facts: dict[str, Any], warmup: list[int], rounds: list[list[int]]
 ) -> dict[str, Any]:
     latency = describe([time for times in rounds for time in times])
     warm_ms = [facts["first_inference_ms"], *(time / 1e6 for time in warmup)]
@@ -278,76 +277,6 @@ class _Steps:
         self.done += 1
 
 
-def _candidates(
-    models: Model | Sequence[Model] | Mapping[str, Model], baseline: Model | None, folder: Path
-) -> list[_Candidate]:
-    """Return what is to be timed, the baseline first; bytes are written into `folder`."""
-    if isinstance(models, str | os.PathLike | bytes):
-        models = [models]
-    named: dict[str, Model] = {}
-    if isinstance(models, Mapping):
-        named.update(models)
-    else:
-        files = [m for m in (*models, baseline) if isinstance(m, str | os.PathLike)]
-        places = {Path(file).absolute() for file in files}
-        alike = {name for name, n in Counter(place.name for place in places).items() if n > 1}
-        for model in models:
-            named[_free_name(model, named, alike)] = model
-    if not named:
-        raise KerasCompressError("`models` must hold at least one model. Received: none.")
-    chosen = None
-    if baseline is not None:
-        chosen = next((name for name, model in named.items() if _same(name, model, baseline)), None)
-        if chosen is None:
-            alike = {Path(name).name for name in named}
-            chosen = _free_name(baseline, named, alike, default="baseline")
-            named = {chosen: baseline, **named}
-        else:
-            named = {chosen: named[chosen], **named}
-    candidates = []
-    for number, (name, model) in enumerate(named.items()):
-        if isinstance(model, bytes):
-            path = folder / f"{number}.model"
-            path.write_bytes(model)
-            data = model
-        else:
-            path = Path(model)
-            data = read_file(path)
-        packed = data.startswith(_PACKED_MAGIC)
-        if not packed:
-            check_model_bytes(data, name=name)
-        candidates.append(_Candidate(name, path, packed, name == chosen))
-    return candidates
-
-
-def _free_name(
-    model: Model, taken: Mapping[str, Model], alike: set[str], default: str = "model"
-) -> str:
-    """Return the shortest name that tells `model` from others: its file's, or its path.
-
-    `alike` holds the file names that more than one path ends in.
-    """
-    if isinstance(model, bytes):
-        base = default
-    else:
-        base = Path(model).name
-        if base in alike:
-            base = str(model)
-    name, number = base, 1
-    while name in taken:
-        number += 1
-        name = f"{base} ({number})"
-    return name
-
-
-def _same(name: str, model: Model, baseline: Model) -> bool:
-    if isinstance(baseline, str) and name == baseline:
-        return True
-    if isinstance(model, bytes) or isinstance(baseline, bytes):
-        return model is baseline
-    return Path(model).absolute() == Path(baseline).absolute()
-
-
 def _check_settings(
     threads: int,
     warmup_runs: int,
@@ -388,3 +317,20 @@ def _check_settings(
         raise KerasCompressError(
             f'`delegate` must be "xnnpack" or "none". Received: delegate={delegate!r}.'
         )
+
+
+def _checked_shapes(
+    shapes: Sequence[int] | Mapping[str, Sequence[int]] | None,
+) -> dict[str, list[int]] | None:
+    """Return shapes by name, that of a lone input by the empty one."""
+    if shapes is None:
+        return None
+    named = shapes if isinstance(shapes, Mapping) else {"": shapes}
+    for shape in named.values():
+        whole = isinstance(shape, Sequence) and not isinstance(shape, str)
+        if not whole or not all(type(size) is int and 0 < size < 2**31 for size in shape):
+            raise KerasCompressError(
+                "`input_shapes` must be whole numbers above 0, or a dict from inputs' names to "
+                f"such. Received: {shapes!r}."
+            )
+    return {name: list(shape) for name, shape in named.items()}

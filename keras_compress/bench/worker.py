@@ -11,14 +11,18 @@ import gc
 import hashlib
 import json
 import os
+import queue
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import numpy as np
 
 from keras_compress.bench.delegation import describe_delegation
+from keras_compress.bench.input_shapes import set_shapes
 from keras_compress.bench.machine import memory_kb, reset_peak_memory
 from keras_compress.errors import KerasCompressError, ModelFileError, PackedFileError
 from keras_compress.runtime import (
@@ -41,10 +45,20 @@ class Worker:
         self.interpreter: Any = None
 
     def load(
-        self, *, path: str, name: str, packed: bool, threads: int, delegate: str, seed: int
+        self,
+        *,
+        path: str,
+        name: str,
+        packed: bool,
+        threads: int,
+        delegate: str,
+        seed: int,
+        base: str | None = None,
+        input_shapes: dict[str, list[int]] | None = None,
     ) -> dict[str, Any]:
         """Decode, initialize and run the model once, timing each; see `BenchmarkResult`."""
         runtime = load_runtime()
+        beside = read_file(base) if packed and base is not None else None
         if packed:
             # Loading the native decoder is part of starting the app, not of decoding a file.
             from keras_compress.packing import unpack
@@ -59,15 +73,16 @@ class Worker:
         data = stored
         if packed:
             try:
-                elapsed, data = _timed(lambda: unpack(stored))
+                elapsed, data = _timed(lambda: unpack(stored, base=beside))
             except PackedFileError as error:
                 raise PackedFileError(f"{name}: {error}") from error
             decode_ms.append(elapsed)
         check_model_bytes(data, name=name)
         decoded, _ = memory_kb()
 
-        def start() -> Any:
-            interpreter = make_interpreter(runtime, data, threads=threads, delegate=delegate)
+        def start(kernels: str = delegate) -> Any:
+            interpreter = make_interpreter(runtime, data, threads=threads, delegate=kernels)
+            set_shapes(interpreter, input_shapes, name)
             interpreter.allocate_tensors()
             return interpreter
 
@@ -77,8 +92,12 @@ class Worker:
             initialized, _ = memory_kb()
             first_ms, _ = _timed(self.interpreter.invoke)
         except (RuntimeError, ValueError) as error:
+            if isinstance(error, KerasCompressError):
+                raise
+            self.interpreter = None
             raise ModelFileError(
-                f"The runtime can't run {name}: {' '.join(str(error).split())[:300]}"
+                f"The runtime can't run {name}: {' '.join(str(error).split())[:300]} "
+                f"{_way_out(start, delegate, seed)}".strip()
             ) from error
         overall, peak = memory_kb()
         later = []
@@ -87,7 +106,7 @@ class Worker:
             later.append(elapsed)
             del other
         for _ in range(_LATER_DECODES if packed else 0):
-            elapsed, copy = _timed(lambda: unpack(stored))
+            elapsed, copy = _timed(lambda: unpack(stored, base=beside))
             decode_ms.append(elapsed)
             del copy
         return {
@@ -161,7 +180,20 @@ def _fill_inputs(interpreter: Any, seed: int) -> None:
         interpreter.set_tensor(detail["index"], value)
 
 
-def serve(requests: IO[str], replies: IO[str]) -> None:
+def _way_out(start: Callable[[str], Any], delegate: str, seed: int) -> str:
+    """Return what to do about a model that `delegate` can't run: the other kernels, if they can."""
+    other = "none" if delegate == "xnnpack" else "xnnpack"
+    try:
+        interpreter = start(other)
+        _fill_inputs(interpreter, seed)
+        interpreter.invoke()
+    except (RuntimeError, ValueError):
+        return ""
+    theirs = "The runtime's own kernels run it" if other == "none" else "XNNPACK runs it"
+    return f'{theirs}: pass `delegate="{other}"` (`--delegate {other}`).'
+
+
+def serve(requests: Iterator[str], replies: IO[str]) -> None:
     """Answer requests until there are no more."""
     worker = Worker()
     commands: dict[str, Callable[..., dict[str, Any]]] = {"load": worker.load, "run": worker.run}
@@ -177,8 +209,24 @@ def serve(requests: IO[str], replies: IO[str]) -> None:
         replies.flush()
 
 
+def _requests(lines: queue.SimpleQueue[str]) -> Iterator[str]:
+    while True:
+        yield lines.get()
+
+
+def _listen(lines: queue.SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        lines.put(line)
+    # The parent closed its end, or is no more: nobody waits for what is under way.
+    os._exit(0)
+
+
 def main() -> None:
+    # Ctrl-C reaches every process of a terminal; the parent is the one that decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What native code prints must not end up among the replies.
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    serve(sys.stdin, replies)
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    serve(_requests(lines), replies)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
+
+from keras_compress.cli.bench_tables import print_tables
+from keras_compress.cli.files import add_force
+from keras_compress.cli.number_options import at_least, number_in, seed
 
 
 def register(subparsers: Any) -> None:
@@ -25,7 +30,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--threads",
         "--num_threads",
-        type=int,
+        type=at_least(1),
         default=1,
         metavar="N",
         help="threads of the runtime (default: 1)",
@@ -33,7 +38,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--warmup-runs",
         "--warmup_runs",
-        type=int,
+        type=at_least(0),
         default=5,
         metavar="N",
         help="runs of each model before timing (default: 5)",
@@ -41,7 +46,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--num-runs",
         "--num_runs",
-        type=int,
+        type=at_least(1),
         default=50,
         metavar="N",
         help="fewest timed runs of each model (default: 50)",
@@ -49,7 +54,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--min-secs",
         "--min_secs",
-        type=float,
+        type=number_in(0),
         default=1.0,
         metavar="S",
         help="least seconds of timed runs of each model (default: 1)",
@@ -57,7 +62,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--max-secs",
         "--max_secs",
-        type=float,
+        type=number_in(0),
         default=150.0,
         metavar="S",
         help="most seconds of timed runs of each model (default: 150)",
@@ -68,7 +73,17 @@ def register(subparsers: Any) -> None:
         default="xnnpack",
         help="none: the runtime's own kernels; gpu and binary: on a phone (default: xnnpack)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--base", metavar="OLD.tflite", help="the file that patches among the models were made for"
+    )
+    parser.add_argument(
+        "--input-shape",
+        action="append",
+        type=_shape,
+        metavar="[NAME=]N,N,...",
+        help="shape to run with, where a model leaves sizes open; once for each input",
+    )
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help=argparse.SUPPRESS)
     parser.add_argument(
         "--json",
         nargs="?",
@@ -77,6 +92,7 @@ def register(subparsers: Any) -> None:
         help="write the result as JSON to FILE; without FILE, or with -, print it instead of "
         "the tables",
     )
+    add_force(parser)
     phone = parser.add_argument_group("on a phone")
     phone.add_argument(
         "--android",
@@ -95,7 +111,7 @@ def register(subparsers: Any) -> None:
     phone.add_argument(
         "--cool-down-secs",
         "--cool_down_secs",
-        type=float,
+        type=number_in(0),
         default=0.0,
         metavar="S",
         help="rest before each turn, against heat (default: 0)",
@@ -107,7 +123,36 @@ def register(subparsers: Any) -> None:
         help="folder for report.json and report.html; a report that is there gets the timings "
         "(default: keras-compress-android)",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, wrong_usage=parser.error)
+
+
+def _shape(text: str) -> tuple[str, list[int]]:
+    name, _, sizes = text.rpartition("=")
+    try:
+        shape = [int(size) for size in sizes.split(",")]
+    except ValueError:
+        shape = []
+    if not shape or min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"must be sizes such as 1,224,224,3, not {sizes!r}")
+    return name, shape
+
+
+def _check_usage(args: argparse.Namespace) -> None:
+    cores = os.cpu_count() or 1
+    here = not (args.android and args.no_host)
+    if here and args.threads > cores:
+        args.wrong_usage(
+            f"--threads: this machine has {cores} cores; more threads would wait for each other"
+        )
+    if args.min_secs > args.max_secs:
+        args.wrong_usage(f"--min-secs {args.min_secs:g} is above --max-secs {args.max_secs:g}")
+    if args.delegate in ("gpu", "binary") and not args.android:
+        args.wrong_usage(f"--delegate {args.delegate} is a phone's: it goes with --android")
+    if args.android and (args.base is not None or args.input_shape):
+        args.wrong_usage("--base and --input-shape are for this machine, not for --android")
+    names = [name for name, _ in args.input_shape or ()]
+    if len(set(names)) < len(names):
+        args.wrong_usage("--input-shape: name the inputs, NAME=N,N,..., each once")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -115,12 +160,17 @@ def _run(args: argparse.Namespace) -> int:
 
     from keras_compress.bench import bench
     from keras_compress.errors import KerasCompressError
+    from keras_compress.storage import check_target
+
+    _check_usage(args)
 
     if args.json is not None and args.json.endswith((".tflite", ".kcz")):
         raise KerasCompressError(
             f"`--json` takes the file to write the result to. Received: {args.json}, which "
             "looks like a model. Name models before --json, or write `--json -`."
         )
+    if args.json not in (None, "-"):
+        check_target(args.json, replace=args.force)
     settings = {
         "baseline": args.baseline,
         "threads": args.threads,
@@ -135,13 +185,19 @@ def _run(args: argparse.Namespace) -> int:
         if args.android:
             result = _bench_android(args, settings, progress)
         else:
-            result = bench(args.models, **settings, progress=progress)
+            result = bench(
+                args.models,
+                **settings,
+                base=args.base,
+                input_shapes=dict(args.input_shape) if args.input_shape else None,
+                progress=progress,
+            )
     if args.json == "-":
         print(json.dumps(result.to_dict(), indent=1, allow_nan=False))
         return 0
     if args.json is not None:
         result.write(args.json)
-    _print_tables(result.to_dict())
+    print_tables(result.to_dict())
     return 0
 
 
@@ -199,110 +255,3 @@ class _Progress:
 
     def __call__(self, line: str, done: int, total: int) -> None:
         self.bar.update(self.task, description=line, completed=done, total=total)
-
-
-def _print_tables(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    threads = result["settings"]["num_threads"]
-    compared = any("comparison" in model for model in result["models"])
-    table = Table(
-        title=f"One inference in milliseconds, {threads} thread{'s' if threads > 1 else ''}"
-    )
-    table.add_column("Model", overflow="fold")
-    for heading in ("Median", "p90", "p95", "Runs"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if compared:
-        table.add_column("Times faster", justify="right", no_wrap=True)
-        table.add_column("Verdict", no_wrap=True)
-    for model in result["models"]:
-        latency = model["latency_metrics"]
-        row = [
-            model["name"],
-            *(f"{latency[name]:.3f}" for name in ("median_ms", "p90_ms", "p95_ms")),
-            f"{model['misc_metrics']['num_runs']:,}",
-        ]
-        if compared:
-            row += _comparison_cells(model.get("comparison"))
-        table.add_row(*row)
-    console.print(table)
-    _print_start(console, result)
-    for line in _remarks(result):
-        console.print(line, highlight=False, markup=False)
-
-
-_VERDICTS = {
-    "PASS": "[green]pass[/]",
-    "PASS_WITH_WARNING": "[yellow]warning[/]",
-    "FAIL": "[red]fail[/]",
-}
-
-
-def _comparison_cells(comparison: dict[str, Any] | None) -> list[str]:
-    if comparison is None:
-        return ["1", "baseline"]
-    low, high = comparison["latency_ratio_low"], comparison["latency_ratio_high"]
-    return [
-        f"{comparison['latency_ratio']:.2f} ({low:.2f}-{high:.2f})",
-        _VERDICTS[comparison["verdict"]],
-    ]
-
-
-def _print_start(console: Any, result: dict[str, Any]) -> None:
-    from rich.table import Table
-
-    table = Table(title="File, start in milliseconds, memory in kB")
-    table.add_column("Model", overflow="fold")
-    for heading in ("Bytes", "Times smaller", "Unpack", "Init", "later", "Peak memory"):
-        table.add_column(heading, justify="right")
-    for model in result["models"]:
-        latency, decode = model["latency_metrics"], model["decode"]
-        memory, comparison = model["memory_metrics"], model.get("comparison")
-        table.add_row(
-            model["name"],
-            f"{decode['file_bytes']:,}",
-            "-" if comparison is None else f"{comparison['size_ratio']:.2f}",
-            f"{decode['decode_ms']:.2f}" if model["format"] == "kcz" else "-",
-            f"{latency['init_ms']:.2f}",
-            f"{latency['later_init_ms']:.2f}",
-            _or_dash(memory["peak_footprint_kb"]),
-        )
-    console.print(table)
-
-
-def _remarks(result: dict[str, Any]) -> list[str]:
-    lines = []
-    for model in result["models"]:
-        remarks = list(model.get("comparison", {}).get("reasons", []))
-        delegate = model["delegate"]
-        if delegate["asked"] != "none":
-            if delegate["used"] == "unknown":
-                remarks.append(f"the runtime does not tell whether {delegate['asked']} was used")
-            elif delegate["delegated_nodes"] is None:
-                remarks.append(
-                    f"{delegate['used']} was used; the runtime does not tell for how many nodes"
-                )
-            elif delegate["delegated_nodes"] < delegate["nodes"]:
-                remarks.append(
-                    f"{delegate['asked']} took {delegate['delegated_nodes']} of "
-                    f"{delegate['nodes']} nodes"
-                )
-        if delegate.get("binary_kernels"):
-            remarks.append(f"binary layers ran on the {delegate['binary_kernels']} kernels")
-        if remarks:
-            lines.append(f"{model['name']}: {'; '.join(remarks)}.")
-    machine = result["environment"]
-    runtime, load = machine["runtime"], machine.get("load_average")
-    lines.append(
-        f"{machine.get('cpu') or machine.get('machine')}, {machine.get('usable_cores')} cores, "
-        f"governor {machine.get('governor') or 'not told'}, "
-        f"load {'not told' if load is None else load[0]}; "
-        f"{runtime['name']} {runtime['version']}."
-    )
-    return lines
-
-
-def _or_dash(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from keras_compress.cli.number_options import at_least, number_in, seed
+
 
 def register(subparsers: Any) -> None:
     """Add `compress` to the command's subparsers."""
@@ -27,29 +29,47 @@ def register(subparsers: Any) -> None:
         "to 0..1: x_train, y_train, x_test, y_test",
     )
     goal = parser.add_mutually_exclusive_group(required=True)
-    goal.add_argument("--target-size", metavar="SIZE", help="most bytes, such as 30KB or 12KiB")
     goal.add_argument(
-        "--max-drop", type=float, metavar="POINTS", help="most points of accuracy to lose"
+        "--target-size", type=_size, metavar="SIZE", help="most bytes, such as 30KB or 12KiB"
+    )
+    goal.add_argument(
+        "--max-drop",
+        type=number_in(0, 100),
+        metavar="POINTS",
+        help="most points of accuracy to lose",
     )
     parser.add_argument("--out", metavar="DIR", default="keras-compress-out", help="its folder")
     counts = (
-        ("epochs", 10, "epochs of a trial"),
-        ("batch-size", 128, "images of a batch"),
-        ("rounds", 3, "rounds of the search"),
-        ("trials", 4, "trials of a round"),
-        ("workers", 1, "trials that run side by side"),
-        ("seed", 0, "seed of the training"),
+        ("epochs", 10, at_least(1), "epochs of a trial"),
+        ("batch-size", 128, at_least(1), "images of a batch"),
+        ("rounds", 3, at_least(1), "rounds of the search"),
+        ("trials", 4, at_least(2), "trials of a round"),
+        ("workers", 1, at_least(1), "trials that run side by side"),
+        ("seed", 0, seed, "seed of the training"),
     )
-    for name, default, text in counts:
+    for name, default, kind, text in counts:
         parser.add_argument(
-            f"--{name}", type=int, metavar="N", default=default, help=f"{text} ({default})"
+            f"--{name}", type=kind, metavar="N", default=default, help=f"{text} ({default})"
         )
     parser.add_argument(
-        "--learning-rate", type=float, metavar="RATE", default=1e-3, help="of Adam (0.001)"
+        "--learning-rate",
+        type=number_in(0, above=True),
+        metavar="RATE",
+        default=1e-3,
+        help="of Adam (0.001)",
     )
     parser.add_argument("--ray", action="store_true", help="run the trials on a Ray cluster")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run)
+
+
+def _size(text: str) -> int:
+    from keras_compress.recipes.compression_target import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -82,6 +102,7 @@ def _run(args: argparse.Namespace) -> int:
                 workers=args.workers,
                 backend="ray" if args.ray else "processes",
                 seed=args.seed,
+                made_from=[args.model, args.data],
                 progress=progress,
             )
     if args.json:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from keras_compress.cli.number_options import seed
+
 DEFAULT_FOLDER = "keras-compress-demo"
 
 
@@ -33,19 +35,12 @@ def register(subparsers: Any) -> None:
         help=f"folder for the four files (default: {DEFAULT_FOLDER})",
     )
     parser.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="seed of the training (default: 0)"
+        "--seed", type=seed, default=0, metavar="N", help="seed of the training (default: 0)"
     )
     parser.add_argument(
         "--json", action="store_true", help="print the report as JSON instead of a table"
     )
     parser.set_defaults(run=_run)
-
-
-def _seed(text: str) -> int:
-    seed = int(text)
-    if not 0 <= seed < 2**32:
-        raise argparse.ArgumentTypeError("a seed lies from 0 to 4294967295")
-    return seed
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -68,7 +63,7 @@ def _run(args: argparse.Namespace) -> int:
         warnings.simplefilter("ignore")  # what they say is in the report, as notes
         with RichProgress() as progress:
             result = run_demo(data, seed=args.seed, progress=progress)
-            paths = result.write(folder)
+            paths = result.write(folder, made_from=args.data)
     if args.json:
         print(json.dumps(result.report, indent=1))
     else:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from keras_compress.cli.codec_option import add_codec
+from keras_compress.cli.number_options import at_least, number_in
 
 DEFAULT_FOLDER = "keras-compress-export"
 DEFAULT_SAMPLES = 256
@@ -44,7 +45,7 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--samples",
-        type=_positive,
+        type=at_least(1),
         default=DEFAULT_SAMPLES,
         metavar="N",
         help=f"use the first N samples of --data (default: {DEFAULT_SAMPLES})",
@@ -78,20 +79,13 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=number_in(0),
         metavar="ERROR",
         help="fail if a result is further than this from the Keras model's",
     )
     add_codec(parser, "what to pack for")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -12,19 +12,12 @@ from typing import Any, NoReturn
 from keras_compress.errors import KerasCompressError
 from keras_compress.storage import STANDARD, check_target
 
-__all__ = ["add_outputs", "at_least", "for_each_file"]
+__all__ = ["add_force", "add_outputs", "for_each_file"]
 
 
-def at_least(lowest: int) -> Callable[[str], int]:
-    """Return a type of argument: whole numbers from `lowest` on."""
-
-    def number(text: str) -> int:
-        value = int(text)
-        if value < lowest:
-            raise argparse.ArgumentTypeError(f"must be at least {lowest}")
-        return value
-
-    return number
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Add the option without which no file is replaced."""
+    parser.add_argument("-f", "--force", action="store_true", help="replace files that are there")
 
 
 def add_outputs(parser: argparse.ArgumentParser, suffix: str) -> None:
@@ -37,7 +30,7 @@ def add_outputs(parser: argparse.ArgumentParser, suffix: str) -> None:
         "from standard input to standard output)",
     )
     parser.add_argument("--out-dir", metavar="DIR", help="folder for the results of all inputs")
-    parser.add_argument("-f", "--force", action="store_true", help="replace files that are there")
+    add_force(parser)
     parser.set_defaults(suffix=suffix, wrong_usage=parser.error)
 
 

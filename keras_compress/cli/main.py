@@ -18,6 +18,8 @@ from keras_compress.cli import (
     report_command,
     unpack_command,
 )
+from keras_compress.cli.completion import add_completion
+from keras_compress.cli.stopping import exit_code, stoppable
 from keras_compress.errors import KerasCompressError
 from keras_compress.version import __version__
 
@@ -46,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train a Keras model small, ship it small, time it.",
     )
     parser.add_argument("--version", action="version", version=f"keras-compress {__version__}")
+    add_completion(parser)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.register(subparsers)
@@ -55,7 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process') and return its exit code.
 
-    Exit codes: 0 done, 1 the input was bad or a check failed, 2 wrong usage.
+    Exit codes: 0 done, 1 the input was bad or a check failed, 2 wrong usage, 130 Ctrl-C, 143 ended
+    by `kill`.
     """
     for stream in (sys.stdout, sys.stderr):
         # What a terminal's encoding lacks is printed as something else; the work is done by then.
@@ -63,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         args = build_parser().parse_args(argv)
-        return int(args.run(args) or EXIT_DONE)
+        with stoppable():
+            return int(args.run(args) or EXIT_DONE)
     except KerasCompressError as error:
         _complain(str(error))
     except BrokenPipeError:
@@ -82,9 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except MemoryError:
         _complain("Not enough memory for this file.")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         _complain("Stopped.")
-        return 130
+        return exit_code(stop)
     return EXIT_BAD_INPUT
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from keras_compress.cli.files import add_force
+
 
 def register(subparsers: Any) -> None:
     """Add `report` to the command's subparsers."""
@@ -23,6 +25,7 @@ def register(subparsers: Any) -> None:
         metavar="FILE.html",
         help="where to write the page (default: beside the report, ending in .html)",
     )
+    add_force(parser)
     parser.add_argument(
         "--json", action="store_true", help="print what was written as JSON instead of a line"
     )
@@ -38,7 +41,7 @@ def _run(args: argparse.Namespace) -> int:
 
     source = Path(args.report)
     target = Path(args.out) if args.out else source.with_suffix(".html")
-    check_target(target, source)
+    check_target(target, source, replace=args.force)
     report = parse(read_file(source, limit=LARGEST_REPORT), origin=str(source))
     page = render(report).encode("utf-8", "replace")
     write_atomic(target, page, made_from=source)

@@ -6,7 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from keras_compress.cli.files import add_outputs, at_least, for_each_file
+from keras_compress.cli.files import add_outputs, for_each_file
+from keras_compress.cli.number_options import at_least
 
 
 def register(subparsers: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_compress.exporter.binary_rewrite import TWIN_NAME
 from keras_compress.exporter.pipeline import Export, convert
-from keras_compress.storage import write_files
+from keras_compress.storage import Origins, write_files
 
 __all__ = ["export", "report_of", "write_folder"]
 
@@ -21,7 +21,12 @@ SCHEMA_VERSION = 1
 
 
 def export(
-    model: Any, folder: str | os.PathLike[str], *, codec: str = "auto", **options: Any
+    model: Any,
+    folder: str | os.PathLike[str],
+    *,
+    codec: str = "auto",
+    made_from: Origins = None,
+    **options: Any,
 ) -> Export:
     """Convert a model and write `model.tflite`, `model.kcz` and the report into `folder`.
 
@@ -33,6 +38,8 @@ def export(
         model: As for `convert`.
         folder: Where to write; made if need be.
         codec: How `model.kcz` is packed, as for `keras_compress.pack`. Defaults to `"auto"`.
+        made_from: The file, or files, that the model comes from: who may not read them may not
+            read the new ones either. Defaults to `None`.
         **options: The other arguments of `convert`.
 
     Returns:
@@ -50,7 +57,14 @@ def export(
     packed = pack(exported.tflite, codec=codec)
     report = report_of(model, exported, packed)
     twin = exported.binary.twin.tflite if exported.binary else None
-    write_folder(folder, tflite=exported.tflite, packed=packed, report=report, twin=twin)
+    write_folder(
+        folder,
+        tflite=exported.tflite,
+        packed=packed,
+        report=report,
+        twin=twin,
+        made_from=made_from,
+    )
     return exported
 
 
@@ -61,7 +75,7 @@ def write_folder(
     packed: bytes,
     report: dict[str, Any],
     twin: bytes | None = None,
-    made_from: str | os.PathLike[str] | None = None,
+    made_from: Origins = None,
 ) -> list[Path]:
     """Write model, packed model, twin if there is one, and report; return their paths.
 

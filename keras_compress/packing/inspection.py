@@ -12,6 +12,7 @@ from keras_compress import storage
 from keras_compress.errors import ModelFileError
 from keras_compress.packing import job, native, native_structures
 from keras_compress.packing.interruption import interruptible
+from keras_compress.packing.other_compressors import compared_sizes
 from keras_compress.packing.pack import MAGIC
 from keras_compress.packing.packed_file import open_packed
 from keras_compress.runtime import has_binary_operators
@@ -157,7 +158,7 @@ def inspect(
         return original, packed_size, summary, reports
 
     original, packed_size, summary, reports = interruptible(look)
-    compared, missing = _compare(original) if compare else ({}, ())
+    compared, missing = compared_sizes(original) if compare else ({}, ())
     return Inspection(
         original_size=len(original),
         packed_size=packed_size,
@@ -302,28 +303,3 @@ def _apart(data: bytes, bits: int, shape: tuple[int, ...]) -> bytes:
         return b"".join(columns)
     last = wanted - each * (len(data) - 1)
     return b"".join(column if i < last else column[:-1] for i, column in enumerate(columns))
-
-
-def _compare(data: bytes) -> tuple[dict[str, int], tuple[str, ...]]:
-    import lzma
-    import zlib
-
-    gzip_overhead = 18 - 6  # a gzip file's frame against zlib's
-    sizes = {
-        "gzip -9": len(zlib.compress(data, 9)) + gzip_overhead,
-        "xz -9e": len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)),
-    }
-    missing = []
-    try:
-        import zstandard
-
-        sizes["zstd -19"] = len(zstandard.ZstdCompressor(level=19).compress(data))
-    except ImportError:
-        missing.append("zstandard")
-    try:
-        import brotli
-
-        sizes["brotli -11"] = len(brotli.compress(data, quality=11, lgwin=24))
-    except ImportError:
-        missing.append("brotli")
-    return sizes, tuple(missing)

@@ -314,8 +314,10 @@ def open_packed(
 
     Raises:
         PackedFileError: If header, plan or graph are damaged.
-        KerasCompressError: If the file can't be read.
+        KerasCompressError: If the file can't be read, or `max_size` is below 0.
     """
+    if max_size is not None and max_size < 0:
+        raise KerasCompressError(f"`max_size` must be 0 or more bytes. Received: {max_size}.")
     if not isinstance(data_or_path, bytes) and not storage.is_regular(data_or_path):
         data_or_path = storage.read_file(data_or_path)  # of a pipe there are no pieces
     if isinstance(data_or_path, bytes):

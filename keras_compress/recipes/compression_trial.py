@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from keras_compress.recipes.accuracy import tflite_accuracy
-from keras_compress.storage import read_file, write_atomic
+from keras_compress.storage import Origins, read_file, write_atomic, write_through
 
-__all__ = ["Trial", "TrialSettings", "run_trial", "write_arrays"]
+__all__ = ["Trial", "TrialSettings", "origins", "run_trial", "write_arrays"]
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -56,12 +55,23 @@ class Trial:
     folder: str
 
 
-def write_arrays(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write the data of a search, so that trials map them into memory instead of copying."""
+def write_arrays(folder: Path, arrays: dict[str, np.ndarray], *, made_from: Origins = None) -> None:
+    """Write the data of a search, so that trials map them into memory instead of copying.
+
+    Who may not read `made_from` may not read them either.
+    """
     for name in _ARRAYS:
-        partial = folder / f".{name}.npy"
-        np.save(partial, arrays[name])
-        os.replace(partial, folder / f"{name}.npy")
+        array = arrays[name]
+        write_through(
+            folder / f"{name}.npy",
+            lambda path, array=array: np.save(path, array),  # type: ignore[misc]
+            made_from=made_from,
+        )
+
+
+def origins(folder: Path) -> list[Path]:
+    """Return the files of a search that all others are made from."""
+    return [folder / "base.keras", *(folder / f"{name}.npy" for name in _ARRAYS)]
 
 
 def run_trial(folder: str, rate_weight: float, settings: dict[str, Any]) -> dict[str, Any]:
@@ -89,10 +99,10 @@ def run_trial(folder: str, rate_weight: float, settings: dict[str, Any]) -> dict
     exported = exporter.convert(plain, samples=np.asarray(arrays["x_test"][:16]))
     packed = keras_compress.pack(exported.tflite, codec="smallest")
     accuracy = tflite_accuracy(exported.tflite, arrays["x_test"], arrays["y_test"])
-    plain.save(place / "partial.keras")
-    os.replace(place / "partial.keras", place / "model.keras")
-    write_atomic(place / "model.tflite", exported.tflite)
-    write_atomic(place / "model.kcz", packed)
+    made_from = origins(search)
+    write_through(place / "model.keras", plain.save, made_from=made_from)
+    write_atomic(place / "model.tflite", exported.tflite, made_from=made_from)
+    write_atomic(place / "model.kcz", packed, made_from=made_from)
     trial = Trial(rate_weight, len(packed), accuracy, epochs, stopped, place.name)
     # Last: once it is there, all else is.
     write_atomic(done, json.dumps(asdict(trial), indent=1) + "\n")
@@ -114,7 +124,7 @@ def _train(
     training = _ordered_batches(arrays, settings)
     steps = len(training) * settings.epochs
     config = rate.RateConfig(rate_weight, ramp_steps=max(1, steps // 3))
-    state, partial = place / "checkpoint.json", place / "partial.keras"
+    state = place / "checkpoint.json"
     first = 0
     if state.exists():
         first = int(json.loads(read_file(state, limit=1 << 20))["epochs"])
@@ -147,8 +157,7 @@ def _train(
                 return rate.prepare(base, config), 0, "the loss became NaN in epoch 1"
             model = keras.models.load_model(place / f"epoch-{epoch}.keras")
             return model, epoch, f"the loss became NaN in epoch {epoch + 1}"
-        model.save(partial)
-        os.replace(partial, place / f"epoch-{epoch + 1}.keras")
+        write_through(place / f"epoch-{epoch + 1}.keras", model.save, made_from=origins(search))
         write_atomic(state, json.dumps({"epochs": epoch + 1}))
         (place / f"epoch-{epoch}.keras").unlink(missing_ok=True)
     return model, settings.epochs, ""

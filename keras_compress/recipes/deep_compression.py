@@ -8,6 +8,7 @@ target, and so on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,11 +21,17 @@ import numpy as np
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.accuracy import tflite_accuracy
 from keras_compress.recipes.compression_target import CompressionTarget
-from keras_compress.recipes.compression_trial import Trial, TrialSettings, run_trial, write_arrays
+from keras_compress.recipes.compression_trial import (
+    Trial,
+    TrialSettings,
+    origins,
+    run_trial,
+    write_arrays,
+)
 from keras_compress.recipes.image_data import ImageData
 from keras_compress.recipes.progress import Progress
 from keras_compress.recipes.trial_workers import run_all
-from keras_compress.storage import read_file, write_atomic
+from keras_compress.storage import Origins, read_file, write_atomic, write_through
 
 if TYPE_CHECKING:
     import keras
@@ -82,6 +89,7 @@ def deep_compression(
     workers: int = 1,
     backend: str = "processes",
     seed: int = 0,
+    made_from: Origins = None,
     progress: Progress | None = None,
 ) -> DeepCompression:
     """Compress a trained classifier until it meets `target`; leave the files in `folder`.
@@ -115,6 +123,8 @@ def deep_compression(
         backend: `"processes"` of this machine, or `"ray"` for the Ray cluster that this process
             is connected to, whose nodes must see `folder`. Defaults to `"processes"`.
         seed: Seed of the order of images and of layers that draw. Defaults to `0`.
+        made_from: The files that model and data come from: who may not read them may not read those
+            of `folder` either. Defaults to `None`.
         progress: Told how it goes. Defaults to `None`.
 
     Returns:
@@ -138,16 +148,18 @@ def deep_compression(
         raise KerasCompressError("`trials_per_round` must be at least 2. Received: 1.")
     folder = Path(folder)
     progress.begin("Measure the model")
-    base_size, base_accuracy, smallest = _open(folder, model, data, settings)
+    base_size, base_accuracy, smallest = _open(folder, model, data, settings, made_from)
     progress.end(f"{base_size:,} bytes packed, {base_accuracy:.2%}")
 
     def run(prices: list[float]) -> list[Trial]:
         calls = [(os.fspath(folder), price, asdict(settings)) for price in prices]
         found: list[Trial] = []
-        for _, fields in run_all(run_trial, calls, workers=workers, backend=backend):
-            found.append(Trial(**fields))
-            text = f"{found[-1].size:,} bytes, {found[-1].accuracy:.2%}"
-            progress.advance(1, text)
+        running = run_all(run_trial, calls, workers=workers, backend=backend)
+        with contextlib.closing(running):
+            for _, fields in running:
+                found.append(Trial(**fields))
+                text = f"{found[-1].size:,} bytes, {found[-1].accuracy:.2%}"
+                progress.advance(1, text)
         return found
 
     trials: list[Trial] = []
@@ -227,7 +239,7 @@ def _narrow(
 
 
 def _open(
-    folder: Path, model: Any, data: ImageData, settings: TrialSettings
+    folder: Path, model: Any, data: ImageData, settings: TrialSettings, made_from: Origins = None
 ) -> tuple[int, float, int]:
     """Prepare `folder`, or check that it is of the same search; return what was measured."""
     import keras_compress
@@ -261,9 +273,9 @@ def _open(
     write_arrays(
         folder,
         {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")},
+        made_from=made_from,
     )
-    model.save(folder / "partial.keras")
-    os.replace(folder / "partial.keras", folder / "base.keras")
+    write_through(folder / "base.keras", model.save, made_from=made_from)
     found = {"base_size": base_size, "base_accuracy": accuracy, "smallest_size": smallest}
     write_atomic(manifest, json.dumps({"fingerprint": fingerprint, **found}, indent=1) + "\n")
     return base_size, accuracy, smallest
@@ -306,8 +318,9 @@ def _write_best(
     if result.note:
         report["compressed"]["note"] = f"{report['compressed']['note']} {result.note}".strip()
     tflite = read_file(place / "model.tflite")
-    write_folder(folder, tflite=tflite, packed=packed, report=report)
-    write_atomic(folder / "model.keras", read_file(place / "model.keras"))
+    made_from = origins(folder)
+    write_folder(folder, tflite=tflite, packed=packed, report=report, made_from=made_from)
+    write_atomic(folder / "model.keras", read_file(place / "model.keras"), made_from=made_from)
     write_atomic(
         folder / "compression.json", json.dumps(result.to_dict(), indent=1, default=str) + "\n"
     )

@@ -15,6 +15,7 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.image_data import ImageData, load_digits
 from keras_compress.recipes.progress import Progress
 from keras_compress.recipes.settings import DemoSettings, settings_for
+from keras_compress.storage import Origins
 
 if TYPE_CHECKING:
     import keras
@@ -34,8 +35,13 @@ class DemoResult:
     packed: bytes
     report: dict[str, Any]
 
-    def write(self, folder: str | os.PathLike[str]) -> list[Path]:
+    def write(self, folder: str | os.PathLike[str], *, made_from: Origins = None) -> list[Path]:
         """Write `model.tflite`, `model.kcz`, `report.json` and `report.html` into `folder`.
+
+        Args:
+            folder: Where to write; made if need be.
+            made_from: The file, or files, that the data come from: who may not read them may not
+                read the new ones either. Defaults to `None`.
 
         Returns:
             The four paths.
@@ -45,7 +51,13 @@ class DemoResult:
         """
         from keras_compress.exporter.folder import write_folder
 
-        return write_folder(folder, tflite=self.tflite, packed=self.packed, report=self.report)
+        return write_folder(
+            folder,
+            tflite=self.tflite,
+            packed=self.packed,
+            report=self.report,
+            made_from=made_from,
+        )
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+import signal
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 from keras_compress.errors import KerasCompressError
@@ -18,13 +19,14 @@ def run_all(
     *,
     workers: int,
     backend: str = "processes",
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
     """Yield `(place in calls, function(*call))` as the calls get done.
 
     Args:
         function: A function of a module, so that another process finds it.
         calls: Its arguments, call by call.
-        workers: How many run side by side; with 1 they run in this process, in order.
+        workers: How many run side by side; with 1 they run in this process, in order. Closing the
+            generator ends the processes.
         backend: `"processes"` of this machine or `"ray"`, a cluster that sees the same files.
 
     Raises:
@@ -48,8 +50,15 @@ def _in_processes(
 ) -> Iterator[tuple[int, Any]]:
     # TensorFlow's threads don't survive a fork.
     context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(min(workers, len(calls)), mp_context=context)
-    with pool:
+    others = set(multiprocessing.active_children())
+    pool = concurrent.futures.ProcessPoolExecutor(
+        min(workers, len(calls)),
+        mp_context=context,
+        # Ctrl-C reaches every process of a terminal; this one is the one that decides.
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
         places = {pool.submit(function, *call): place for place, call in enumerate(calls)}
         try:
             for future in concurrent.futures.as_completed(places):
@@ -59,6 +68,17 @@ def _in_processes(
                 "A worker process ended before its trial did, perhaps for lack of memory. Start "
                 "the same call again with fewer workers: it goes on at the last checkpoints."
             ) from error
+    except BaseException:
+        # Nobody hears of the trials any more, which would go on for minutes; their checkpoints
+        # stay. Those not yet begun are taken back first, so that no worker takes one of them.
+        pool.shutdown(wait=False, cancel_futures=True)
+        ended = set(multiprocessing.active_children()) - others
+        for process in ended:
+            process.terminate()
+        for process in ended:
+            process.join()
+        raise
+    pool.shutdown()
 
 
 def _on_ray(

@@ -54,9 +54,18 @@ def test_a_model_is_not_overwritten_by_its_result(tflite_files, tmp_path):
     [
         (["missing.tflite"], 1, "Can't read"),
         (["{text}"], 1, "identifier"),
-        (["{small}", "--threads", "0"], 1, "threads"),
+        (["{small}", "--threads", "0"], 2, "at least 1"),
+        (["{small}", "--threads", "100000"], 2, "cores"),
+        (["{small}", "--seed", "-1"], 2, "at least 0"),
+        (["{small}", "--max-secs", "nan"], 2, "must be"),
+        (["{small}", "--warmup-runs", "-1"], 2, "at least 0"),
+        (["{small}", "--min-secs", "9", "--max-secs", "2"], 2, "above --max-secs"),
+        (["{small}", "--delegate", "gpu"], 2, "--android"),
+        (["{small}", "--android", "--base", "x"], 2, "for this machine"),
+        (["{small}", "--input-shape", "1,0"], 2, "1,224,224,3"),
+        (["{small}", "--input-shape", "1", "--input-shape", "2"], 2, "each once"),
         (["{small}", "--json", "{folder}"], 1, "Can't write"),
-        (["{small}", "--threads", "many"], 2, "invalid int"),
+        (["{small}", "--threads", "many"], 2, "whole number"),
         ([], 2, "MODEL"),
     ],
 )
@@ -67,7 +76,7 @@ def test_bad_input_is_one_line(tflite_files, tmp_path, arguments, code, message)
         "small": tflite_files["small.tflite"],
         "folder": tmp_path,
     }
-    done = run(*[a.format(**names) for a in arguments], "--num-runs", "5", "--min-secs", "0")
+    done = run("--num-runs", "5", "--min-secs", "0", *[a.format(**names) for a in arguments])
     assert done.returncode == code
     assert message in done.stderr and "Traceback" not in done.stderr
     assert code == 2 or len(done.stderr.strip().splitlines()) == 1

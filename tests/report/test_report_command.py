@@ -25,6 +25,15 @@ def test_the_page_lies_beside_the_report(report, capsys):
     assert capsys.readouterr().out == f"{page} ({page.stat().st_size:,} bytes)\n"
 
 
+def test_a_page_that_is_there_is_replaced_by_force_alone(report, capsys):
+    page = report.with_suffix(".html")
+    page.write_text("old")
+    assert main(["report", str(report)]) == 1
+    assert "--force" in capsys.readouterr().err and page.read_text() == "old"
+    assert main(["report", str(report), "--force"]) == 0
+    assert page.read_text(encoding="utf-8") == render(sample_report())
+
+
 def test_json_and_out(report, tmp_path, capsys):
     target = tmp_path / "below" / "page.html"
     assert main(["report", str(report), "--out", str(target), "--json"]) == 0
@@ -40,7 +49,7 @@ def test_what_is_no_report_is_one_line(report, content, capsys):
     page = report.with_suffix(".html")
     page.write_text("old")
     report.write_bytes(content)
-    assert main(["report", str(report)]) == 1
+    assert main(["report", "-f", str(report)]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("keras-compress: error: ")
