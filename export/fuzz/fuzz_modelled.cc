@@ -8,7 +8,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Head: sizes of original, plan, skeleton and base; then the bytes, then what is left as sections.
   const size_t original = kc::load16(data), plan_size = data[2], skeleton_size = kc::load16(data + 3);
   const size_t sections = data[5] % 5;
-  const bool patch = data[5] >= 128, newest = (data[5] & 64) != 0;
+  const bool patch = data[5] >= 128;
   const size_t base_size = patch ? data[6] : 0;
   data += 7, size -= 7;
   if (base_size + plan_size + skeleton_size > size) return 0;
@@ -25,7 +25,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   kc::PackedFile file;
   kc::Container& container = file.container;
   container.form = patch ? kc::kFormPatch : kc::kFormModelled;
-  container.version = patch && !newest ? kc::kPatchVersion : kc::kFormatVersion;
   file.plan.is_patch = patch;
   file.plan.base = base.data();
   file.plan.base_size = base_size;

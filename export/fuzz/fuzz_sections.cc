@@ -2,6 +2,7 @@
 #include "huffman.h"
 #include "light_model.h"
 #include "lz.h"
+#include "methods.h"
 #include "sections.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -30,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   e.row = 1 + data[2] % e.count();
   e.last = data[3] % (e.row + 1);
   e.format = e.element == 4 ? 2 : data[1] >> 4 & 1;
-  plan.is_patch = kc::uses_base(e.method);
+  plan.is_patch = kc::has_trait(e.method, kc::kPatchOnly);
   if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes ||
       e.method == kc::kMethodDrift || e.method == kc::kMethodLightFloats) {
     if (e.element == 1) return 0;

@@ -44,7 +44,8 @@ typedef enum kc_status {
   KC_ERROR_CALLER = 10,     /* a function of the caller's did not return 0 */
   KC_ERROR_NO_BASE = 11,    /* a patch, opened without the file it was made for */
   KC_ERROR_BASE = 12,       /* a patch, and another file than the one it was made for */
-  KC_ERROR_STOPPED = 13     /* the caller asked for it, by way of kc_watch */
+  KC_ERROR_STOPPED = 13,    /* the caller asked for it, by way of kc_watch */
+  KC_ERROR_UNSUPPORTED = 14 /* a form or method with a number that this library doesn't know */
 } kc_status;
 
 /* Where an error was found. */

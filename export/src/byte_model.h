@@ -9,11 +9,11 @@
 
 namespace kc {
 
-// With `kWords` (version 3) it also knows how words of a graph move: tables that share a vtable say
-// how far it is, and where a graph repeats an earlier one with a piece more or less, all offsets over
-// that piece differ by its size. With `kBeside` (version 5) an anchor goes along in what came before,
-// from where it is put, whether its bytes come or not; a sure match moves it.
-template <bool kWords, bool kBeside = false>
+// It also knows how words of a graph move: tables that share a vtable say how far it is, and where a
+// graph repeats an earlier one with a piece more or less, all offsets over that piece differ by its
+// size. With `kBeside` an anchor goes along in what came before, from where it is put, whether its
+// bytes come or not; a sure match moves it.
+template <bool kBeside>
 class BasicByteModel {
  public:
   // `expected` bytes will be coded (the tables' size depends on it), of words of `stride` bytes.
@@ -46,7 +46,7 @@ class BasicByteModel {
       const int bit = code_bit(coder, byte >> i & 1, prefix, i);
       prefix = prefix * 2 + bit;
     }
-    if (kWords) finish_word(history, prefix & 255, position);
+    finish_word(history, prefix & 255, position);
     finish_byte(history, prefix & 255);
     return prefix & 255;
   }
@@ -61,34 +61,19 @@ class BasicByteModel {
     if (have >= kShortestMatch) match_table_[match_hash(history)] = static_cast<uint32_t>(have);
   }
 
-  // Takes a byte into the counters as if it had been coded, without mixing.
-  void prime_byte(int byte, const Bytes& history, size_t position) {
-    set_contexts(history, position);
-    int prefix = 1;
-    for (int i = 7; i >= 0; --i) {
-      if (i == 3) find_groups(static_cast<uint32_t>(prefix));
-      const int bit = byte >> i & 1;
-      const size_t node = node_of(prefix, i);
-      for (int k = 0; k < kHashed; ++k) update_counter(group_[k] + node, bit, kLimit);
-      update_counter(order0_.data() + phase_ * 256 + static_cast<size_t>(prefix), bit, 1000);
-      prefix = prefix * 2 + bit;
-    }
-    finish_byte(history, byte);
-  }
-
  private:
   static size_t node_of(int prefix, int i) {
     return i >= 4 ? static_cast<size_t>(prefix)
                   : static_cast<size_t>((prefix & ((1 << (3 - i)) - 1)) | 1 << (3 - i));
   }
 
-  static constexpr int kHashed = kBeside ? 19 : (kWords ? 16 : 12);
+  static constexpr int kHashed = kBeside ? 19 : 16;
   static constexpr size_t kStates = kBeside ? 64 : 16;
-  static constexpr int kInputs = kWords ? 24 : 16;
+  static constexpr int kInputs = 24;
   static constexpr int32_t kFirstWeight = 65536 * 15 / 100;
   static constexpr uint32_t kLimit = 250;
   static constexpr size_t kShortestMatch = 5;
-  static constexpr size_t kSureMatch = 16;  // words: none better is looked for
+  static constexpr size_t kSureMatch = 16;  // none better is looked for
   static constexpr size_t kAnchoring = 32;  // a match this long moves the anchor
 
   static uint32_t mix_hash(uint32_t a, uint32_t b) {
@@ -130,27 +115,22 @@ class BasicByteModel {
     add(at(8) | at(16) << 8 | before_ << 16, static_cast<uint32_t>(position & 7));
     add(text_hash_, before_);
     add(at(3) | at(2) << 8 | static_cast<uint32_t>(in_word) << 16, 5);
-    if (kWords) {
-      find_match(history);
-      const uint32_t here = static_cast<uint32_t>(position - in_word);
-      for (int k = 0; k < 2; ++k) add_word(here - vtables_[k], inside, in_word, 6 + k, &n);
-      uint32_t matched = 0;
-      if (match_at_ >= 4) matched = load_word(history, match_at_ - in_word);
-      for (int k = 0; k < 2; ++k) add_word(matched + moves_[k], inside, in_word, 8 + k, &n);
-      if (kBeside) {
-        anchored_ = anchor_at_ != 0 && anchor_at_ < base_end_ ? history.data()[anchor_at_] | 256 : 0;
-        const uint32_t byte = static_cast<uint32_t>(anchored_);
-        const uint32_t old = anchored_ != 0 ? history.data()[anchor_at_ - 1] : 0u;
-        add(byte | agreed_ << 9, tag | 10);
-        add(byte | (before_ - old) << 9, 11);
-        add(byte | before_ << 9, tag | 12);
-        in_word_ = in_word;
-      }
-      find_groups(0);
-    } else {
-      find_groups(0);
-      find_match(history);
+    find_match(history);
+    const uint32_t here = static_cast<uint32_t>(position - in_word);
+    for (int k = 0; k < 2; ++k) add_word(here - vtables_[k], inside, in_word, 6 + k, &n);
+    uint32_t matched = 0;
+    if (match_at_ >= 4) matched = load_word(history, match_at_ - in_word);
+    for (int k = 0; k < 2; ++k) add_word(matched + moves_[k], inside, in_word, 8 + k, &n);
+    if (kBeside) {
+      anchored_ = anchor_at_ != 0 && anchor_at_ < base_end_ ? history.data()[anchor_at_] | 256 : 0;
+      const uint32_t byte = static_cast<uint32_t>(anchored_);
+      const uint32_t old = anchored_ != 0 ? history.data()[anchor_at_ - 1] : 0u;
+      add(byte | agreed_ << 9, tag | 10);
+      add(byte | (before_ - old) << 9, 11);
+      add(byte | before_ << 9, tag | 12);
+      in_word_ = in_word;
     }
+    find_groups(0);
     state_ = static_cast<size_t>(match_level() * 4 + static_cast<int>(in_word));
     if (kBeside) state_ += (agreed_ & 3) * 16;
   }
@@ -209,7 +189,7 @@ class BasicByteModel {
 
   void find_match(const Bytes& history) {
     size_t have = history.size();
-    if (match_length_ < (kWords ? kSureMatch : 1) && have >= kShortestMatch) {
+    if (match_length_ < kSureMatch && have >= kShortestMatch) {
       size_t candidate = match_table_[match_hash(history)];
       if (candidate != 0 && candidate != match_at_) {
         size_t length = 0;
@@ -224,7 +204,7 @@ class BasicByteModel {
       }
     }
     if (have >= kShortestMatch) match_table_[match_hash(history)] = static_cast<uint32_t>(have);
-    const bool speaks = match_length_ != 0 || (kWords && match_at_ != 0);
+    const bool speaks = match_length_ != 0 || match_at_ != 0;
     predicted_ = speaks && match_at_ < have ? history.data()[match_at_] | 256 : 0;
   }
 
@@ -244,19 +224,12 @@ class BasicByteModel {
       agreed_ = (agreed_ << 1 | (anchored_ == (byte | 256) ? 1u : 0u)) & 255;
       if (anchor_at_ != 0) ++anchor_at_;
     }
-    if (kWords && match_at_ != 0) {  // it goes on after what was different
+    if (match_at_ != 0) {  // it goes on after what was different
       const bool came = (predicted_ & 255) == byte && predicted_ != 0;
       ++match_at_;
       match_length_ = came ? (match_length_ < 65535 ? match_length_ + 1 : match_length_) : 0;
       const bool surer = match_length_ >= kAnchoring && agreed_ != 255 && match_at_ < base_end_;
       if (kBeside && surer) anchor_at_ = match_at_;
-    } else if (match_length_ != 0) {
-      if ((predicted_ & 255) == byte && predicted_ != 0) {
-        ++match_at_;
-        if (match_length_ < 65535) ++match_length_;
-      } else {
-        match_length_ = 0;
-      }
     }
     bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte >= 128;
     text_hash_ = letter ? mix_hash(text_hash_, static_cast<uint32_t>(byte)) : 0;
@@ -352,7 +325,7 @@ class BasicByteModel {
 };
 
 using ByteModel = BasicByteModel<false>;
-using BesideModel = BasicByteModel<true, true>;
+using BesideModel = BasicByteModel<true>;
 
 // Of the match table beside `bytes` of a base.
 inline int beside_match_bits(uint64_t bytes) {

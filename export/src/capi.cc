@@ -1,5 +1,6 @@
 #include "bundle.h"
 #include "keras_compress.h"
+#include "methods.h"
 #include "pack.h"
 #include "packed_file.h"
 #include "statistics.h"
@@ -399,6 +400,7 @@ const char* kc_status_message(int32_t status) {
     case KC_ERROR_TRUNCATED: return "the file ends early";
     case KC_ERROR_TRAILING: return "bytes follow the last section";
     case KC_ERROR_CHECKSUM: return "the checksum does not match";
+    case KC_ERROR_UNSUPPORTED: return "it uses what this version does not know";
     case KC_ERROR_MALFORMED: return "a field holds a value that no writer writes";
     case KC_ERROR_NO_BASE: return "a patch needs the file it was made for";
     case KC_ERROR_BASE: return "the patch was made for another file";
@@ -419,11 +421,8 @@ const char* kc_place_name(int32_t place) {
 }
 
 const char* kc_method_name(uint32_t method) {
-  static const char* const kNames[] = {
-      "raw", "fill", "copy", "bytes", "symbols", "floats", "huffman", "gaps", "planes",
-      "base", "partner", "drift", "integers", "light", "light floats", "light integers"};
-  if (method == kc::kMethodBeside) return "beside";
-  return method < sizeof kNames / sizeof kNames[0] ? kNames[method] : "unknown";
+  const kc::MethodInfo* info = method < kc::kMethodCount ? kc::find_method(static_cast<uint8_t>(method)) : nullptr;
+  return info == nullptr ? "unknown" : info->name;
 }
 
 }  // extern "C"

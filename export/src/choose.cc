@@ -1,14 +1,13 @@
 #include "choose.h"
 
 #include "channel_book.h"
-#include "container.h"
 #include "distinct.h"
 #include "entropy.h"
-#include "fast_coding.h"
 #include "float_model.h"
 #include "integer_model.h"
 #include "light_choice.h"
 #include "stop.h"
+#include "symbols.h"
 
 namespace kc {
 namespace {
@@ -303,7 +302,7 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   bool is_float = tensor.type == kFloat32 || tensor.type == kFloat16 || tensor.type == kBfloat16;
   bool is_symbols = tensor.type == kInt8 || tensor.type == kUint8 || tensor.type == kInt16 ||
                     tensor.type == kUint16;
-  if (tensor.type == kInt32 && size % 4 == 0 && plan->version >= kGridVersion) {
+  if (tensor.type == kInt32 && size % 4 == 0) {
     return choose_integers(data, size / 4, e);
   }
   if ((!is_float && !is_symbols) || size % static_cast<size_t>(bytes) != 0) {
@@ -322,7 +321,7 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   Distinct distinct;
   if (distinct.count(data, count, bytes)) {
     distinct.sort(bytes, is_float);
-    const bool grids = plan->version >= kGridVersion && is_float && tensor.type != kBfloat16;
+    const bool grids = is_float && tensor.type != kBfloat16;
     if (grids && entropy_bits(distinct.counts(), distinct.size()) + 100 < size * 8) {
       const Extent plain = *e;
       const size_t codebooks = plan->codebooks.size();

@@ -11,10 +11,19 @@ __thread const int32_t* stop_flag = nullptr;
 
 namespace {
 
-constexpr uint64_t kMostSectionsHere = 1u << 11;
-constexpr size_t kLongestHeader = 64 + 10 * kMostSectionsHere;
+constexpr uint64_t kMostSectionsAtOnce = 1u << 11;  // in a header that is read without knowing how long it is
+constexpr size_t kLongestHeader = 64 + 10 * kMostSectionsAtOnce;
 
 }  // namespace
+
+kc_status status_of(Decoded result) {
+  switch (result) {
+    case Decoded::kDone: return KC_OK;
+    case Decoded::kUnsupported: return KC_ERROR_UNSUPPORTED;
+    case Decoded::kMemory: return KC_ERROR_MEMORY;
+    default: return KC_ERROR_MALFORMED;
+  }
+}
 
 int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section) {
   // What a loop that was stopped returned was not the reason.
@@ -33,7 +42,7 @@ void write_container(const Container& c, Bytes* out, void (*written)(void*, uint
   out->reserve(total + 64);
   out->append(kMagic, sizeof kMagic);
   const bool compact = c.form == kFormCompact;
-  out->push(static_cast<uint8_t>(c.version));
+  out->push(static_cast<uint8_t>(kFormatVersion));
   out->push(c.form);
   out->varint(c.original_size);
   out->u32(c.original_crc);
@@ -59,7 +68,7 @@ void write_container(const Container& c, Bytes* out, void (*written)(void*, uint
 namespace {
 
 // The rest of a compact file's frame: sections one after another, and one checksum for the whole.
-int32_t read_compact(const Source& source, const Reader& in, Container* c, uint32_t version,
+int32_t read_compact(const Source& source, const Reader& in, Container* c,
                      uint64_t count, kc_error* error) {
   const size_t size = static_cast<size_t>(source.size());
   Bytes own;
@@ -72,7 +81,6 @@ int32_t read_compact(const Source& source, const Reader& in, Container* c, uint3
   }
   if (count == 0) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   c->form = kFormCompact;
-  c->version = version;
   if (c->original_size / kMostExpansion > size) {
     if (error != nullptr) error->value = c->original_size;
     return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
@@ -114,6 +122,7 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
     if (error != nullptr) error->version = version;
     return fail(error, KC_ERROR_VERSION, KC_PLACE_HEADER);
   }
+  if (version == 0) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   c->original_size = in.varint();
   c->original_crc = in.u32();
   if (form == kFormPatch) {
@@ -121,9 +130,8 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
     c->base_crc = in.u32();
   }
   uint64_t count = in.varint();
-  const uint64_t most = version >= kBesideVersion ? kMostSectionsBesideVersion : kMostSectionsHere;
-  if (!in.bad() && count > most) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
-  if (!in.bad() && count > kMostSectionsHere) {  // a longer table
+  if (!in.bad() && count > kMostSections + 1) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  if (!in.bad() && count > kMostSectionsAtOnce) {  // a longer table
     const size_t longest = 64 + 10 * static_cast<size_t>(count), passed = in.position();
     begun = size < longest ? static_cast<size_t>(size) : longest;
     read = source.take(0, begun, &longer, &data);
@@ -131,7 +139,7 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
     in = Reader(data, begun);
     in.take(passed);
   }
-  const bool compact = form == kFormCompact && version >= kGridVersion;
+  const bool compact = form == kFormCompact;
   if (compact && size > kLargestCompact) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   uint64_t total = 0;
   for (uint64_t i = 0; i < count && !in.bad(); ++i) {
@@ -144,7 +152,7 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
     total += length;
     if (!c->sections.push(span)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_HEADER);
   }
-  if (compact) return read_compact(source, in, c, version, count, error);
+  if (compact) return read_compact(source, in, c, count, error);
   size_t checked = in.position();
   uint32_t crc = in.u32();
   if (in.bad()) {
@@ -154,14 +162,9 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
   if (crc != crc32c(0, data, checked)) return fail(error, KC_ERROR_CHECKSUM, KC_PLACE_HEADER);
 
   // From here on the header is as it was written; the rest finds what a hostile writer wrote.
-  if (version == 0 || form > kFormPatch || count == 0 ||
-      (version == kPatchVersion && form != kFormPatch) ||
-      (form == kFormPatch && version != kPatchVersion && version < kBesideVersion) ||
-      (form == kFormStored && version != 1)) {
-    return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
-  }
+  if (form > kFormCompact) return fail(error, KC_ERROR_UNSUPPORTED, KC_PLACE_HEADER);
+  if (count == 0) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   c->form = static_cast<Form>(form);
-  c->version = version;
   // What a patch takes from its base costs it nothing.
   const uint64_t base = c->base_size < UINT64_MAX - size ? c->base_size : 0;
   if (c->original_size / kMostExpansion > size + base) {

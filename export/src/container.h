@@ -2,22 +2,16 @@
 #ifndef KC_CONTAINER_H_
 #define KC_CONTAINER_H_
 
-#include "bytes.h"
 #include "keras_compress.h"
+#include "plan.h"
 #include "source.h"
 
 namespace kc {
 
 constexpr uint8_t kMagic[4] = {0x89, 'K', 'C', 'Z'};
-// The newest version read. A file states the lowest that has what it uses.
-constexpr uint32_t kFormatVersion = 5;
-constexpr uint32_t kPatchVersion = 2;
-constexpr uint32_t kGridVersion = 3;  // compact frames, samples, grids
-constexpr uint32_t kLightVersion = 4;  // light models
-constexpr uint32_t kBesideVersion = 5;  // patches with all methods, and matches of any bytes
+constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kLargestCompact = 1u << 16;  // bytes of a compact file
-constexpr uint64_t kMostSectionsBesideVersion = (1u << 16) + 1;
-constexpr size_t kLongestCompactHeader = 64 + 3 * 2048;
+constexpr size_t kLongestCompactHeader = 64 + 3 * 2048;  // of up to 2048 sections
 // A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.
 constexpr uint64_t kMostExpansion = 1u << 20;
 
@@ -36,7 +30,6 @@ struct Span {
 
 struct Container {
   Form form = kFormStored;
-  uint32_t version = 1;
   uint64_t original_size = 0;
   uint32_t original_crc = 0;
   uint64_t base_size = 0;  // patches: the file they are made for
@@ -51,6 +44,8 @@ int32_t read_frame(const Source& source, Container* container, kc_error* error);
 // Calls `written` behind each section of a file that isn't compact: its payload isn't needed any more.
 void write_container(const Container& container, Bytes* out, void (*written)(void*, uint32_t) = nullptr,
                      void* context = nullptr);
+
+kc_status status_of(Decoded result);
 
 int32_t fail(kc_error* error, kc_status status, kc_place place, uint32_t section = 0);
 

@@ -2,12 +2,14 @@
 
 #include "channel_book.h"
 #include "choose.h"
+#include "methods.h"
 
 namespace kc {
 namespace {
 
 constexpr uint64_t kLargestSection = 1000000;  // elements, while there is room for more sections
 constexpr int kMostGrowth = 40;
+constexpr uint64_t kFewSections = 1u << 10;  // while they needn't be of the largest size
 
 struct Parts {
   uint64_t extents = 0, sections = 0;
@@ -130,9 +132,8 @@ bool open_sections(Plan* plan, int growth) {
 // Sections are worked on by as many threads, and restored one by one: extents that learn little or
 // nothing from each other are in shorter ones, so that threads get equal shares.
 uint64_t section_elements(uint8_t method, int growth) {
-  const bool learns_slowly = method == kMethodBytes || method == kMethodSymbols || method == kMethodFloats ||
-                             method == kMethodPartner || method == kMethodDrift || method == kMethodBeside;
-  const uint64_t few = learns_slowly ? kLargestSection : (is_light(method) ? 120000 : 250000);
+  const MethodInfo& info = *find_method(method);
+  const uint64_t few = info.has(kLearns) ? kLargestSection : (info.has(kLight) ? 120000 : 250000);
   constexpr int kFull = 4;  // from here on all are of the largest size
   if (growth <= kFull) return few << growth < kLargestSection ? few << growth : kLargestSection;
   return kLargestSection << (growth - kFull - 1);
@@ -146,7 +147,7 @@ bool divide_into_sections(Plan* plan) {
     Parts parts;
     if (!find_parts(*plan, growth, &bytes, &parts)) return false;
     // Some are opened for a few elements more or less.
-    const uint64_t most = growth < 5 ? kMostSectionsBefore : kMostSections;
+    const uint64_t most = growth < 5 ? kFewSections : kMostSections;
     if (parts.extents <= kMostExtents && parts.sections + parts.sections / 16 <= most) break;
   }
   return divide(plan, bytes) && open_sections(plan, growth);

@@ -2,6 +2,8 @@
 
 #include "float_model.h"
 #include "huffman.h"
+#include "section_parts.h"
+#include "symbols.h"
 
 namespace kc {
 namespace {
@@ -387,9 +389,8 @@ Decoded decode_planes(const Plan& plan, const Extent& e, Reader* in, uint8_t* da
   return Decoded::kDone;
 }
 
-}  // namespace
-
 bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* out) {
+  if (e.method == kMethodRaw) return out->append(data, static_cast<size_t>(e.size)), !out->failed();
   if (e.method == kMethodPlanes) return encode_planes(e, data, out);
   size_t count = static_cast<size_t>(e.count());
   Array<uint8_t> symbols(count);
@@ -403,6 +404,12 @@ bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* 
 }
 
 Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data) {
+  if (e.method == kMethodRaw) {
+    const uint8_t* bytes = in->take(static_cast<size_t>(e.size));
+    if (bytes == nullptr) return Decoded::kMalformed;
+    memcpy(data, bytes, static_cast<size_t>(e.size));
+    return Decoded::kDone;
+  }
   if (e.method == kMethodPlanes) return decode_planes(plan, e, in, data);
   if (e.method == kMethodGaps && e.channels == 0) return decode_gaps(plan, e, in, data);
   const size_t count = static_cast<size_t>(e.count());
@@ -417,6 +424,29 @@ Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data
                                            : decode_symbols(in, symbols, count);
   if (result != Decoded::kDone) return result;
   return restore_symbols(plan, e, symbols, count, data) ? Decoded::kDone : Decoded::kMalformed;
+}
+
+}  // namespace
+
+bool encode_plainly(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out) {
+  return each_extent(*plan, number, [&](Extent& e) {
+    const size_t before = out->size();
+    if (!encode_fast(*plan, e, original + e.offset, out)) return false;
+    e.coded_bits = 8ull * (out->size() - before);
+    return !out->failed();
+  });
+}
+
+Decoded decode_plainly(Plan* plan, uint32_t number, const uint8_t* payload, size_t size, uint8_t* memory) {
+  Reader in(payload, size);
+  Decoded result = Decoded::kDone;
+  each_extent(*plan, number, [&](Extent& e) {
+    const size_t before = in.position();
+    result = decode_fast(*plan, e, &in, memory + e.place);
+    e.coded_bits = 8ull * (in.position() - before);
+    return result == Decoded::kDone;
+  });
+  return result == Decoded::kDone && in.left() != 0 ? Decoded::kMalformed : result;
 }
 
 }  // namespace kc

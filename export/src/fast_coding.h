@@ -1,19 +1,14 @@
-// Coding with canonical Huffman codes, for the fastest decoding: one extent at a time.
+// Raw bytes, and coding with canonical Huffman codes, for the fastest decoding: one extent at a time.
 #ifndef KC_FAST_CODING_H_
 #define KC_FAST_CODING_H_
 
 #include "plan.h"
-#include "sections.h"
 
 namespace kc {
 
-// Between the bytes of an extent and its symbols (see Extent::identity and codebook).
-void symbols_of(const Plan& plan, const Extent& extent, const uint8_t* data, uint8_t* symbols);
-bool restore_symbols(const Plan& plan, const Extent& extent, const uint8_t* symbols, size_t count,
-                     uint8_t* data);
-
-bool encode_fast(const Plan& plan, const Extent& extent, const uint8_t* data, Bytes* out);
-Decoded decode_fast(const Plan& plan, const Extent& extent, Reader* in, uint8_t* data);
+// Payloads of data sections, one extent after another.
+bool encode_plainly(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out);
+Decoded decode_plainly(Plan* plan, uint32_t number, const uint8_t* payload, size_t size, uint8_t* memory);
 
 }  // namespace kc
 

@@ -2,9 +2,9 @@
 
 #include "choose.h"
 #include "entropy.h"
-#include "fast_coding.h"
 #include "light_model.h"
 #include "sections.h"
+#include "symbols.h"
 
 namespace kc {
 namespace {

@@ -1,9 +1,9 @@
 #include "light_coding.h"
 
-#include "fast_coding.h"
 #include "light_floats.h"
 #include "light_integers.h"
 #include "section_parts.h"
+#include "symbols.h"
 
 namespace kc {
 namespace {

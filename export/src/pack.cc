@@ -8,6 +8,7 @@
 #include "light_choice.h"
 #include "patching.h"
 #include "repeats.h"
+#include "rules.h"
 #include "sections.h"
 #include "skeleton.h"
 #include "stop.h"
@@ -151,19 +152,11 @@ bool keep_rules(const List<ScaleRule>& found, Plan* plan, const uint8_t* skeleto
   return true;
 }
 
-// The lowest version that has what the file uses; small files take the compact frame.
-uint32_t version_needed(const Plan& plan, Container& container) {
-  if (plan.is_patch || plan.sections > kMostSectionsBefore) return kBesideVersion;
+// Small files take the compact frame.
+bool fits_compact(const Container& container) {
   uint64_t total = 0;
   for (size_t s = 0; s < container.sections.size(); ++s) total += container.sections[s].size;
-  const bool compact = total != 0 && total + kLongestCompactHeader <= kLargestCompact;
-  if (compact) container.form = kFormCompact;
-  bool grids = compact || (total != 0 && container.sections[0].data[0] >= kSkeletonSample);
-  for (size_t i = 0; i < plan.extents.size(); ++i) {
-    if (is_light(plan.extents[i].method)) return kLightVersion;
-    grids = grids || plan.extents[i].grid || plan.extents[i].method == kMethodIntegers;
-  }
-  return grids ? kGridVersion : 1;
+  return total != 0 && container.sections.size() <= 2048 && total + kLongestCompactHeader <= kLargestCompact;
 }
 
 }  // namespace
@@ -179,7 +172,6 @@ bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_
                    size_t base_size) {
   Plan& plan = packing.plan;
   plan.is_patch = base != nullptr;
-  plan.version = kFormatVersion;
   plan.base = base;
   plan.base_size = base_size;
   data_ = data;
@@ -239,7 +231,7 @@ int32_t PackJob::finish(Bytes* out, kc_error* error) {
   }
   // What was left out because of it would make a poor file, not none.
   if (stopped()) return fail(error, KC_ERROR_STOPPED, KC_PLACE_NONE);
-  container.version = version_needed(plan, container);
+  if (!plan.is_patch && fits_compact(container)) container.form = kFormCompact;
   if (modelled) {
     packing.skeleton_size = skeleton_.size();
     packing.skeleton_packed = container.sections[0].size;

@@ -120,8 +120,7 @@ int32_t PackedFile::put_section(uint32_t number, const Target& target, kc_error*
   Decoded result = base == nullptr ? Decoded::kMemory
                                    : decode_section(&plan, number, payload.data, payload.size, base);
   if (result != Decoded::kDone) {
-    const kc_status why = result == Decoded::kMemory ? KC_ERROR_MEMORY : KC_ERROR_MALFORMED;
-    return fail(error, why, KC_PLACE_DATA, number);
+    return fail(error, status_of(result), KC_PLACE_DATA, number);
   }
   each_extent(plan, number, [&](Extent& e) {
     e.crc = crc32c(0, base + e.place, static_cast<size_t>(e.size));

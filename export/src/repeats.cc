@@ -1,9 +1,9 @@
 #include "repeats.h"
 
-#include "fast_coding.h"
 #include "float_model.h"
 #include "light_choice.h"
 #include "sections.h"
+#include "symbols.h"
 
 namespace kc {
 namespace {

@@ -14,8 +14,6 @@ bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes*
 uint64_t extents_cost(const Plan& plan, const List<Extent>& extents, const uint8_t* original);
 uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* original);
 
-enum class Decoded { kDone, kMalformed, kMemory };
-
 // Restores the extents of data section `number` to their places (Extent::place) in `memory`.
 Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
                        uint8_t* memory);

@@ -4,21 +4,22 @@
 
 #include "arithmetic.h"
 #include "byte_model.h"
-#include "dictionary.h"
-#include "plan.h"
+#include "methods.h"
+#include "samples.h"
 
 namespace kc {
 
 // How plan and skeleton are coded; numbers of the format.
 enum SkeletonForm : uint8_t {
   kSkeletonPlain = 0,
-  kSkeletonModel = 1,
-  kSkeletonRepeats = 2,  // lz.h, with the dictionary before it
-  kSkeletonSample = 16,  // version 3: 16 + number of the sample that is nearest
+  kSkeletonRepeats = 1,         // lz.h
+  kSkeletonSampleRepeats = 2,   // so, with all samples before it
+  // 16 times 1 to 3, for tables of 2^14, 2^16 or 2^18 groups, + the number of the sample beside which
+  // it is modelled.
+  kSkeletonModel = 16,
 };
-
-// The end of the dictionary goes through all counters; what stands before is there for repeats.
-constexpr size_t kPrimedBytes = 6000;
+constexpr int kMostTables = 3;
+constexpr int table_bits(int tables) { return 12 + 2 * tables; }
 
 // Bytes of a patch's base.
 struct BaseRange {
@@ -27,33 +28,17 @@ struct BaseRange {
 
 constexpr uint64_t kMostRanges = 1u << 12;
 
-// With `kWords` beside a sample (version 3), else after the dictionary; with `kBeside` beside a
-// patch's base, too (version 5).
-template <bool kWords, bool kBeside = false>
+// The model beside a sample; with `kBeside` beside a patch's base, too.
+template <bool kBeside>
 class BasicSkeletonCoder {
  public:
-  bool init(size_t plan_size, size_t skeleton_size) {
-    if (!model_.init(kDictionarySize + plan_size + skeleton_size, 4)) return false;
-    for (size_t i = 0; i < kDictionarySize; ++i) {
-      if (i + kPrimedBytes < kDictionarySize) {
-        model_.remember(history_);
-      } else {
-        model_.prime_byte(kDictionary[i], history_, i);
-      }
-      history_.push(kDictionary[i]);
-    }
-    return !history_.failed();
-  }
-
-  // Version 3: all samples are there for repeats; the one of number `nearest` goes through the model
-  // as if it had been coded. False: no memory.
-  bool init_with_sample(size_t nearest, uint64_t base_size = 0) {
+  // All samples are there for repeats; the one of number `nearest` goes through the model as if it had
+  // been coded. False: no memory.
+  bool init(size_t nearest, int tables, uint64_t base_size = 0) {
     Bytes samples;
-    const int match_bits = kBeside ? beside_match_bits(base_size) : 0;
-    if (!read_samples(&samples) ||
-        !model_.init(SIZE_MAX / 16, 4, kBeside ? kPatchTableBits : kSampleTableBits, match_bits)) {
-      return false;
-    }
+    const int bits = table_bits(tables);
+    const int match_bits = kBeside ? beside_match_bits(base_size) : bits + 1;
+    if (!read_samples(&samples) || !model_.init(SIZE_MAX / 16, 4, bits, match_bits)) return false;
     size_t at = 0, found = 0;
     for (size_t s = 0; s < kSamples; ++s) {
       const size_t size = kSampleSizes[s].plan + kSampleSizes[s].skeleton;
@@ -67,11 +52,10 @@ class BasicSkeletonCoder {
     const uint8_t* plan_bytes = samples.data() + found;
     const uint8_t* skeleton = plan_bytes + kSampleSizes[nearest].plan;
     Plan plan;
-    plan.version = kSampleVersion;
     KnownBits known;
     run(&known, plan_bytes, kSampleSizes[nearest].plan, 0);
     uint64_t original = kSampleSizes[nearest].skeleton;
-    if (!read_plan(plan_bytes, kSampleSizes[nearest].plan, &plan)) return false;
+    if (read_plan(plan_bytes, kSampleSizes[nearest].plan, &plan) != Decoded::kDone) return false;
     const uint8_t* end = skeleton;
     for (size_t i = 0; i < plan.extents.size(); ++i) {
       Extent& e = plan.extents[i];
@@ -139,23 +123,6 @@ class BasicSkeletonCoder {
     return !history_.failed();
   }
 
-  // The same of version 2, into the counters alone.
-  void learn_base(const Plan& plan) {
-    List<BaseRange> left;
-    if (!outside_taken(plan, &left)) return;
-    for (size_t r = 0; r < left.size(); ++r) {
-      for (uint64_t i = left[r].first; i < left[r].first + left[r].size; ++i) {
-        if (stopped_at(static_cast<size_t>(i))) return;
-        if (primed_++ < kMostPrimed) {
-          model_.prime_byte(plan.base[i], history_, static_cast<size_t>(i));
-        } else {
-          model_.remember(history_);
-        }
-        history_.push(plan.base[i]);
-      }
-    }
-  }
-
   // Codes `size` bytes; decoded ones are appended to the history only.
   template <typename Coder>
   void run(Coder* coder, const uint8_t* bytes, size_t size, size_t first_position) {
@@ -173,10 +140,6 @@ class BasicSkeletonCoder {
  private:
   static constexpr int kBaseBlock = 6;
   static constexpr size_t kMostKnown = 1u << 17;
-  static constexpr int kPatchTableBits = 16;
-  static constexpr size_t kMostPrimed = 1u << 18;
-  static constexpr int kSampleTableBits = 14;
-  static constexpr uint32_t kSampleVersion = 3;
   static constexpr uint64_t kPiece = 1u << 14;
 
   // Stands in for a coder of bits that both sides know.
@@ -193,7 +156,7 @@ class BasicSkeletonCoder {
     if (!begun.ok() || !ended.ok()) return false;
     for (size_t i = 0; i < plan.extents.size(); ++i) {
       const Extent& e = plan.extents[i];
-      if (!uses_base(e.method) || !e.size_known || e.base > plan.base_size || e.size > plan.base_size - e.base) continue;
+      if (!has_trait(e.method, kTakesBase) || !e.size_known || e.base > plan.base_size || e.size > plan.base_size - e.base) continue;
       const uint64_t first = (e.base + (1u << kBaseBlock) - 1) >> kBaseBlock;
       const uint64_t end = (e.base + e.size) >> kBaseBlock;
       if (first >= end) continue;
@@ -217,7 +180,7 @@ class BasicSkeletonCoder {
 
   // What stands in the base behind the extent's bytes there may well stand here, too.
   void anchor_behind(const Extent& e) {
-    if (!uses_base(e.method) && e.method != kMethodBeside) return;
+    if (!has_trait(e.method, kTakesBase) && e.method != kMethodBeside) return;
     const uint64_t at = e.base + e.size;
     size_t low = 0, high = learned_.size();  // the first range that ends behind it
     while (low < high) {
@@ -237,13 +200,12 @@ class BasicSkeletonCoder {
   size_t skeleton_size_ = 0;
   size_t primed_ = 0;
   List<Learned> learned_;
-  BasicByteModel<kWords, kBeside> model_;
+  BasicByteModel<kBeside> model_;
   Bytes history_;
 };
 
 using SkeletonCoder = BasicSkeletonCoder<false>;
-using SampleCoder = BasicSkeletonCoder<true>;
-using PatchCoder = BasicSkeletonCoder<true, true>;
+using PatchSkeletonCoder = BasicSkeletonCoder<true>;
 
 }  // namespace kc
 

@@ -9,28 +9,10 @@ namespace {
 
 // How much of a skeleton is compared with the samples.
 constexpr size_t kMostCompared = 1u << 16;
-constexpr size_t kLongSkeleton = 1u << 15;
-
-bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton,
-                       Bytes* out) {
-  ArithmeticEncoder coder(out);
-  SkeletonCoder model;
-  if (!model.init(plan_bytes.size(), skeleton.size())) return false;
-  model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
-  if (plan.is_patch) model.learn_base(plan);
-  size_t used = 0;
-  uint64_t offset = 0;
-  for (size_t i = 0; i < plan.extents.size(); ++i) {
-    const Extent& e = plan.extents[i];
-    model.run(&coder, skeleton.data() + used, static_cast<size_t>(e.gap),
-              static_cast<size_t>(offset));
-    used += static_cast<size_t>(e.gap);
-    offset += e.gap + e.size;
-  }
-  model.run(&coder, skeleton.data() + used, skeleton.size() - used, static_cast<size_t>(offset));
-  coder.finish();
-  return !model.failed();
-}
+constexpr size_t kFullTables = 1u << 11;  // bytes that fill tables of 2^12 groups
+constexpr int kPatchTables = 2;
+// The samples must save this share of what the quick form takes without them.
+constexpr size_t kSamplesSave = 64;
 
 // The sample that has the most runs of eight bytes in common with the skeleton.
 size_t nearest_sample(const Bytes& skeleton) {
@@ -59,24 +41,14 @@ size_t nearest_sample(const Bytes& skeleton) {
   return best;
 }
 
-bool encode_beside_sample(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton,
-                          size_t sample, uint64_t original_size, Bytes* out) {
-  ArithmeticEncoder coder(out);
-  SampleCoder model;
-  if (!model.init_with_sample(sample)) return false;
-  model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
-  if (!model.run_graph(&coder, plan, skeleton.data(), original_size)) return false;
-  coder.finish();
-  return !model.failed();
-}
-
-// With `ranges` of the base, or none for what the plan doesn't take.
-bool encode_patch(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton, size_t sample,
-                  const List<BaseRange>& ranges, uint64_t original_size, Bytes* out) {
+// Beside a sample, and of a patch beside `ranges` of the base, or with none of what the plan doesn't take.
+template <typename Model>
+bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton, size_t sample,
+                       int tables, const List<BaseRange>& ranges, uint64_t original_size, Bytes* out) {
   uint64_t at = 0, total = 0;
-  out->push(static_cast<uint8_t>(kSkeletonSample + sample));
+  out->push(static_cast<uint8_t>(kSkeletonModel * tables + static_cast<int>(sample)));
   out->varint(plan_bytes.size());
-  out->varint(ranges.size());
+  if (plan.is_patch) out->varint(ranges.size());
   for (size_t r = 0; r < ranges.size(); ++r) {
     out->varint(ranges[r].first - at);
     out->varint(ranges[r].size);
@@ -84,75 +56,92 @@ bool encode_patch(const Plan& plan, const Bytes& plan_bytes, const Bytes& skelet
     total += ranges[r].size;
   }
   ArithmeticEncoder coder(out);
-  PatchCoder model;
-  if (!model.init_with_sample(sample, ranges.size() == 0 ? plan.base_size : total)) return false;
+  Model model;
+  if (!model.init(sample, tables, ranges.size() == 0 ? plan.base_size : total)) return false;
   model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
-  if (!model.learn_base(plan, ranges)) return false;
+  if (plan.is_patch && !model.learn_base(plan, ranges)) return false;
   if (!model.run_graph(&coder, plan, skeleton.data(), original_size)) return false;
   coder.finish();
   return !model.failed() && !out->failed();
+}
+
+void write_head(SkeletonForm form, const Bytes& plan_bytes, const Bytes& skeleton, Bytes* out) {
+  out->push(form);
+  out->varint(plan_bytes.size());
+  out->varint(skeleton.size());
+}
+
+bool encode_repeats(const Bytes& plan_bytes, const Bytes& skeleton, bool after_samples, Bytes* out) {
+  Bytes history;
+  if (after_samples && !read_samples(&history)) return false;
+  const size_t start = history.size();
+  history.append(plan_bytes.data(), plan_bytes.size());
+  history.append(skeleton.data(), skeleton.size());
+  write_head(after_samples ? kSkeletonSampleRepeats : kSkeletonRepeats, plan_bytes, skeleton, out);
+  return !history.failed() && lz_encode(history, start, out);
+}
+
+bool encode_plain(const Bytes& plan_bytes, const Bytes& skeleton, Bytes* out) {
+  write_head(kSkeletonPlain, plan_bytes, skeleton, out);
+  out->append(plan_bytes.data(), plan_bytes.size());
+  out->append(skeleton.data(), skeleton.size());
+  return !out->failed();
+}
+
+// Tries one more form: the smaller stays in `out`.
+void keep_smaller(Bytes* other, Bytes* out) {
+  if (other->size() < out->size()) out->swap(*other);
+  other->clear();
 }
 
 }  // namespace
 
 bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size,
                      GraphCoding coding, const List<BaseRange>& ranges, Bytes* out) {
-  Bytes plan_bytes, coded;
+  Bytes plan_bytes, other;
+  const List<BaseRange> none;
   write_plan(plan, &plan_bytes);
   // What no reader takes is left to the stored form.
   if (plan_bytes.failed() || plan_bytes.size() > kMostModelledBytes ||
       plan_bytes.size() > original_size + kPlanSlack) {
     return false;
   }
+  const size_t total = plan_bytes.size() + skeleton.size();
   const bool slow = (coding != GraphCoding::kRepeats || plan.is_patch) &&
                     skeleton.size() <= kMostModelledBytes;
-  if (plan.is_patch && slow && kSamples != 0) {
-    Bytes other;
-    const List<BaseRange> none;
-    const size_t sample = nearest_sample(skeleton);
-    if (!encode_patch(plan, plan_bytes, skeleton, sample, none, original_size, out)) return false;
-    if (ranges.size() != 0) {
-      if (!encode_patch(plan, plan_bytes, skeleton, sample, ranges, original_size, &other)) return false;
-      if (other.size() < out->size()) out->swap(other);
+  const size_t sample = slow ? nearest_sample(skeleton) : 0;
+  if (plan.is_patch && slow) {
+    if (!encode_with_model<PatchSkeletonCoder>(plan, plan_bytes, skeleton, sample, kPatchTables, none,
+                                               original_size, out)) {
+      return false;
     }
+    if (ranges.size() == 0) return true;
+    if (!encode_with_model<PatchSkeletonCoder>(plan, plan_bytes, skeleton, sample, kPatchTables, ranges,
+                                               original_size, &other)) {
+      return false;
+    }
+    keep_smaller(&other, out);
     return true;
   }
-  SkeletonForm form = slow ? kSkeletonModel : kSkeletonRepeats;
-  if (form == kSkeletonModel && kSamples != 0) {
-    const size_t sample = nearest_sample(skeleton);
-    if (!encode_beside_sample(plan, plan_bytes, skeleton, sample, original_size, &coded)) return false;
-    Bytes other;  // after the dictionary, with larger tables, which long plans can use
-    const bool try_other =
-        coding == GraphCoding::kSmallest && plan_bytes.size() + skeleton.size() > kLongSkeleton;
-    if (try_other && !encode_with_model(plan, plan_bytes, skeleton, &other)) return false;
-    if (try_other && other.size() < coded.size()) {
-      coded.swap(other);
-    } else if (coded.size() < plan_bytes.size() + skeleton.size()) {
-      out->push(static_cast<uint8_t>(kSkeletonSample + sample));
-      out->varint(plan_bytes.size());
-      out->append(coded.data(), coded.size());
-      return !coded.failed() && !out->failed();
+  if (!encode_plain(plan_bytes, skeleton, out)) return false;
+  if (!slow) {
+    if (!encode_repeats(plan_bytes, skeleton, false, &other)) return false;
+    // Samples take some of the time that this form is for.
+    other.size() * 64 < total * 63 ? keep_smaller(&other, out) : other.clear();
+    const size_t without = out->size();
+    if (!encode_repeats(plan_bytes, skeleton, true, &other)) return false;
+    if (other.size() + without / kSamplesSave < without) keep_smaller(&other, out);
+    return true;
+  }
+  for (int tables = 1; tables <= (coding == GraphCoding::kSmallest ? kMostTables : 1); ++tables) {
+    if (tables != 1 && total < (kFullTables << (2 * tables))) break;
+    if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, sample, tables, none, original_size,
+                                          &other)) {
+      return false;
     }
-  } else if (form == kSkeletonModel) {
-    if (!encode_with_model(plan, plan_bytes, skeleton, &coded)) return false;
-  } else {
-    Bytes history;
-    history.append(kDictionary, kDictionarySize);
-    history.append(plan_bytes.data(), plan_bytes.size());
-    history.append(skeleton.data(), skeleton.size());
-    if (history.failed() || !lz_encode(history, kDictionarySize, &coded)) return false;
+    keep_smaller(&other, out);
   }
-  if (coded.size() >= plan_bytes.size() + skeleton.size()) {
-    form = kSkeletonPlain;
-    coded.clear();
-    coded.append(plan_bytes.data(), plan_bytes.size());
-    coded.append(skeleton.data(), skeleton.size());
-  }
-  out->push(form);
-  out->varint(plan_bytes.size());
-  out->varint(skeleton.size());
-  out->append(coded.data(), coded.size());
-  return !coded.failed() && !out->failed();
+  return true;
 }
 
 }  // namespace kc

@@ -10,7 +10,7 @@ namespace kc {
 enum class GraphCoding {
   kRepeats,   // restored at once
   kModelled,  // beside the nearest sample
-  kSmallest,  // so, or after the dictionary, with tables that take more memory than `auto` may
+  kSmallest,  // so, with tables that take more memory than `auto` may
 };
 
 // Writes section 0. A patch is modelled in any case, beside what it doesn't take of the base or beside

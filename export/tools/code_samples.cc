@@ -1,7 +1,6 @@
 // Writes `coded_samples.inc` from `samples.inc`, after the latter was made anew: see make_samples.py.
 #include <stdio.h>
 
-#include "dictionary.h"
 #include "lz.h"
 
 static const uint8_t kSampleBytes[] = {
@@ -14,10 +13,9 @@ int main(int count, char** arguments) {
     fprintf(stderr, "code_samples CODED.inc\n");
     return 2;
   }
-  kc::Bytes history, coded;
-  history.append(kc::kDictionary, kc::kDictionarySize);
-  history.append(kSampleBytes, sizeof kSampleBytes);
-  if (!kc::lz_encode(history, kc::kDictionarySize, &coded)) return 1;
+  kc::Bytes bytes, coded;
+  bytes.append(kSampleBytes, sizeof kSampleBytes);
+  if (!kc::lz_encode(bytes, 0, &coded)) return 1;
   for (size_t i = 0; i < coded.size(); ++i) {
     fprintf(file, "%d,%s", coded.data()[i], i % 24 == 23 || i + 1 == coded.size() ? "\n" : " ");
   }

@@ -1,8 +1,8 @@
-"""Exports the models whose plans and skeletons are the samples of format version 3.
+"""Exports the models whose plans and skeletons are the samples of the packed format.
 
-The samples are part of the packed format: others need a new format version. This script says how
-version 3's were made (TensorFlow 2.21, Keras 3.15); no build runs it. They are what the exporter
-writes for nets of this package, and what TFLite's converter writes by itself.
+The samples are part of the packed format: with others, files packed before can't be read. This
+script says how they were made (TensorFlow 2.21, Keras 3.15); no build runs it. They are what the
+exporter writes for nets of this package, and what TFLite's converter writes by itself.
 
     python export/tools/make_samples.py FOLDER
     c++ -std=c++17 -O2 -fno-builtin-malloc -Iexport/include -Iexport/src -o write_samples \

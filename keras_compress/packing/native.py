@@ -248,7 +248,7 @@ def check(status: int, error: NativeError, *, limit: int | None = None) -> None:
         place += f" {error.section}"
     if status == _ERROR_VERSION:
         raise PackedFileError(
-            f"This package reads packed files up to version {loaded.kc_format_version()}. "
+            f"This package reads packed files of version {loaded.kc_format_version()}. "
             f"Received: version {error.version}. Update keras-compress."
         )
     if status == ERROR_LIMIT:

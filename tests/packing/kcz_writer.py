@@ -46,7 +46,7 @@ def container(
     crc: int | None = None,
     lengths: list[int] | None = None,
     base: tuple[int, int] | None = None,
-    version: int | None = None,
+    version: int = 1,
 ) -> bytes:
     """Header, sections and all checksums; `original_size`, `lengths` and `base` may lie.
 
@@ -54,13 +54,38 @@ def container(
     """
     size = original_size if isinstance(original_size, bytes) else varint(original_size)
     crc = crc32c(b"".join(sections)) if crc is None else crc
-    version = version or (1 if base is None else 2)
     head = b"\x89KCZ" + bytes([version, form]) + size + crc.to_bytes(4, "little")
     if base is not None:
         head += varint(base[0]) + base[1].to_bytes(4, "little")
     head += varint(len(sections))
     head += b"".join(map(varint, lengths or [len(section) for section in sections]))
     return head + _sum(head) + b"".join(section + _sum(section) for section in sections)
+
+
+def reframed(compact: bytes) -> bytes:
+    """The same file with the frame of larger ones: a checksum for each section."""
+
+    def number(at: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            value |= (compact[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if compact[at - 1] < 128:
+                return value, at
+
+    assert compact[5] == 3
+    size, at = number(6)
+    crc = int.from_bytes(compact[at : at + 4], "little")
+    count, at = number(at + 4)
+    lengths = []
+    for _ in range(count - 1):
+        length, at = number(at)
+        lengths.append(length)
+    sections = []
+    for length in [*lengths, len(compact) - 4 - at - sum(lengths)]:
+        sections.append(compact[at : at + length])
+        at += length
+    return container(sections, original_size=size, form=1, crc=crc)
 
 
 class Plan:

@@ -1,4 +1,4 @@
-"""Section 6.1 of the format: the model of bytes."""
+"""Sections 6.1 and 8.1 of the format: the model of bytes, alone and beside a base."""
 
 from __future__ import annotations
 
@@ -24,12 +24,26 @@ def mix(a: int, b: int) -> int:
     return (h ^ h >> 15) * 0xC2B2AE35 & _ALL
 
 
+class Known:
+    """In the place of a coder: the bits of a byte that is known."""
+
+    def __init__(self, byte: int) -> None:
+        self.bits = [byte >> i & 1 for i in range(8)]
+
+    def bit(self, p: int) -> int:
+        return self.bits.pop()
+
+
 class ByteModel:
-    def __init__(self, total: int, stride: int) -> None:
-        bits = 12
-        while bits < 16 and 1 << bits < 8 * total:
-            bits += 1
-        self.mask, self.match_mask = (1 << bits) - 1, (1 << (bits + 1 if bits < 16 else 18)) - 1
+    def __init__(self, total: int, stride: int, bits: int = 0) -> None:
+        if not bits:
+            bits = 12
+            while bits < 16 and 1 << bits < 8 * total:
+                bits += 1
+            match_bits = bits + 1 if bits < 16 else 18
+        else:
+            match_bits = bits + 1
+        self.mask, self.match_mask = (1 << bits) - 1, (1 << match_bits) - 1
         self.stride, self.history, self.text = stride, bytearray(), 0
         self.groups: dict[int, tuple[int, list[list[int]]]] = {}
         self.places: dict[int, int] = {}
@@ -38,29 +52,19 @@ class ByteModel:
         self.order0, self.trust = Counters(), Counters()
         self.mixers = [Mixer(9830) for _ in range(3)]
         self.refiners = [Refiner(), Refiner()]
-
-    def prime(self, dictionary: bytes) -> None:
-        for position, byte in enumerate(dictionary):
-            if position < len(dictionary) - 6000:
-                self.remember(byte)
-            else:
-                self.take(byte, position)
+        self.vtables, self.moves, self.position = [0, 0], [0, 0], 0
 
     def remember(self, byte: int) -> None:
         if len(self.history) >= 5:
             self.places[self._place()] = len(self.history)
         self.history.append(byte)
 
-    def take(self, byte: int, position: int) -> None:
-        self._begin(position)
-        prefix = 1
-        for i in range(7, -1, -1):
-            bit = byte >> i & 1
-            for counter in self._counters(prefix, i):
-                learn(counter, bit, 250)
-            learn(self.order0[self.phase, prefix], bit, 1000)
-            prefix = 2 * prefix + bit
-        self._end(byte)
+    def remember_all(self, data: bytes) -> None:
+        for byte in data:
+            self.remember(byte)
+
+    def know(self, byte: int, position: int) -> None:
+        assert self.decode(Known(byte), position) == byte
 
     def decode(self, coder: ArithmeticDecoder, position: int) -> int:
         self._begin(position)
@@ -79,7 +83,15 @@ class ByteModel:
     def _place(self) -> int:
         return mix(self._word(0), self._at(5)) >> 5 & self.match_mask
 
+    def _history_word(self, at: int) -> int:
+        return (
+            int.from_bytes(self.history[at : at + 4], "little")
+            if at + 4 <= len(self.history)
+            else 0
+        )
+
     def _begin(self, position: int) -> None:
+        self.position = position
         at, j, stride = self._at, position % 4, self.stride
         self.phase, self.j = min(position % stride, 7), j
         tag, c = self.phase << 8, self._word(0)
@@ -108,8 +120,22 @@ class ByteModel:
         self._take_contexts(position)
 
     def _take_contexts(self, position: int) -> None:
-        self._take_groups(0)
         self._find_match()
+        j = self.j
+        inside = self._word(0) >> 8 * (4 - j) if j else 0
+        matched = self._history_word(self.match_at - j) if self.match_at >= 4 else 0
+        guesses = [position - j - vtable & _ALL for vtable in self.vtables]
+        guesses += [matched + move & _ALL for move in self.moves]
+        for k, guess in enumerate(guesses):
+            a = guess >> 8 * j & 255 | j << 9
+            if guess & (1 << 8 * j) - 1 == inside:
+                a += 256
+            self.hashes.append(mix(mix(a, 6 + k), 13 + k))
+        self._add_contexts()
+        self._take_groups(0)
+
+    def _add_contexts(self) -> None:
+        pass
 
     def _more_inputs(self, prefix: int, i: int) -> list[int]:
         return []
@@ -150,21 +176,28 @@ class ByteModel:
         if size >= 5:
             place = self._place()
             candidate = self.places.get(place, 0)
-            if self.match_length == 0 and candidate:
+            if self.match_length < 16 and candidate not in (0, self.match_at):
                 n = 0
                 while n < min(400, candidate) and history[candidate - 1 - n] == history[-1 - n]:
                     n += 1
-                if n >= 5:
+                if n >= 5 and n > self.match_length:
                     self.match_length, self.match_at = n, candidate
             self.places[place] = size
-        self.predicted = history[self.match_at] if self.match_length else None
+        self.predicted = history[self.match_at] if self.match_at else None
 
     def _end(self, byte: int) -> None:
-        if self.predicted is not None and self.predicted == byte:
+        if self.position % 4 == 3:
+            word = int.from_bytes(self.history[-3:] + bytes([byte]), "little")
+            if word >= 0xC0000000:
+                _to_front(self.vtables, self.position - 3 - word & _ALL)
+            if self.match_at >= 4:
+                move = word - self._history_word(self.match_at - 3) & _ALL
+                if move and (move < 1 << 16 or move >= 2**32 - (1 << 16)):
+                    _to_front(self.moves, move)
+        if self.match_at:
+            came = self.predicted == byte
             self.match_at += 1
-            self.match_length = min(self.match_length + 1, 65535)
-        else:
-            self.match_length = 0
+            self.match_length = min(self.match_length + 1, 65535) if came else 0
         letter = (chr(byte).isascii() and chr(byte).isalpha()) or byte >= 128
         self.text = mix(self.text, byte) if letter else 0
         self.history.append(byte)
@@ -201,3 +234,56 @@ class ByteModel:
             learn(trust, int(bit == expected), 250)
         self._learn_more(bit)
         return bit
+
+
+class BesideModel(ByteModel):
+    """Section 8.1: with an anchor in what comes from the base."""
+
+    def __init__(self, total: int, stride: int, reach: int, bits: int = 0) -> None:
+        super().__init__(total, stride, bits)
+        bits = 16
+        while bits < 22 and 1 << bits < reach:
+            bits += 1
+        self.match_mask = (1 << bits) - 1
+        self.anchor_at = self.base_end = self.agreed = 0
+        self.anchored: int | None = None
+        self.faith, self.asked = Counters(), None
+
+    def _add_contexts(self) -> None:
+        at, before, tag = self.anchor_at, self.before, min(self.position % self.stride, 7) << 8
+        self.anchored = self.history[at] if 0 < at < self.base_end else None
+        old = 0 if self.anchored is None else self.history[at - 1]
+        g = 0 if self.anchored is None else self.anchored + 256
+        pairs = [
+            (g + (self.agreed << 9), tag + 10),
+            (g | (before - old << 9 & _ALL), 11),
+            (g + (before << 9), tag + 12),
+        ]
+        self.hashes += [mix(mix(a, b), 17 + k) for k, (a, b) in enumerate(pairs)]
+        self.lean = 16 * (self.agreed & 3)
+
+    def _more_inputs(self, prefix: int, i: int) -> list[int]:
+        self.asked = None
+        if self.anchored is None or (256 | self.anchored) >> i + 1 != prefix:
+            return [0]
+        bit = self.anchored >> i & 1
+        self.asked = self.faith[self.agreed, self.j, bit], bit
+        s = stretch(self.asked[0][0] >> 6)
+        return [s if bit else -s]
+
+    def _learn_more(self, bit: int) -> None:
+        if self.asked is not None:
+            learn(self.asked[0], int(bit == self.asked[1]), 250)
+
+    def _end(self, byte: int) -> None:
+        self.agreed = (self.agreed << 1 | (self.anchored == byte)) & 255
+        if self.anchor_at:
+            self.anchor_at += 1
+        super()._end(byte)
+        if self.match_length >= 32 and self.agreed != 255 and self.match_at < self.base_end:
+            self.anchor_at = self.match_at
+
+
+def _to_front(two: list[int], value: int) -> None:
+    if two[0] != value:
+        two[:] = [value, two[0]]

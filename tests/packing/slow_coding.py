@@ -10,9 +10,16 @@ import numpy as np
 _SOURCE = Path(__file__).parents[2] / "export" / "src"
 
 
-def dictionary() -> bytes:
-    """The dictionary's bytes, from the list in the source."""
-    return bytes(int(n) for n in re.findall(r"\d+", (_SOURCE / "dictionary.inc").read_text()))
+def samples() -> list[tuple[bytes, bytes]]:
+    """Plan and skeleton of each sample, from the lists in the source."""
+    numbers = bytes(int(n) for n in re.findall(r"\d+", (_SOURCE / "samples.inc").read_text()))
+    sizes = [int(n) for n in re.findall(r"\d+", (_SOURCE / "sample_sizes.inc").read_text())]
+    found, at = [], 0
+    for plan, skeleton in zip(sizes[::2], sizes[1::2], strict=True):
+        middle, end = at + plan, at + plan + skeleton
+        found.append((numbers[at:middle], numbers[middle:end]))
+        at = end
+    return found
 
 
 class Input:
@@ -192,11 +199,11 @@ def read_class(number: int, bits: Bits) -> int:
     return ((2 + (number & 1)) << extra) + bits.take(extra)
 
 
-def read_repeats(source: Input, size: int) -> bytes:
-    """Section 5."""
+def read_repeats(source: Input, size: int, before_it: bytes = b"") -> bytes:
+    """Section 5: `size` bytes, which may repeat some of what stands before them."""
     tokens, distances = read_code(source), read_code(source)
     bits = Bits(source.take(len(source.data) - source.at))
-    out = bytearray(dictionary())
+    out = bytearray(before_it)
     start, before = len(out), 0
     while len(out) - start < size:
         token = next_symbol(tokens, bits)

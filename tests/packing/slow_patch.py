@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.packing.slow_byte_model import ByteModel
 from tests.packing.slow_coding import ArithmeticDecoder, Bits
 from tests.packing.slow_mixing import Counters, Mixer, input_of, learn, probability, squash
 
@@ -15,20 +14,6 @@ def taken_blocks(extents: list[dict]) -> set[int]:
             first, end = -(-e["base"] // 64), (e["base"] + e["size"]) // 64
             taken |= set(range(first, end))
     return taken
-
-
-def take_base(model: ByteModel, base: bytes, extents: list[dict]) -> None:
-    """The base, but for the blocks that lie in one extent's bytes of it, into the history."""
-    taken = taken_blocks(extents)
-    left = 1 << 18
-    for position, byte in enumerate(base):
-        if position // 64 in taken:
-            continue
-        if left:
-            model.take(byte, position)
-            left -= 1
-        else:
-            model.remember(byte)
 
 
 class PartnerModel:

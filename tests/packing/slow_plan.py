@@ -15,16 +15,13 @@ def unzigzag(value: int) -> int:
 
 
 class Places:
-    """Where in the base extents stand: of version 5 beside where they are in the file."""
+    """Where in the base extents stand, beside where they are in the file."""
 
-    def __init__(self, version: int) -> None:
-        self.version, self.offset, self.shift = version, 0, 0
+    def __init__(self) -> None:
+        self.offset, self.shift = 0, 0
 
     def read(self, plan: Input) -> int:
-        value = plan.varint()
-        if self.version < 5:
-            return value
-        self.shift += unzigzag(value)
+        self.shift += unzigzag(plan.varint())
         return self.offset + self.shift
 
 
@@ -43,7 +40,7 @@ def read_extent(plan: Input, places: Places) -> dict:
         extent["back"] = plan.varint()
     elif kind == 9:
         extent["base"] = places.read(plan)
-    elif kind == 24:
+    elif kind == 16:
         extent["base"], extent["stride"] = places.read(plan), plan.byte()
         if extent["opens"]:
             extent["window"] = plan.varint(), plan.varint()

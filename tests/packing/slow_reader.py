@@ -7,16 +7,16 @@ Frame and original are here; what the other sections of the format say is in `sl
 from __future__ import annotations
 
 from tests.packing.kcz_writer import crc32c
-from tests.packing.slow_byte_model import ByteModel
+from tests.packing.slow_byte_model import BesideModel, ByteModel
 from tests.packing.slow_coding import (
     ArithmeticDecoder,
     Bits,
     Input,
-    dictionary,
     read_gaps,
     read_planes,
     read_repeats,
     read_symbols,
+    samples,
 )
 from tests.packing.slow_float_model import FloatModel
 from tests.packing.slow_integer_model import IntegerModel, LightIntegerModel
@@ -25,14 +25,12 @@ from tests.packing.slow_patch import (
     DriftModel,
     PartnerModel,
     by_partner,
-    take_base,
     taken_blocks,
 )
 from tests.packing.slow_plan import Places, apply_rules, read_extent
 from tests.packing.slow_symbol_model import Layout, SymbolModel
-from tests.packing.slow_word_model import BesideModel, WordModel, samples
 
-_MODELLED = (3, 4, 5, 10, 11, 12, 24)
+_MODELLED = (3, 4, 5, 10, 11, 12, 16)
 _LIGHT = (13, 14, 15)
 
 
@@ -40,19 +38,8 @@ def unpack(data: bytes, base: bytes = b"") -> bytes:
     """Restore what was packed with any codec, or as a patch for `base`."""
     source = Input(data)
     assert source.take(4) == b"\x89KCZ"
-    version, form, size = source.byte(), source.byte(), source.varint()
-    assert (version, form) in {
-        (1, 0),
-        (1, 1),
-        (2, 2),
-        (3, 1),
-        (3, 3),
-        (4, 1),
-        (4, 3),
-        (5, 1),
-        (5, 2),
-        (5, 3),
-    }
+    assert source.byte() == 1
+    form, size = source.byte(), source.varint()
     checksum = source.take(4)
     if form == 2:
         assert source.varint() == len(base)
@@ -72,66 +59,34 @@ def unpack(data: bytes, base: bytes = b"") -> bytes:
             sections.append(source.take(length))
             assert crc32c(sections[-1]).to_bytes(4, "little") == source.take(4)
     assert source.at == len(data)
-    out = (
-        sections[0]
-        if form == 0
-        else read_modelled(sections, size, base, version if form == 2 else 1)
-    )
+    out = sections[0] if form == 0 else read_modelled(sections, size, base if form == 2 else None)
     assert len(out) == size and crc32c(out).to_bytes(4, "little") == checksum
     return out
 
 
-def read_plan(data: bytes, version: int = 1) -> tuple[list[dict], int, Input]:
+def read_plan(data: bytes) -> tuple[list[dict], int, Input]:
     """The extents, how many rules there are, and where they stand."""
     plan = Input(data)
     count, rules = plan.varint(), plan.varint()
-    places = Places(version)
+    places = Places()
     return [read_extent(plan, places) for _ in range(count)], rules, plan
 
 
-def read_first(
-    section: bytes, size: int, base: bytes = b"", version: int = 1
-) -> tuple[list[dict], bytearray]:
+def read_first(section: bytes, size: int, base: bytes | None) -> tuple[list[dict], bytearray]:
     """Section 0: the extents, and the skeleton with its rules undone."""
     source = Input(section)
     form, plan_size = source.byte(), source.varint()
     if form >= 16:
-        extents, rules, plan, skeleton = read_beside_sample(
-            source, form - 16, plan_size, size, base if version >= 5 else None
-        )
-        apply_rules(plan, rules, skeleton)
-        assert plan.at == plan_size
-        return extents, skeleton
-    skeleton_size = source.varint()
-    total = plan_size + skeleton_size
-    if form == 1:
-        extents, rules, plan, skeleton = read_with_model(source, plan_size, skeleton_size, base)
+        extents, rules, plan, skeleton = read_with_model(source, form, plan_size, size, base)
     else:
-        body = source.take(total) if form == 0 else read_repeats(source, total)
-        extents, rules, plan = read_plan(body[:plan_size], version)
+        total = plan_size + source.varint()
+        before = b"".join(a + b for a, b in samples()) if form == 2 else b""
+        body = source.take(total) if form == 0 else read_repeats(source, total, before)
+        extents, rules, plan = read_plan(body[:plan_size])
         skeleton = bytearray(body[plan_size:])
     apply_rules(plan, rules, skeleton)
     assert plan.at == plan_size
     return extents, skeleton
-
-
-def read_with_model(source: Input, plan_size: int, skeleton_size: int, base: bytes):
-    words = dictionary()
-    model = ByteModel(len(words) + plan_size + skeleton_size, 4)
-    model.prime(words)
-    coder = ArithmeticDecoder(source.take(len(source.data) - source.at))
-    extents, rules, plan = read_plan(bytes(model.decode(coder, k) for k in range(plan_size)))
-    take_base(model, base, extents)
-    skeleton, position = bytearray(), 0
-    for extent in extents:
-        for _ in range(extent["gap"]):
-            skeleton.append(model.decode(coder, position))
-            position += 1
-        position += extent["size"] or int.from_bytes(skeleton[-4:], "little")
-    while len(skeleton) < skeleton_size:
-        skeleton.append(model.decode(coder, position))
-        position += 1
-    return extents, rules, plan, skeleton
 
 
 def graph_positions(extents: list[dict], size: int, skeleton: bytearray):
@@ -144,15 +99,16 @@ def graph_positions(extents: list[dict], size: int, skeleton: bytearray):
     yield from range(position, size)
 
 
-def read_beside_sample(source: Input, number: int, plan_size: int, size: int, base: bytes | None):
-    model, all_samples = WordModel(), samples()
+def read_with_model(source: Input, form: int, plan_size: int, size: int, base: bytes | None):
+    number, bits, all_samples = form % 16, 12 + 2 * (form // 16), samples()
+    model = ByteModel(0, 4, bits)
     ranges, at = [], 0
     if base is not None:
         for _ in range(source.varint()):
             first, length = at + source.varint(), source.varint()
             at = first + length
             ranges.append(range(first, at))
-        model = BesideModel(1 << 16, 4, sum(map(len, ranges)) or len(base))
+        model = BesideModel(0, 4, sum(map(len, ranges)) or len(base), bits)
     for k, (its_plan, its_skeleton) in enumerate(all_samples):
         if k != number:
             model.remember_all(its_plan + its_skeleton)
@@ -166,7 +122,7 @@ def read_beside_sample(source: Input, number: int, plan_size: int, size: int, ba
         seen.append(byte)
     coder = ArithmeticDecoder(source.take(len(source.data) - source.at))
     coded = bytes(model.decode(coder, k) for k in range(plan_size))
-    extents, rules, plan = read_plan(coded, 1 if base is None else 5)
+    extents, rules, plan = read_plan(coded)
     skeleton = bytearray()
     if base is None:
         for position in graph_positions(extents, size, skeleton):
@@ -206,8 +162,8 @@ def learn_base(model: BesideModel, base: bytes, ranges: list[range]) -> dict[int
     return known
 
 
-def read_modelled(sections: list[bytes], size: int, base: bytes = b"", version: int = 1) -> bytes:
-    extents, skeleton = read_first(sections[0], size, base, version)
+def read_modelled(sections: list[bytes], size: int, base: bytes | None = None) -> bytes:
+    extents, skeleton = read_first(sections[0], size, base)
     streams: list[Section] = []
     section_of: dict[int, Section] = {}
     used = 0
@@ -218,7 +174,7 @@ def read_modelled(sections: list[bytes], size: int, base: bytes = b"", version: 
         if extent["opens"]:
             section_of[extent["method"]] = Section(sections[1 + len(streams)], extent, base)
             streams.append(section_of[extent["method"]])
-        if "base" in extent and extent["method"] != 24:
+        if "base" in extent and extent["method"] != 16:
             at = extent["base"]
             extent["partner"] = base[at : at + extent["size"]]
             assert len(extent["partner"]) == extent["size"]
@@ -248,7 +204,7 @@ def read_modelled(sections: list[bytes], size: int, base: bytes = b"", version: 
 class Section:
     """Section 3: one data section, whose extents are read in order."""
 
-    def __init__(self, data: bytes, first: dict, base: bytes) -> None:
+    def __init__(self, data: bytes, first: dict, base: bytes | None) -> None:
         self.source, self.first, self.total, self.base = Input(data), first, 0, base
         self.model: object = None
         if first["method"] in _MODELLED:
@@ -268,7 +224,7 @@ class Section:
         if method == 3:
             self.model = self.model or ByteModel(self.total, self.first["stride"])
             return bytes(self.model.decode(self.coder, k) for k in range(extent["size"]))
-        if method == 24:
+        if method == 16:
             start, size = self.first["window"]
             if self.model is None:
                 stride = self.first["stride"]

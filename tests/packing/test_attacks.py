@@ -29,6 +29,7 @@ _HUGE = [2**31, 2**32 - 1, 2**32, 2**32 + 50, 2**63, 2**64 - 50, 2**64 - 1]
 _DATA = bytes(range(50)) * 2
 _SKELETON = _DATA[:10] + _DATA[60:]
 _HEADER, _SKELETON_SECTION, _FIRST = "(header)", "(skeleton section)", "(data section 1)"
+_UNKNOWN = "it uses what this version does not know "
 _MALFORMED = "a field holds a value that no writer writes "
 _FAIR = huffman_lengths([2, 2, 2, 2])
 _EMPTY = streams(bytes(4), bytes(4), bytes(4), bytes(3))  # 13, 13, 13 and 11 symbols of two bits
@@ -75,9 +76,9 @@ for _n in _HUGE:
         )
     _attack(f"section of {_n}", container([b"abc"], original_size=3, form=0, lengths=[_n]), "")
     _attack(f"plan of {_n}", _first(0, _n, 100, _DATA), _MALFORMED + _SKELETON_SECTION)
-    _attack(f"plan of {_n} in the model", _first(1, _n, 9, _DATA), _MALFORMED + _SKELETON_SECTION)
+    _attack(f"plan of {_n} in the model", _first(16, _n, 9, _DATA), _MALFORMED + _SKELETON_SECTION)
     _attack(f"skeleton of {_n}", _first(0, 2, _n, b"\0\0"), _MALFORMED + _SKELETON_SECTION)
-    _attack(f"skeleton of {_n} in repeats", _first(2, 2, _n, _FAIR), _MALFORMED + _SKELETON_SECTION)
+    _attack(f"skeleton of {_n} in repeats", _first(1, 2, _n, _FAIR), _MALFORMED + _SKELETON_SECTION)
     for _what, _plan in {
         "gap": Plan().raw(gap=_n, size=50),
         "extent": Plan().raw(gap=10, size=_n),
@@ -114,10 +115,13 @@ _attack(
     "the file ends early " + _FIRST,
 )
 _attack("no section", container([], original_size=0, form=0), _MALFORMED + _HEADER)
-_attack("too many", container([b""] * 3000, original_size=0, form=1), _MALFORMED + _HEADER)
+_attack("too many", container([b""] * 70_000, original_size=0, form=1), _MALFORMED + _HEADER)
 _attack("two stored", container([b"ab", b"c"], original_size=3, form=0), _MALFORMED + _HEADER)
 _attack("stored too short", container([b"abc"], original_size=4, form=0), _MALFORMED + _HEADER)
-_attack("form 3", _first(3, 2, 98, _DATA), _MALFORMED + _SKELETON_SECTION)
+_attack("form 3", _first(3, 2, 98, _DATA), _UNKNOWN + _SKELETON_SECTION)
+_attack("form 64", _first(64, 2, 98, _DATA), _UNKNOWN + _SKELETON_SECTION)
+_attack("frame of form 4", container([_DATA], original_size=100, form=4), _UNKNOWN + _HEADER)
+_attack("a method of no number", _coded(bytes(50), 0x80 | 100), _UNKNOWN + _SKELETON_SECTION)
 _attack("form of section 0", _first(0, 2, 97, _DATA), _MALFORMED + _SKELETON_SECTION)
 _attack(
     "nothing in section 0",
@@ -153,12 +157,12 @@ for _name, _lengths in {
     )
     _attack(
         f"{_name}, tokens",
-        _first(2, 2, 98, huffman_lengths(_lengths) + _FAIR + bytes(50)),
+        _first(1, 2, 98, huffman_lengths(_lengths) + _FAIR + bytes(50)),
         _MALFORMED + _SKELETON_SECTION,
     )
     _attack(
         f"{_name}, distances",
-        _first(2, 2, 98, _FAIR + huffman_lengths(_lengths) + bytes(50)),
+        _first(1, 2, 98, _FAIR + huffman_lengths(_lengths) + bytes(50)),
         _MALFORMED + _SKELETON_SECTION,
     )
 
@@ -224,8 +228,7 @@ def test_wrong_versions(version):
     head = good[:4] + bytes([version]) + good[5:13]
     data = head + crc32c(head).to_bytes(4, "little") + good[17:]
     assert len(data) == len(good)
-    # Version 2 is that of patches, and of nothing else.
-    wanted = f"version {version}" if version > 4 else _MALFORMED + _HEADER
+    wanted = f"version {version}" if version > 1 else _MALFORMED + _HEADER
     with pytest.raises(PackedFileError) as caught:
         packing.unpack(data)
     assert wanted in str(caught.value)

@@ -1,4 +1,4 @@
-"""The light models of format version 4: what they are for, and files that abuse them."""
+"""The light models: what they are for, and files that abuse them."""
 
 from __future__ import annotations
 
@@ -68,13 +68,6 @@ def test_contexts_are_chosen_that_tell_something():
     assert sizes[0] < 0.8 * sizes[1]
 
 
-def test_the_lowest_version_is_stated():
-    model = build_model({"w": _TENSORS["int8"]})
-    assert packing.pack(model, codec="small")[4] == 4
-    assert packing.pack(model, codec="smallest")[4] == 3  # compact, and no light model
-    assert packing.pack(_RNG.bytes(100_000), codec="small")[4] == 1  # stored
-
-
 def test_auto_leaves_large_tensors_to_light_models():
     large = np.clip(_filters((1000, 1500), 20), -128, 127).astype(np.int8)
     packed = packing.pack(build_model({"large": large, "w": _TENSORS["int8"]}))
@@ -89,13 +82,11 @@ _FLOATS = (0x8E, 0, 0, 0, 25, 3, 9, 4, 0)
 _INTEGERS = (0x8F, 0, 20)
 
 
-def _file(record: tuple[int, ...], payload: bytes, *, size: int = 50, version: int = 4) -> bytes:
+def _file(record: tuple[int, ...], payload: bytes, *, size: int = 50) -> bytes:
     plan = Plan().record(10, size, *record).encode()
     skeleton = _DATA[: 100 - size]
     first = b"\0" + varint(len(plan)) + varint(len(skeleton)) + plan + skeleton
-    return container(
-        [first, payload], original_size=100, form=1, crc=crc32c(_DATA), version=version
-    )
+    return container([first, payload], original_size=100, form=1, crc=crc32c(_DATA))
 
 
 def _lanes(first: bytes, second: bytes, noise: bytes = b"") -> bytes:
@@ -112,7 +103,6 @@ _HUGE = (2**31, 2**32 - 1, 2**63, 2**64 - 1)
 @pytest.mark.parametrize(
     ("data", "place"),
     [
-        *((_file(r, bytes(9), version=3), "skeleton") for r in (_LIGHT, _FLOATS, _INTEGERS)),
         *((_file(_changed(_LIGHT, 1, c), bytes(9)), "skeleton") for c in (7, 15, 63, 64, 255)),
         *((_file(_changed(_FLOATS, 1, c), bytes(9)), "skeleton") for c in (7, 64, 128)),
         *((_file(_changed(_INTEGERS, 2, n), bytes(9)), "skeleton") for n in (0, 33, 255)),

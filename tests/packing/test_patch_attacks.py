@@ -22,46 +22,52 @@ _ANOTHER, _MALFORMED = "Received: another file", "a field holds a value that no 
 _HEADER, _SKELETON_SECTION, _FIRST = "(header)", "(skeleton section)", "(data section 1)"
 
 
+def _place(base: int, offset: int = 10, shift: int = 0) -> int:
+    """How the plan names `base` for an extent at `offset`; the one before was `shift` further."""
+    moved = (base - offset - shift + 2**63) % 2**64 - 2**63
+    return 2 * moved if moved >= 0 else -2 * moved - 1
+
+
 def _patch(plan: Plan, *sections: bytes, size: int = 100) -> bytes:
     return write_kcz(plan, _SKELETON, list(sections), _DATA[:size], _BASE)
 
 
 def _framed(**changes) -> bytes:
     fields = {"original_size": 100, "form": 2, "crc": crc32c(_DATA), "base": (100, _SUM)}
-    plan = Plan().record(10, 50, 9, 10).encode()
+    plan = Plan().record(10, 50, 9, 0).encode()
     first = b"\0" + varint(len(plan)) + varint(len(_SKELETON)) + plan + _SKELETON
     return container([first], **{**fields, **changes})
 
 
-# Method, base's offset, then as for symbols: element, flags, last, row, centre, lowest, highest.
-_PARTNER = (0x8A, 10, 1, 1, 0, 50, 0, 0, 255)
-_BOOK = (0x8A, 10, 2, 0, 0, 25, 0, 0, 2, *[7] * 6)
-_DRIFT = (0x8B, 10, 2, 0, 25)
+# Method, place in the base (10, as in the file), then as
+# for symbols: element, flags, last, row, centre, lowest, highest.
+_PARTNER = (0x8A, 0, 1, 1, 0, 50, 0, 0, 255)
+_BOOK = (0x8A, 0, 2, 0, 0, 25, 0, 0, 2, *[7] * 6)
+_DRIFT = (0x8B, 0, 2, 0, 25)
 _SECTION = varint(30) + bytes(60)
 
 ATTACKS: dict[str, tuple[bytes, str]] = {
     "another base": (_framed(base=(100, _SUM ^ 1)), _ANOTHER),
     "a base of another size": (_framed(base=(99, _SUM)), _ANOTHER),
     "a base of nothing": (_framed(base=(0, 0)), _ANOTHER),
-    "version 1": (_framed(version=1), _MALFORMED + _HEADER),
-    "version 2 and form 0": (_framed(version=2, form=0, base=None), _MALFORMED + _HEADER),
-    "version 2 and form 1": (_framed(version=2, form=1, base=None), _MALFORMED + _HEADER),
+    "version 0": (_framed(version=0), _MALFORMED + _HEADER),
+    "bytes of a base in form 1": (_framed(form=1, base=None), _MALFORMED + _SKELETON_SECTION),
     "another original": (_framed(crc=1), "checksum does not match (whole file)"),
     "a section for bytes of the base": (
-        _patch(Plan().record(10, 50, 0x89, 10), b""), _MALFORMED + _SKELETON_SECTION,
+        _patch(Plan().record(10, 50, 0x89, 0), b""), _MALFORMED + _SKELETON_SECTION,
     ),
     "one byte past the base": (
-        _patch(Plan().record(10, 50, 9, 51)), _MALFORMED + _SKELETON_SECTION,
+        _patch(Plan().record(10, 50, 9, _place(51))), _MALFORMED + _SKELETON_SECTION,
     ),
     "bytes of no base": (
         write_kcz(Plan().record(10, 50, 9, 0), _SKELETON, [], _DATA),
         _MALFORMED + _SKELETON_SECTION,
     ),
     "a copy of itself": (
-        _patch(Plan().record(10, 25, 9, 10).record(0, 25, 2, 0)), _MALFORMED + _SKELETON_SECTION,
+        _patch(Plan().record(10, 25, 9, 0).record(0, 25, 2, 0)), _MALFORMED + _SKELETON_SECTION,
     ),
     "a copy of another size": (
-        _patch(Plan().record(10, 20, 9, 10).record(0, 30, 2, 1)), _MALFORMED + _SKELETON_SECTION,
+        _patch(Plan().record(10, 20, 9, 0).record(0, 30, 2, 1)), _MALFORMED + _SKELETON_SECTION,
     ),
 }  # fmt: skip
 for _n in _HUGE:
@@ -75,7 +81,7 @@ for _n in _HUGE:
         "declared size of",
     )
     for _name, _record in {"base": (9,), "partner": _PARTNER, "drift": _DRIFT}.items():
-        _at = (_record[0], _n, *_record[2:])
+        _at = (_record[0], _place(_n), *_record[2:])
         ATTACKS[f"{_name} at {_n}"] = (
             _patch(Plan().record(10, 50, *_at), _SECTION), _MALFORMED + _SKELETON_SECTION,
         )  # fmt: skip
@@ -97,19 +103,19 @@ for _n in _HUGE:
             _patch(Plan().record(10, 50, *_record), varint(_n) + bytes(40)), _MALFORMED + _FIRST,
         )  # fmt: skip
 for _what, _record in {
-    "channels beside a partner": (0x8A, 10, 2, 8, 0, 25, 0, 0, 2, 1, *[0] * 40),
-    "elements of three bytes": (0x8A, 10, 3, 0, 0, 10, 0, 0, 2, *[7] * 9),
-    "identity of two bytes": (0x8A, 10, 2, 1, 0, 25, 0, 0, 2),
-    "a centre out of range": (0x8A, 10, 1, 1, 0, 50, 9, 0, 3),
-    "a codebook cut short": (0x8A, 10, 4, 0, 0, 10, 0, 0, 255, 1, 2, 3),
-    "rows of nothing": (0x8A, 10, 1, 1, 0, 0, 0, 0, 255),
-    "rows of nothing in a drift": (0x8B, 10, 2, 0, 0),
-    "drift of bytes": (0x8B, 10, 1, 0, 50),
-    "drift of three bytes": (0x8B, 10, 3, 0, 10),
-    "drift of eight bytes": (0x8B, 10, 8, 0, 5),
-    "drift of a half element": (0x8B, 10, 4, 0, 12),
-    "a partner past the end": (0x8A, 51, *_PARTNER[2:]),
-    "a drift past the end": (0x8B, 51, *_DRIFT[2:]),
+    "channels beside a partner": (0x8A, 0, 2, 8, 0, 25, 0, 0, 2, 1, *[0] * 40),
+    "elements of three bytes": (0x8A, 0, 3, 0, 0, 10, 0, 0, 2, *[7] * 9),
+    "identity of two bytes": (0x8A, 0, 2, 1, 0, 25, 0, 0, 2),
+    "a centre out of range": (0x8A, 0, 1, 1, 0, 50, 9, 0, 3),
+    "a codebook cut short": (0x8A, 0, 4, 0, 0, 10, 0, 0, 255, 1, 2, 3),
+    "rows of nothing": (0x8A, 0, 1, 1, 0, 0, 0, 0, 255),
+    "rows of nothing in a drift": (0x8B, 0, 2, 0, 0),
+    "drift of bytes": (0x8B, 0, 1, 0, 50),
+    "drift of three bytes": (0x8B, 0, 3, 0, 10),
+    "drift of eight bytes": (0x8B, 0, 8, 0, 5),
+    "drift of a half element": (0x8B, 0, 4, 0, 12),
+    "a partner past the end": (0x8A, _place(51), *_PARTNER[2:]),
+    "a drift past the end": (0x8B, _place(51), *_DRIFT[2:]),
     "no section opened": (10, *_PARTNER[1:]),
 }.items():
     ATTACKS[_what] = (
@@ -144,8 +150,8 @@ def test_no_patch_attack_takes_memory():
     attacks = {name: (data, _BASE) for name, (data, _) in ATTACKS.items()}
     # The base costs a patch nothing: 2^16 times the base is within what it may declare.
     plan = Plan()
-    for _ in range(65_535):
-        plan.record(0, 100, 9, 0)
+    for i in range(65_535):
+        plan.record(0, 100, 9, 0 if i == 0 else _place(0, 100))
     encoded = plan.encode()
     first = b"\0" + varint(len(encoded)) + b"\0" + encoded
     attacks["the base many times"] = (
@@ -159,7 +165,13 @@ def test_the_attacks_differ_from_good_patches_in_one_thing_only():
     assert packing.unpack(base, base=_BASE) == slow_reader.unpack(base, _BASE)
     # Bytes of the base may be taken more than once, and copied on.
     original = _SKELETON[:10] + (_BASE[20:45] + _BASE[30:55]) * 2 + _SKELETON[10:]
-    plan = Plan().record(10, 25, 9, 20).record(0, 25, 9, 30).record(0, 25, 2, 2).record(0, 25, 2, 2)
+    plan = (
+        Plan()
+        .record(10, 25, 9, _place(20))
+        .record(0, 25, 9, _place(30, 35, 10))
+        .record(0, 25, 2, 2)
+        .record(0, 25, 2, 2)
+    )
     patch = write_kcz(plan, _SKELETON, [], original, _BASE)
     assert packing.unpack(patch, base=_BASE) == slow_reader.unpack(patch, _BASE) == original
 
@@ -204,65 +216,61 @@ def test_moves_longer_than_any_element_count_as_32_bits(length):
     assert packing.unpack(patch, base=_BASE) == slow_reader.unpack(patch, _BASE) == first
 
 
-# Of version 5: method, place beside the shift before, stride, and the window of the base.
-_BESIDE = (0x98, 0, 1, 0, 100)
+# Method, place, stride, and the window of the base.
+_BESIDE = (0x90, 0, 1, 0, 100)
 
 
-def _newer(plan: Plan, *sections: bytes, first: bytes | None = None) -> bytes:
+def _beside(plan: Plan, *sections: bytes, first: bytes | None = None) -> bytes:
     encoded = plan.encode()
     plain = b"\0" + varint(len(encoded)) + varint(len(_SKELETON)) + encoded + _SKELETON
     return container(
         [plain if first is None else first, *sections],
-        original_size=100, form=2, crc=crc32c(_DATA), base=(100, _SUM), version=5,
+        original_size=100, form=2, crc=crc32c(_DATA), base=(100, _SUM),
     )  # fmt: skip
 
 
-_NEWER: dict[str, tuple[bytes, str]] = {}
+_BESIDES: dict[str, tuple[bytes, str]] = {}
 for _n in _HUGE:
     for _name, _record in {
-        "a window": (0x98, 0, 1, _n, 100),
-        "a window's size": (0x98, 0, 1, 0, _n),
-        "a run": (9, _n),
+        "a window": (0x90, 0, 1, _n, 100),
+        "a window's size": (0x90, 0, 1, 0, _n),
+        "a run": (9, _place(_n)),
     }.items():
-        _NEWER[f"{_name} of {_n}"] = (
-            _newer(Plan().record(10, 50, *_record), *[_SECTION] * (_record[0] > 127)),
+        _BESIDES[f"{_name} of {_n}"] = (
+            _beside(Plan().record(10, 50, *_record), *[_SECTION] * (_record[0] > 127)),
             _MALFORMED + _SKELETON_SECTION,
         )
-    _NEWER[f"ranges: {_n}"] = (
-        _newer(Plan(), first=b"\x10\x02" + varint(_n) + bytes(60)), _MALFORMED + _SKELETON_SECTION,
+    _BESIDES[f"ranges: {_n}"] = (
+        _beside(Plan(), first=b"\x10\x02" + varint(_n) + bytes(60)), _MALFORMED + _SKELETON_SECTION,
     )  # fmt: skip
     for _name, _range in {"first": varint(_n) + b"\1", "size": b"\0" + varint(_n)}.items():
-        _NEWER[f"a range's {_name} of {_n}"] = (
-            _newer(Plan(), first=b"\x10\x02\x01" + _range + bytes(60)),
+        _BESIDES[f"a range's {_name} of {_n}"] = (
+            _beside(Plan(), first=b"\x10\x02\x01" + _range + bytes(60)),
             _MALFORMED + _SKELETON_SECTION,
         )
 for _what, _record in {
-    "a window past the end": (0x98, 0, 1, 1, 100),
-    "a stride of nothing": (0x98, 0, 0, 0, 100),
-    "no section opened beside": (24, 0, 1),
-    "a method of no version": (0x80 | 23, 0, 1, 0, 100),
+    "a window past the end": (0x90, 0, 1, 1, 100),
+    "a stride of nothing": (0x90, 0, 0, 0, 100),
+    "no section opened beside": (16, 0, 1),
 }.items():
-    _NEWER[_what] = (
-        _newer(Plan().record(10, 50, *_record), _SECTION), _MALFORMED + _SKELETON_SECTION,
+    _BESIDES[_what] = (
+        _beside(Plan().record(10, 50, *_record), _SECTION), _MALFORMED + _SKELETON_SECTION,
     )  # fmt: skip
-_NEWER["an unknown size"] = (
-    _newer(Plan().record(10, 0, 9, 0)), _MALFORMED + _SKELETON_SECTION,
+_BESIDES["an unknown size"] = (
+    _beside(Plan().record(10, 0, 9, 0)), _MALFORMED + _SKELETON_SECTION,
 )  # fmt: skip
-_NEWER["an empty range"] = (
-    _newer(Plan(), first=b"\x10\x02\x01\0\0" + bytes(60)), _MALFORMED + _SKELETON_SECTION,
+_BESIDES["an empty range"] = (
+    _beside(Plan(), first=b"\x10\x02\x01\0\0" + bytes(60)), _MALFORMED + _SKELETON_SECTION,
 )  # fmt: skip
-_NEWER["nothing beside"] = _newer(Plan().record(10, 50, *_BESIDE), b""), _MALFORMED + _FIRST
-_NEWER["a code cut short beside"] = (
-    _newer(Plan().record(10, 50, *_BESIDE), varint(3) + b"\xff\xee\xdd"), _MALFORMED + _FIRST,
-)  # fmt: skip
-_NEWER["beside in version 2"] = (
-    _patch(Plan().record(10, 50, *_BESIDE), _SECTION), _MALFORMED + _SKELETON_SECTION,
+_BESIDES["nothing beside"] = _beside(Plan().record(10, 50, *_BESIDE), b""), _MALFORMED + _FIRST
+_BESIDES["a code cut short beside"] = (
+    _beside(Plan().record(10, 50, *_BESIDE), varint(3) + b"\xff\xee\xdd"), _MALFORMED + _FIRST,
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(_NEWER))
-def test_attack_of_version_5(name):
-    data, error = _NEWER[name]
+@pytest.mark.parametrize("name", sorted(_BESIDES))
+def test_attack_beside_a_base(name):
+    data, error = _BESIDES[name]
     with pytest.raises(PackedFileError) as caught:
         packing.unpack(data, base=_BASE)
     assert error in str(caught.value)
@@ -270,11 +278,11 @@ def test_attack_of_version_5(name):
 
 @pytest.mark.parametrize("place", [0, 2, 3, 2**63, 2**64 - 1])
 def test_an_anchor_may_be_anywhere(place):
-    plan = Plan().record(10, 50, 0x98, place, 1, 0, 100)
+    plan = Plan().record(10, 50, 0x90, place, 1, 0, 100)
     section = varint(30) + bytes(30)
     first = b"\0" + varint(len(plan.encode())) + varint(50) + plan.encode() + _SKELETON
-    wanted = slow_reader.read_modelled([first, section], 100, _BASE, 5)
+    wanted = slow_reader.read_modelled([first, section], 100, _BASE)
     patch = container(
-        [first, section], original_size=100, form=2, crc=crc32c(wanted), base=(100, _SUM), version=5
+        [first, section], original_size=100, form=2, crc=crc32c(wanted), base=(100, _SUM)
     )
     assert packing.unpack(patch, base=_BASE) == wanted
