@@ -7,7 +7,7 @@ from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.entropy_constrained import entropy_constrained_codebook
 from keras_compress.clustering.importance import fisher_importance
 from keras_compress.clustering.kmeans import kmeans_1d
-from keras_compress.clustering.lifecycle import finalize, prepare, report
+from keras_compress.clustering.lifecycle import prepare, report
 from keras_compress.clustering.precision import align_channels, int8_survival, round_codebooks
 from keras_compress.clustering.reassignment import (
     Reassigned,
@@ -15,6 +15,7 @@ from keras_compress.clustering.reassignment import (
     prepare_reassignment,
 )
 from keras_compress.clustering.wrapper import Clustered
+from keras_compress.engine.lifecycle import finalize
 
 __all__ = [
     "Clustered",

@@ -1,4 +1,4 @@
-"""The callback's door of clustering: an untouched model, trained on shared weights."""
+"""The callback of clustering: an untouched model, trained on shared weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine of clustering: makes codebooks and puts them behind either door."""
+"""The engine of clustering: makes codebooks for the wrappers and for the optimizer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.preparation import require_chosen, require_effective, weights_to_wrap
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import (
-    Selectors,
     WeightRef,
     iter_weights,
     require_finite,
-    select_weights,
 )
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
@@ -129,7 +127,7 @@ class Clusterer:
 
 def weights_to_constrain(model: Any, config: ClusteringConfig) -> tuple[WeightRef, ...]:
     """Return the weights of an untouched model that the optimizer is to keep clustered."""
-    selection = select_weights(model, config.layers)
+    selection = config.select(model)
     require_chosen(model, selection, "cluster")
     require_effective(selection.chosen, "cluster", zeros_only=False)
     return selection.chosen
@@ -200,7 +198,7 @@ def clustered_layers(model: Any) -> list[Clustered]:
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Clustered)]
 
 
-def weights_to_cluster(model: Any, layers: Selectors) -> tuple[WeightRef, ...]:
+def weights_to_cluster(model: Any, config: ClusteringConfig) -> tuple[WeightRef, ...]:
     """Return the weights that a first `prepare` of `model` is to wrap."""
-    selection = select_weights(model, layers)
+    selection = config.select(model)
     return weights_to_wrap(model, selection, clustered_layers(model), "clustering", "cluster")

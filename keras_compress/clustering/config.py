@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import keras
 import numpy as np
 
 from keras_compress.clustering.codebook import INITIALIZATIONS, Initialization
+from keras_compress.engine.technique import TechniqueConfig
 from keras_compress.engine.weights import Selectors
 from keras_compress.errors import KerasCompressError
 
 
+@keras.saving.register_keras_serializable(package="keras_compress")
 @dataclass(frozen=True)
-class ClusteringConfig:
+class ClusteringConfig(TechniqueConfig):
     """Settings of weight clustering, the same for the wrapper and the callback.
 
     Example:

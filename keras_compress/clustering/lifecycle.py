@@ -1,22 +1,23 @@
-"""`prepare`, `finalize` and `report` of clustering."""
+"""`prepare` and `report` of clustering."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from keras_compress.clustering.clusterer import (
-    clustered_layers,
     codebook_for,
     weights_to_cluster,
 )
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
-from keras_compress.clustering.projection import CodebookProjection
 from keras_compress.clustering.wrapper import Clustered
-from keras_compress.engine.cloning import unwrap_layers, wrap_layers
-from keras_compress.engine.optimizer import projections_of
-from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
-from keras_compress.engine.weights import Selectors, WeightRef, select_weights
+from keras_compress.engine.cloning import wrap_layers
+from keras_compress.engine.effects import technique_report
+from keras_compress.engine.report import Report, values_of
+from keras_compress.engine.technique import Technique, register_technique
+from keras_compress.engine.weights import WeightRef
 
 
 def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
@@ -36,7 +37,7 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
             or infinite.
     """
     config = config or ClusteringConfig()
-    chosen = weights_to_cluster(model, config.layers)
+    chosen = weights_to_cluster(model, config)
     codebooks = {}
     for ref in chosen:
         values = values_of(ref.variable)
@@ -62,36 +63,21 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
     return wrap_layers(model, chosen, wrap, fill)
 
 
-def finalize(model: Any) -> Any:
-    """Return a copy of a clustered model in stock layers, its kernels made of shared values.
-
-    Args:
-        model: A model from `prepare`, or one that was trained with `ClusteringCallback`.
-
-    Returns:
-        A plain Keras model, compiled like `model` with an optimizer of the user's own kind. A
-        subclassed model has only stock layers and is returned itself.
-    """
-    return unwrap_layers(model)
-
-
-def report(model: Any, layers: Selectors = None) -> Report:
+def report(model: Any, config: ClusteringConfig | None = None) -> Report:
     """Return per weight what clustering did, or why the weight was left alone.
 
     Args:
         model: A model during or after clustering, finalized or not.
-        layers: The selection that was clustered, as in `ClusteringConfig`. Defaults to `None`.
+        config: The `ClusteringConfig` it was clustered by; its `layers` say what was chosen.
+            Defaults to `None` (every layer with a kernel).
     """
-    selection = select_weights(unwrap_layers(model) if clustered_layers(model) else model, layers)
-    shared = projections_of(model, CodebookProjection.kind)
-    rows = []
-    for ref in selection.chosen:
-        values = values_of(ref.variable)
-        row = weight_report(ref, values, "clustered")
-        # Told from the values: they may have been loaded from before there were clusters.
-        projection: Any = shared.get(id(ref.variable))
-        most = row.size // 2 if projection is None else projection.size
-        if row.distinct > most:
-            row = weight_report(ref, values, "left alone", "no codebook, values not shared")
-        rows.append(row)
-    return Report("clustering", (*rows, *left_alone_rows(selection.left_alone)))
+    selection = (config or ClusteringConfig()).select(model)
+
+    def why_not(values: np.ndarray) -> str | None:
+        few = np.unique(values).size <= values.size // 2
+        return None if few else "no codebook, values not shared"
+
+    return technique_report("clustering", "clustered", model, selection, why_not)
+
+
+register_technique(ClusteringConfig, Technique("clustering", prepare, report))

@@ -1,4 +1,4 @@
-"""The callback's door of clustering: members of a cluster kept equal in the optimizer."""
+"""What the callback of clustering works by: members of a cluster kept equal in the optimizer."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class CodebookProjection(Projection):
     """
 
     kind = "codebook"
+    action = "clustered"
 
     def __init__(self, variable: Any, config: ClusteringConfig) -> None:
         super().__init__(variable)

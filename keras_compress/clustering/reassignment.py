@@ -167,7 +167,7 @@ def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:
         raise KerasCompressError(
             "Reassignment takes one codebook a weight. Received: per_channel=True."
         )
-    chosen = weights_to_cluster(model, config.layers)
+    chosen = weights_to_cluster(model, config)
     codebooks = {
         id(ref.variable): codebook_for(ref, values_of(ref.variable), config, resumed=False)
         for ref in chosen

@@ -1,4 +1,4 @@
-"""The wrapper's door of clustering: a layer whose kernels are looked up in a trained codebook."""
+"""The wrapper of clustering: a layer whose kernels are looked up in a trained codebook."""
 
 from __future__ import annotations
 

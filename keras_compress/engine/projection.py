@@ -28,6 +28,9 @@ class Projection:
     #: Short name of the technique; a weight holds one projection of each kind at most.
     kind = ""
 
+    #: What is done to the weight, for reports, as the wrapper of the technique calls it.
+    action = ""
+
     def __init__(self, variable: Any) -> None:
         self.variable = variable
         self.state: list[Any] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ import keras
 import numpy as np
 
 from keras_compress.engine.weights import WeightRef
+
+#: The action of a row of which nothing was done.
+LEFT_ALONE = "left alone"
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class WeightReport:
         layer: Path of the layer in the model.
         weight: Name of the variable within the layer.
         shape: Shape of the variable.
-        action: What was done: `"pruned"`, `"clustered"` or `"left alone"`.
+        action: What was done: `"pruned"`, `"clustered"`, `"rounded"`, `"values shared"`, several of
+            these, or `"left alone"`.
         reason: Why it was left alone; empty otherwise.
         size: Number of values.
         zeros: Values that are exactly zero.
@@ -58,7 +62,7 @@ class Report:
     @property
     def sparsity(self) -> float:
         """Share of zeros among the weights the technique worked on, from 0 to 1."""
-        done = [row for row in self.weights if row.action != "left alone"]
+        done = [row for row in self.weights if row.action != LEFT_ALONE]
         size = sum(row.size for row in done)
         return sum(row.zeros for row in done) / size if size else 0.0
 
@@ -91,17 +95,6 @@ class Report:
         widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
         return "\n".join(line.rstrip() for line in lines)
-
-
-def left_alone_rows(
-    left_alone: Iterable[tuple[WeightRef, str]], skip: Container[int] = ()
-) -> list[WeightReport]:
-    """Return the rows of what a selection left alone, but for variables whose `id` is in `skip`."""
-    return [
-        weight_report(ref, values_of(ref.variable), "left alone", reason)
-        for ref, reason in left_alone
-        if id(ref.variable) not in skip
-    ]
 
 
 def values_of(variable: Any) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Pruning: a pattern, a criterion and a schedule set weights to zero while a model trains."""
 
+from keras_compress.engine.lifecycle import finalize
 from keras_compress.pruning.callback import PruningCallback
 from keras_compress.pruning.config import PruningConfig
 from keras_compress.pruning.criteria import Criterion, Magnitude, Random, Taylor
@@ -9,7 +10,7 @@ from keras_compress.pruning.iterative import (
     prune_iteratively,
     threshold_rates,
 )
-from keras_compress.pruning.lifecycle import finalize, prepare, report
+from keras_compress.pruning.lifecycle import prepare, report
 from keras_compress.pruning.patterns import Blocks, Filters, NofM, Pattern, Unstructured
 from keras_compress.pruning.pruner import Pruner
 from keras_compress.pruning.schedules import (
@@ -26,9 +27,9 @@ from keras_compress.pruning.sensitivity import (
     scan_sensitivity,
 )
 from keras_compress.pruning.surgery import (
-    Operated,
     SurgeryCallback,
     SurgeryConfig,
+    SurgeryPruned,
     prepare_surgery,
 )
 from keras_compress.pruning.wrapper import Pruned
@@ -43,7 +44,7 @@ __all__ = [
     "Magnitude",
     "NofM",
     "OneShot",
-    "Operated",
+    "SurgeryPruned",
     "Pattern",
     "PolynomialDecay",
     "Pruned",

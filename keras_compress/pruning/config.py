@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 
-from keras_compress.engine.frozen import Frozen
-from keras_compress.engine.weights import Selection, Selectors, select_weights
+from keras_compress.engine.technique import TechniqueConfig
+from keras_compress.engine.weights import Selection, Selectors
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.criteria import Criterion, Magnitude, get_criterion
 from keras_compress.pruning.patterns import Pattern, Unstructured, get_pattern
@@ -23,7 +23,7 @@ from keras_compress.pruning.schedules import (
 
 @keras.saving.register_keras_serializable(package="keras_compress")
 @dataclass(frozen=True)
-class PruningConfig(Frozen):
+class PruningConfig(TechniqueConfig):
     """Settings of pruning, the same for the wrapper and the callback.
 
     A pattern, a criterion and a schedule are chosen apart, and each goes with each of the others.
@@ -87,7 +87,7 @@ class PruningConfig(Frozen):
         if last is not None:
             pattern.require_sparsity(schedule(last))
 
-    def select(self, model: Any) -> Selection:
+    def select(self, model: keras.Model) -> Selection:
         """Return the weights of `model` to prune, and why each other one is left alone.
 
         Raises:
@@ -95,7 +95,7 @@ class PruningConfig(Frozen):
                 can't be laid on a weight that `layers` asks for.
         """
         pattern = get_pattern(self.pattern)
-        selection = select_weights(model, self.layers)
+        selection = super().select(model)
         reasons = [(ref, pattern.why_not(ref)) for ref in selection.chosen]
         refused = [(ref, reason) for ref, reason in reasons if reason is not None]
         if refused and self.layers is not None:

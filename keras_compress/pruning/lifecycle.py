@@ -1,4 +1,4 @@
-"""`prepare`, `finalize` and `report` of pruning."""
+"""`prepare` and `report` of pruning."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.engine.cloning import unwrap_layers, wrap_layers
-from keras_compress.engine.optimizer import projections_of
+from keras_compress.engine.cloning import wrap_layers
+from keras_compress.engine.effects import technique_report
 from keras_compress.engine.preparation import weights_to_wrap
-from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
+from keras_compress.engine.report import Report
+from keras_compress.engine.technique import Technique, register_technique
 from keras_compress.pruning.config import PruningConfig
-from keras_compress.pruning.pruner import MaskProjection, pruned_layers
+from keras_compress.pruning.pruner import pruned_layers
+from keras_compress.pruning.surgery import SurgeryConfig, prepare_surgery
 from keras_compress.pruning.wrapper import Pruned
 
 
@@ -37,39 +39,21 @@ def prepare(model: Any, config: PruningConfig | None = None) -> Any:
     return wrap_layers(model, chosen, lambda layer, at, _: Pruned(layer, indices=at))
 
 
-def finalize(model: Any) -> Any:
-    """Return a copy of a pruned model in stock layers, its pruned weights exactly zero.
-
-    Args:
-        model: A model from `prepare`, or one that was trained with `PruningCallback`.
-
-    Returns:
-        A plain Keras model, compiled like `model` with an optimizer of the user's own kind. A
-        subclassed model has only stock layers and is returned itself.
-    """
-    return unwrap_layers(model)
-
-
-def report(model: Any, config: PruningConfig | None = None) -> Report:
+def report(model: Any, config: PruningConfig | SurgeryConfig | None = None) -> Report:
     """Return per weight what pruning did, or why the weight was left alone.
 
     Args:
         model: A model during or after pruning, finalized or not.
-        config: The `PruningConfig` it was pruned by; its `layers` and `pattern` say what was
-            chosen. Defaults to `None` (every layer with a kernel).
+        config: The settings it was pruned by, which say what was chosen. Defaults to `None`
+            (every layer with a kernel).
     """
     selection = (config or PruningConfig()).select(model)
-    masks = {id(v): mask for p in pruned_layers(model) for v, mask in p.masked_weights()}
-    worked_on = set(masks) | set(projections_of(model, MaskProjection.kind))
-    rows = []
-    for ref in selection.chosen:
-        values = values_of(ref.variable)
-        mask = masks.get(id(ref.variable))
-        if mask is not None:
-            # What the wrapper computes with; a mask in the optimizer shows in the weight itself.
-            values = np.where(values_of(mask), values, 0)
-        pruned = id(ref.variable) in worked_on or not np.all(values)
-        reason = "" if pruned else "no mask and no zeros"
-        rows.append(weight_report(ref, values, "pruned" if pruned else "left alone", reason))
-    own = {id(mask) for mask in masks.values()}
-    return Report("pruning", (*rows, *left_alone_rows(selection.left_alone, skip=own)))
+
+    def why_not(values: np.ndarray) -> str | None:
+        return "no mask and no zeros" if np.all(values) else None
+
+    return technique_report("pruning", "pruned", model, selection, why_not)
+
+
+register_technique(PruningConfig, Technique("pruning", prepare, report))
+register_technique(SurgeryConfig, Technique("pruning", prepare_surgery, report))

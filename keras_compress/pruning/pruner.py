@@ -29,6 +29,7 @@ class MaskProjection(Projection):
     """Keeps pruned weights at zero: `weight * mask`, for the value and for its gradient."""
 
     kind = "mask"
+    action = "pruned"
 
     def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[Any]:
         return [

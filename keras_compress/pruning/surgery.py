@@ -19,12 +19,12 @@ from keras_compress.engine.callback import StepCallback
 from keras_compress.engine.cloning import wrap_layers
 from keras_compress.engine.preparation import weights_to_wrap
 from keras_compress.engine.report import values_of
+from keras_compress.engine.technique import TechniqueConfig
 from keras_compress.engine.weights import (
     Selectors,
     WeightRef,
     iter_weights,
     require_finite,
-    select_weights,
 )
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
@@ -38,8 +38,9 @@ from keras_compress.pruning.schedules import (
 from keras_compress.pruning.wrapper import Pruned
 
 
+@keras.saving.register_keras_serializable(package="keras_compress")
 @dataclass(frozen=True)
-class SurgeryConfig:
+class SurgeryConfig(TechniqueConfig):
     """Settings of dynamic network surgery.
 
     Example:
@@ -104,14 +105,14 @@ class SurgeryConfig:
         schedule: Any = self.schedule or ConstantSparsity(0.0)
         return last_due_step(schedule, step, self.frequency)
 
-    def operates_at(self, step: int) -> bool:
+    def updates_masks_at(self, step: int) -> bool:
         """Whether the operation that is due at `step` is done; a function of the step alone."""
         chance = 1.0 / (1.0 + self.decay * step)
         return bool(np.random.default_rng([self.seed, step]).random() < chance)
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
-class Operated(Pruned):
+class SurgeryPruned(Pruned):
     """Runs a layer with `kernel * mask`, and trains the whole kernel by that gradient.
 
     A `Pruned` layer whose cut weights go on learning. `SurgeryCallback` moves the masks;
@@ -154,7 +155,7 @@ class Operated(Pruned):
 
 
 class SurgeryCallback(StepCallback):
-    """Cuts and splices the `Operated` layers of a model from `prepare_surgery` during `fit`.
+    """Cuts and splices the `SurgeryPruned` layers of a model from `prepare_surgery` during `fit`.
 
     At the end of each epoch it logs `sparsity`, and in `spliced` the connections that came back
     so far. What is cut at a step follows from the weights, the masks and the step alone, so a
@@ -188,10 +189,10 @@ class SurgeryCallback(StepCallback):
         self._masked: list[tuple[WeightRef, Any, Any]] = []
 
     def attach(self, model: Any, step: int) -> bool:
-        layers = operated_layers(model)
+        layers = surgery_layers(model)
         if not layers:
             raise KerasCompressError(
-                "Surgery needs `Operated` layers, which keep the weights behind the masks. "
+                "Surgery needs `SurgeryPruned` layers, which keep the weights behind the masks. "
                 f"Received: {model.name!r} without any. Train the copy that "
                 "`pruning.prepare_surgery(model, config)` returns."
             )
@@ -224,7 +225,7 @@ class SurgeryCallback(StepCallback):
         if due is None or due == self._last_due:
             return
         self._last_due = due
-        if not self.config.operates_at(due):
+        if not self.config.updates_masks_at(due):
             return
         for ref, mask, statistics in self._masked:
             weight = values_of(ref.variable)
@@ -267,23 +268,23 @@ def surgery_mask(
 
 
 def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
-    """Return a copy of `model` whose chosen layers are `Operated`.
+    """Return a copy of `model` whose chosen layers are `SurgeryPruned`.
 
     Args:
         model: A built, trained Sequential or functional model, nested or not. The weights behind
-            the masks have to live somewhere, so a subclassed model can't be operated on.
+            the masks have to live somewhere, so a subclassed model can't be prepared.
         config: The `SurgeryConfig`.
 
     Raises:
         KerasCompressError: If the model is unbuilt, subclassed, prepared already or has nothing
             to prune, or if a weight is NaN or infinite.
     """
-    selection = select_weights(model, config.layers)
+    selection = config.select(model)
     chosen = weights_to_wrap(model, selection, pruned_layers(model), "pruning", "prune")
-    made: list[Operated] = []
+    made: list[SurgeryPruned] = []
 
-    def wrap(layer: Any, at: list[int], _: Any) -> Operated:
-        made.append(Operated(layer, indices=at))
+    def wrap(layer: Any, at: list[int], _: Any) -> SurgeryPruned:
+        made.append(SurgeryPruned(layer, indices=at))
         return made[-1]
 
     def measure() -> None:
@@ -293,6 +294,6 @@ def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
     return wrap_layers(model, chosen, wrap, measure)
 
 
-def operated_layers(model: Any) -> list[Operated]:
-    """Return the `Operated` layers of `model`, nested ones included."""
-    return [layer for _, layer in iter_layers(model) if isinstance(layer, Operated)]
+def surgery_layers(model: Any) -> list[SurgeryPruned]:
+    """Return the `SurgeryPruned` layers of `model`, nested ones included."""
+    return [layer for _, layer in iter_layers(model) if isinstance(layer, SurgeryPruned)]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from keras_compress.engine.weights import Selectors
+import keras
+
+from keras_compress.engine.technique import TechniqueConfig
+from keras_compress.engine.weights import Selection, Selectors, iter_weights
 from keras_compress.errors import KerasCompressError
 
 # Where the price rises by 1 %, bytes fall by some 0.4 %: within an epoch at a high learning rate,
@@ -16,8 +19,9 @@ _GAIN_OF_CHANGE = 1.5
 _GAIN_OF_DISTANCE = 0.4
 
 
+@keras.saving.register_keras_serializable(package="keras_compress")
 @dataclass(frozen=True)
-class RateConfig:
+class RateConfig(TechniqueConfig):
     """Settings of rate-aware training, the same for `prepare` and `RateCallback`.
 
     The loss that is minimised is `task loss + rate_weight * bits`, the Lagrangian of rate and
@@ -94,6 +98,29 @@ class RateConfig:
                 "With `target_bytes` a `rate_weight` above 0 is needed, the price to begin with. "
                 "Received: rate_weight=0."
             )
+
+    def select(self, model: keras.Model) -> Selection:
+        """Return the weights of `model` to round, and why each other one is left alone.
+
+        Raises:
+            KerasCompressError: If the model is unbuilt, or `layers` matches nothing.
+        """
+        selection = super().select(model)
+        if not self.biases:
+            return selection
+        owners = {id(ref.owners[-1]) for ref in selection.chosen if ref.owners}
+        chosen = {id(ref.variable) for ref in selection.chosen}
+        added = {
+            id(ref.variable)
+            for ref, _ in selection.left_alone
+            if ref.name == "bias" and ref.variable.trainable and id(ref.owners[-1]) in owners
+        }
+        left_alone = tuple(
+            pair for pair in selection.left_alone if id(pair[0].variable) not in added
+        )
+        # In the order of the model.
+        both = tuple(ref for ref in iter_weights(model) if id(ref.variable) in chosen | added)
+        return Selection(both, left_alone)
 
     def strength(self, step: int) -> float:
         """Return the price of a bit after `step` training steps."""

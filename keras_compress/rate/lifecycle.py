@@ -1,19 +1,17 @@
-"""`prepare`, `finalize` and `report` of rate-aware training."""
+"""`prepare` and `report` of rate-aware training."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from keras_compress.engine.cloning import unwrap_layers, wrap_layers
+import numpy as np
+
+from keras_compress.engine.cloning import wrap_layers
+from keras_compress.engine.effects import technique_report
 from keras_compress.engine.preparation import weights_to_wrap
-from keras_compress.engine.report import Report, left_alone_rows, values_of, weight_report
-from keras_compress.engine.weights import (
-    Selection,
-    Selectors,
-    WeightRef,
-    iter_weights,
-    select_weights,
-)
+from keras_compress.engine.report import Report, values_of
+from keras_compress.engine.technique import Technique, register_technique
+from keras_compress.engine.weights import WeightRef
 from keras_compress.layers import iter_layers
 from keras_compress.rate.config import RateConfig
 from keras_compress.rate.wrapper import RateAware, initial_step_size
@@ -37,7 +35,7 @@ def prepare(model: Any, config: RateConfig | None = None) -> Any:
             to round, or if a weight is NaN or infinite.
     """
     config = config or RateConfig()
-    selection = _select(model, config.layers, config.biases)
+    selection = config.select(model)
     chosen = weights_to_wrap(model, selection, rate_aware_layers(model), "rate", "round")
     wrapped: list[tuple[RateAware, list[float]]] = []
 
@@ -54,37 +52,21 @@ def prepare(model: Any, config: RateConfig | None = None) -> Any:
     return wrap_layers(model, chosen, wrap, fill)
 
 
-def finalize(model: Any) -> Any:
-    """Return a copy of a model from `prepare` in stock layers, its weights rounded.
-
-    Args:
-        model: A model from `prepare`, trained or not.
-
-    Returns:
-        A plain Keras model, compiled like `model` with an optimizer of the user's own kind.
-    """
-    return unwrap_layers(model)
-
-
-def report(model: Any, layers: Selectors = None, biases: bool = True) -> Report:
+def report(model: Any, config: RateConfig | None = None) -> Report:
     """Return per weight how many zeros and distinct values there are, or why it was left alone.
 
     Args:
         model: A model from `prepare`, or what `finalize` made of it.
-        layers: The selection, as in `RateConfig`. Defaults to `None`.
-        biases: Whether biases were chosen too, as in `RateConfig`. Defaults to `True`.
+        config: The `RateConfig` it was prepared with; its `layers` and `biases` say what was
+            chosen. Defaults to `None` (kernels and biases of every layer with a kernel).
     """
-    plain = unwrap_layers(model) if rate_aware_layers(model) else model
-    selection = _select(plain, layers, biases)
-    rows = []
-    for ref in selection.chosen:
-        row = weight_report(ref, values_of(ref.variable), "rounded")
-        if row.size > 2 and row.distinct == row.size:
-            row = weight_report(
-                ref, values_of(ref.variable), "left alone", "every value is another"
-            )
-        rows.append(row)
-    return Report("rate", (*rows, *left_alone_rows(selection.left_alone)))
+    selection = (config or RateConfig()).select(model)
+
+    def why_not(values: np.ndarray) -> str | None:
+        each_another = values.size > 2 and np.unique(values).size == values.size
+        return "every value is another" if each_another else None
+
+    return technique_report("rate", "rounded", model, selection, why_not)
 
 
 def estimated_bits(model: Any) -> Any:
@@ -101,18 +83,4 @@ def rate_aware_layers(model: Any) -> list[RateAware]:
     return [layer for _, layer in iter_layers(model) if isinstance(layer, RateAware)]
 
 
-def _select(model: Any, layers: Selectors, biases: bool) -> Selection:
-    selection = select_weights(model, layers)
-    if not biases:
-        return selection
-    owners = {id(ref.owners[-1]) for ref in selection.chosen if ref.owners}
-    chosen = {id(ref.variable) for ref in selection.chosen}
-    added = {
-        id(ref.variable)
-        for ref, _ in selection.left_alone
-        if ref.name == "bias" and ref.variable.trainable and id(ref.owners[-1]) in owners
-    }
-    left_alone = tuple(pair for pair in selection.left_alone if id(pair[0].variable) not in added)
-    # In the order of the model.
-    both = tuple(ref for ref in iter_weights(model) if id(ref.variable) in chosen | added)
-    return Selection(both, left_alone)
+register_technique(RateConfig, Technique("rate", prepare, report))

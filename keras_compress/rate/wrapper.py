@@ -44,7 +44,7 @@ class RateAware(SubstitutedLayer):
             out of range.
     """
 
-    action = "trained for its rate"
+    action = "rounded"
 
     #: What is zero stays so when it is rounded, so that masks may lie beneath.
     keeps_zeros = True

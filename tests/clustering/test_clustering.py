@@ -285,8 +285,9 @@ def test_weights_are_shared_across_recurrent_attention_and_embedding_layers():
 
 def test_report_says_what_was_left_alone():
     model = compiled()
-    fit(model, epochs=1, callbacks=[ClusteringCallback(ClusteringConfig(6, layers="hidden"))])
-    rows = {(r.layer, r.weight): r for r in clustering.report(model, layers="hidden")}
+    config = ClusteringConfig(6, layers="hidden")
+    fit(model, epochs=1, callbacks=[ClusteringCallback(config)])
+    rows = {(r.layer, r.weight): r for r in clustering.report(model, config)}
     assert rows["hidden", "kernel"].action == "clustered" and rows["hidden", "kernel"].distinct <= 6
     assert rows["conv", "kernel"].reason == "not selected by `layers`"
     assert rows["hidden", "bias"].reason == "bias"

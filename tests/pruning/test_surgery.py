@@ -7,14 +7,14 @@ import pytest
 from keras_compress import pruning
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning import PolynomialDecay, SurgeryCallback, SurgeryConfig, prepare_surgery
-from keras_compress.pruning.surgery import operated_layers, surgery_mask
+from keras_compress.pruning.surgery import surgery_layers, surgery_mask
 from tests.training import BUILDERS, compiled, data, fit, sequential, subclassed
 
 
 def masks_of(model):
     return [
         np.array(keras.ops.convert_to_numpy(mask))
-        for layer in operated_layers(model)
+        for layer in surgery_layers(model)
         for mask in layer.masks
     ]
 
@@ -58,7 +58,7 @@ def test_what_was_cut_is_trained_on_and_comes_back():
     assert surgery.spliced > 20
     assert surgery.cut > surgery.spliced
     # Behind the masks there are weights, not zeros.
-    for layer in operated_layers(model):
+    for layer in surgery_layers(model):
         for variable, mask in layer.masked_weights():
             behind = np.array(variable)[~np.array(keras.ops.convert_to_numpy(mask))]
             assert np.count_nonzero(behind) == behind.size
@@ -102,10 +102,10 @@ def test_a_saved_model_goes_on_as_if_it_had_never_stopped(tmp_path):
 
 def test_operations_become_rarer_by_the_step_alone():
     config = SurgeryConfig(schedule=0.5, decay=0.05)
-    done = [config.operates_at(step) for step in range(2000)]
-    assert done == [config.operates_at(step) for step in range(2000)]
+    done = [config.updates_masks_at(step) for step in range(2000)]
+    assert done == [config.updates_masks_at(step) for step in range(2000)]
     assert sum(done[:100]) > 3 * sum(done[-100:])
-    assert all(SurgeryConfig(schedule=0.5).operates_at(step) for step in range(50))
+    assert all(SurgeryConfig(schedule=0.5).updates_masks_at(step) for step in range(50))
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,8 @@ def test_wrong_settings_and_models_are_refused():
 def test_biases_are_left_alone_if_asked():
     model = make_model()
     model.get_layer("hidden").bias.assign(np.linspace(-1, 1, 16))
-    plain = rate.finalize(rate.prepare(model, rate.RateConfig(biases=False)))
+    config = rate.RateConfig(biases=False)
+    plain = rate.finalize(rate.prepare(model, config))
     np.testing.assert_array_equal(plain.get_layer("hidden").bias, np.linspace(-1, 1, 16, dtype="f"))
-    rows = {(r.layer, r.weight): r.action for r in rate.report(plain, biases=False)}
+    rows = {(r.layer, r.weight): r.action for r in rate.report(plain, config)}
     assert rows["hidden", "bias"] == "left alone" and rows["hidden", "kernel"] == "rounded"
