@@ -22,6 +22,7 @@ TRAINING = {
     "quantization",
     "distillation",
     "architectures",
+    "loading",
     "rate",
     "recipes",
     "engine",
@@ -32,6 +33,7 @@ ALLOWED = {
     "engine": {"copying"},
     "architectures": {"binary"},
     "binary": {"engine"},
+    "loading": {"binary"},
     "pruning": {"engine"},
     "channel_pruning": {"copying", "engine"},
     "clustering": {"engine"},
@@ -53,12 +55,13 @@ ALLOWED = {
         "distillation",
         "engine",
         "exporter",
+        "loading",
         "packing",
         "pruning",
         "rate",
         "report",
     },
-    "cli": {"android", "bench", "exporter", "packing", "recipes", "report"},
+    "cli": {"android", "bench", "exporter", "loading", "packing", "recipes", "report"},
 }
 
 

@@ -22,6 +22,9 @@ PUBLIC = {
         "finalize",
         "inspect",
         "load_interpreter",
+        "load_model",
+        "load_weights",
+        "loading",
         "open_packed",
         "pack",
         "packing",
@@ -33,6 +36,7 @@ PUBLIC = {
         "report",
         "unpack",
     ],
+    "keras_compress.loading": ["LoadedModel", "load_model", "load_weights", "open_model"],
     "keras_compress.pruning": [
         "Accuracy",
         "Blocks",

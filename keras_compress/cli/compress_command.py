@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from keras_compress.cli.model_file import MODEL_HELP, open_for_command
 from keras_compress.cli.number_options import at_least, number_in, seed
 
 
@@ -20,7 +21,7 @@ def register(subparsers: Any) -> None:
             "no trial meets the target; the nearest is left in the folder all the same."
         ),
     )
-    parser.add_argument("model", metavar="MODEL.keras", help="a trained classifier")
+    parser.add_argument("model", metavar="MODEL.keras", help=f"a trained classifier: {MODEL_HELP}")
     parser.add_argument(
         "--data",
         metavar="FILE.npz",
@@ -78,7 +79,6 @@ def _run(args: argparse.Namespace) -> int:
     import warnings
 
     from keras_compress.exporter.quiet import quiet_native_output
-    from keras_compress.exporter.saved_model import load_keras_model
     from keras_compress.recipes.compression_target import CompressionTarget
     from keras_compress.recipes.deep_compression import deep_compression
     from keras_compress.recipes.image_data import load_npz
@@ -90,7 +90,7 @@ def _run(args: argparse.Namespace) -> int:
         warnings.simplefilter("ignore")  # what they say is in the report, as notes
         with RichProgress() as progress:
             result = deep_compression(
-                load_keras_model(args.model),
+                open_for_command(args.model),
                 data,
                 target,
                 folder=args.out,

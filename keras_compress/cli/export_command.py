@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from keras_compress.cli.codec_option import add_codec
+from keras_compress.cli.model_file import MODEL_HELP, open_for_command
 from keras_compress.cli.number_options import at_least, number_in
 
 DEFAULT_FOLDER = "keras-compress-export"
@@ -23,7 +24,7 @@ def register(subparsers: Any) -> None:
             "and write model.tflite, model.kcz, report.json and report.html."
         ),
     )
-    parser.add_argument("model", metavar="MODEL.keras", help="the saved Keras model")
+    parser.add_argument("model", metavar="MODEL.keras", help=MODEL_HELP)
     parser.add_argument(
         "--out",
         metavar="DIR",
@@ -100,7 +101,7 @@ def _run(args: argparse.Namespace) -> int:
     from keras_compress.exporter.folder import report_of, write_folder
     from keras_compress.exporter.pipeline import ExportWarning, convert
     from keras_compress.exporter.quiet import quiet_native_output
-    from keras_compress.exporter.saved_model import load_keras_model, load_samples
+    from keras_compress.exporter.sample_file import load_samples
     from keras_compress.packing import pack
 
     with quiet_native_output(), warnings.catch_warnings():
@@ -108,7 +109,7 @@ def _run(args: argparse.Namespace) -> int:
         warnings.simplefilter("ignore", ExportWarning)
         progress = Console(stderr=True)
         with progress.status("Loading the model") as status:
-            model = load_keras_model(args.model)
+            model = open_for_command(args.model)
             data = None
             if args.data is not None:
                 data = load_samples(args.data, model, limit=args.samples)

@@ -16,8 +16,6 @@ __all__ = ["MODELS", "build_model", "check_layers"]
 
 MODELS = {"Functional", "Sequential"}
 
-_Layers = dict[str, Any]
-
 
 def check_layers(entry: dict[str, Any], rewriting: Rewriting) -> None:
     """Rewrite all layers of a serialized model once, so that every problem is found at once.
@@ -125,7 +123,7 @@ class _Graph:
     def __init__(self, config: dict[str, Any], rewriting: Rewriting) -> None:
         self._config, self._rewriting = config, rewriting
         self._entries = {self._name(each): each for each in layers_of({"config": config})}
-        self._layers: _Layers = {}
+        self._made: dict[str, Any] = {}
         # Of each layer, the outputs of its calls so far, and how many it had before the first.
         self._calls: dict[str, list[Any]] = defaultdict(list)
         self._before: dict[str, int] = {}
@@ -173,7 +171,7 @@ class _Graph:
 
     def _freeze_again(self) -> None:
         # `trainable` of a model sets that of its layers, which have their own.
-        for name, layer in self._layers.items():
+        for name, layer in self._made.items():
             inside = self._entries[name].get("config") or {}
             if isinstance(inside, dict) and not isinstance(layer, keras.Model):
                 layer.trainable = inside.get("trainable", True) is not False
@@ -197,9 +195,9 @@ class _Graph:
             own = name.replace("/", "_")
             number = len(self._calls[name])
             return MERGED[kind](args[0], entry["config"], f"{own}_{number}" if number else own)
-        if name not in self._layers:
-            self._layers[name] = _make_layer(entry, self._rewriting)
-        return self._layers[name](*args, **kwargs)
+        if name not in self._made:
+            self._made[name] = _make_layer(entry, self._rewriting)
+        return self._made[name](*args, **kwargs)
 
     def _arguments(self, node: Any) -> tuple[list[Any], dict[str, Any]]:
         if isinstance(node, dict):

@@ -66,13 +66,6 @@ def load_model(
     (`groups` of depthwise layers, the axis of a normalization in a list), TensorFlow functions
     in the graph, Larq's layers. What can't be carried over is an error that names all of it.
 
-    Example:
-
-    ```python
-    model = keras_compress.load_model("mobilenet_of_2020.h5")
-    model.fit(x, y, callbacks=[pruning.PruningCallback(schedule)])
-    ```
-
     Args:
         path: A `.keras` or `.h5` file, or a SavedModel's folder.
         custom_objects: Classes and functions of one's own, by name. Defaults to `None`.
@@ -227,13 +220,6 @@ def _load_keras_3(path: Path, custom_objects: Any, safe_mode: bool) -> Any:
 
 def load_weights(model: Any, path: str | os.PathLike[str]) -> list[str]:
     """Give a model of one's own the weights of a Keras 2 file, layer by layer by their names.
-
-    Example:
-
-    ```python
-    net = keras_compress.architectures.squeezenet(include_top=False)
-    keras_compress.load_weights(net, "squeezenet_weights_notop.h5")
-    ```
 
     Args:
         model: A built Keras model; it is changed.

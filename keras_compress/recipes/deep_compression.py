@@ -298,10 +298,10 @@ def _write_best(
 ) -> None:
     from keras_compress import exporter
     from keras_compress.exporter.folder import report_of, write_folder
-    from keras_compress.exporter.saved_model import load_keras_model
+    from keras_compress.loading import load_model
 
     place = folder / "trials" / best.folder
-    model = load_keras_model(place / "model.keras")
+    model = load_model(place / "model.keras")
     exported = exporter.convert(model)
     packed = read_file(place / "model.kcz")
     report = report_of(model, exported, packed)

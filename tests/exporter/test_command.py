@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from keras_compress.errors import KerasCompressError, ModelFileError
-from keras_compress.exporter.saved_model import load_keras_model, load_samples
+from keras_compress.errors import KerasCompressError
+from keras_compress.exporter.sample_file import load_samples
 from tests.exporter import models
 
 
@@ -73,39 +73,6 @@ def test_failed_checks_exit_with_1(saved, tmp_path):
     done = run(saved / "model.keras", "--out", tmp_path / "out", "--tolerance", "0")
     assert done.returncode == 1 and "tolerance" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_files_that_are_no_models(tmp_path):
-    for name, data, message in [
-        ("empty.keras", b"", "zip"),
-        ("text.keras", b"not a model", "zip"),
-    ]:
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(ModelFileError, match=message):
-            load_keras_model(tmp_path / name)
-    np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    (tmp_path / "other.npz").rename(tmp_path / "other.keras")
-    with pytest.raises(ModelFileError, match="can't load"):
-        load_keras_model(tmp_path / "other.keras")
-    with pytest.raises(ModelFileError, match=r"\.keras"):
-        np.savez(tmp_path / "named.npz", x=np.zeros(3))
-        load_keras_model(tmp_path / "named.npz")
-
-
-def test_truncated_model(saved, tmp_path):
-    data = (saved / "model.keras").read_bytes()
-    (tmp_path / "cut.keras").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ModelFileError):
-        load_keras_model(tmp_path / "cut.keras")
-
-
-def test_code_in_a_model_is_not_run(tmp_path):
-    import keras
-
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x * 2)])
-    model.save(tmp_path / "lambda.keras")
-    with pytest.raises(ModelFileError, match="can't load"):
-        load_keras_model(tmp_path / "lambda.keras")
 
 
 def test_samples(saved, tmp_path):

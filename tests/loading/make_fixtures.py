@@ -1,4 +1,4 @@
-"""Writes the files of Keras 2 under fixtures/, each with inputs and what the original computes.
+"""Writes fixtures.zip: files of Keras 2, each with inputs and what the original computes.
 
 Run once, where tf_keras, larq and tensorflow-model-optimization are installed; the tests read
 what it wrote:
@@ -8,6 +8,8 @@ what it wrote:
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import larq
@@ -17,7 +19,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 
 layers = keras.layers
-FOLDER = Path(__file__).parent / "fixtures"
+ARCHIVE = Path(__file__).parent / "fixtures.zip"
 
 
 def image_net() -> keras.Model:
@@ -133,8 +135,7 @@ def inputs_of(model: keras.Model) -> list[np.ndarray]:
     return [generator.uniform(0, high, (3, *t.shape[1:])).astype("float32") for t in tensors]
 
 
-def main() -> None:
-    FOLDER.mkdir(exist_ok=True)
+def main(folder: Path) -> None:
     kept = {}
     forms = {
         "image": (image_net, (".h5", ".keras", "")),
@@ -158,13 +159,15 @@ def main() -> None:
             kept[f"{name}/out/{place}"] = array
         for suffix in suffixes:
             options = {} if suffix == ".keras" else {"include_optimizer": False}
-            model.save(FOLDER / (name + suffix), **options)
+            model.save(folder / (name + suffix), **options)
     subclassed = Subclassed()
     subclassed(tf.zeros((1, 3)))
-    subclassed.save(FOLDER / "subclassed", include_optimizer=False)
-    image_net().save_weights(FOLDER / "image_weights.h5")
-    np.savez_compressed(FOLDER / "outputs.npz", **kept)
+    subclassed.save(folder / "subclassed", include_optimizer=False)
+    image_net().save_weights(folder / "image_weights.h5")
+    np.savez_compressed(folder / "outputs.npz", **kept)
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as work:
+        main(Path(work))
+        shutil.make_archive(str(ARCHIVE.with_suffix("")), "zip", work)

@@ -1,54 +1,18 @@
-"""Loading what a user of the command hands in: a `.keras` file and an `.npz` of samples."""
+"""Samples that a user of the command hands in, in an `.npz` file."""
 
 from __future__ import annotations
 
 import os
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from keras_compress.errors import KerasCompressError, ModelFileError
+from keras_compress.errors import KerasCompressError
 
-__all__ = ["load_keras_model", "load_samples"]
+__all__ = ["load_samples"]
 
 # Names under which the data sets in keras.datasets' layout keep inputs, best first.
 _USUAL_NAMES = ("x", "x_test", "x_train")
-
-
-def load_keras_model(path: str | os.PathLike[str]) -> Any:
-    """Load a `.keras` file without running code that it brings.
-
-    Raises:
-        ModelFileError: If it is missing, is no `.keras` file, is damaged, or needs code that is
-            not there (classes that are not registered, lambdas).
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"A saved model is a file. Received: {path}, which isn't there.")
-    if not zipfile.is_zipfile(path):
-        raise ModelFileError(
-            f"A saved model is a .keras file (a zip). Received: {path} with "
-            f"{path.stat().st_size} bytes of something else. Save it with "
-            "`model.save('model.keras')`; an .h5 file can be loaded and saved anew."
-        )
-    import keras
-
-    if path.suffix != ".keras":
-        raise ModelFileError(
-            f"Keras reads a saved model from a name that ends in .keras. Received: {path}."
-        )
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except MemoryError:
-        raise
-    except Exception as error:
-        # Keras raises whatever the damage leads to, from KeyError to BadZipFile.
-        text = " ".join(str(error).split())
-        raise ModelFileError(
-            f"Keras can't load {path}: {type(error).__name__}: {text[:300]}"
-        ) from error
 
 
 def load_samples(path: str | os.PathLike[str], model: Any, *, limit: int) -> Any:
