@@ -8,8 +8,8 @@ what it wrote:
 
 from __future__ import annotations
 
-import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import larq
@@ -138,7 +138,7 @@ def inputs_of(model: keras.Model) -> list[np.ndarray]:
 def main(folder: Path) -> None:
     kept = {}
     forms = {
-        "image": (image_net, (".h5", ".keras", "")),
+        "image": (image_net, (".h5", ".keras")),
         "shared": (shared_net, (".h5", "")),
         "attention": (attention_net, (".h5", ".keras")),
         "table": (table_net, (".h5", ".keras", "")),
@@ -170,4 +170,6 @@ def main(folder: Path) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as work:
         main(Path(work))
-        shutil.make_archive(str(ARCHIVE.with_suffix("")), "zip", work)
+        with zipfile.ZipFile(ARCHIVE, "w", zipfile.ZIP_LZMA) as archive:
+            for path in sorted(Path(work).rglob("*")):
+                archive.write(path, path.relative_to(work))
