@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import keras
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from keras_compress.binary.binary_layer import BinaryLayer
-from keras_compress.errors import KerasCompressError
+from keras_compress.engine.profile import layer_calls, layer_macs, own_weights, sample_shape
 from keras_compress.layers import iter_layers
 
 __all__ = ["LayerSummary", "ModelSummary", "summarize"]
@@ -154,63 +153,18 @@ def summarize(model: Any, input_shape: Any = None) -> ModelSummary:
         KerasCompressError: If the model is unbuilt, has several inputs, or its input has an
             unknown side and `input_shape` is `None`.
     """
-    if not isinstance(model, keras.Model) or not model.built:
-        raise KerasCompressError(f"`model` must be a built `keras.Model`. Received: {model!r}.")
-    shape = tuple(input_shape) if input_shape is not None else _own_shape(model)
-    outputs = _outputs_of_layers(model, shape)
+    calls = layer_calls(model, sample_shape(model, input_shape))
     rows = []
     for ancestors, layer in iter_layers(model):
-        own = _own_weights(layer)
+        own = own_weights(layer)
         if not own:
             continue
         path = "/".join(part.name for part in (*ancestors, layer))
-        rows.append(_row(path, layer, own, outputs.get(id(layer), [])))
+        rows.append(_row(path, layer, own, calls.get(id(layer), [])))
     return ModelSummary(model.name, tuple(rows))
 
 
-def _own_shape(model: Any) -> tuple[int, ...]:
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or not all(isinstance(side, int) for side in shape[1:]):
-        raise KerasCompressError(
-            "MACs depend on the size of the input: pass `input_shape`, without the batch axis. "
-            f"Received: {model.name!r} with input shape {shape}."
-        )
-    return shape[1:]
-
-
-def _own_weights(layer: Any) -> list[Any]:
-    below = {id(v) for _, child in iter_layers(layer) for v in child.weights}
-    return [variable for variable in layer.weights if id(variable) not in below]
-
-
-def _outputs_of_layers(model: Any, shape: tuple[int, ...]) -> dict[int, list[tuple[int, ...]]]:
-    """Run the model with every layer's `call` shadowed on the instance; put them back."""
-    found: dict[int, list[tuple[int, ...]]] = {}
-    layers = [layer for _, layer in iter_layers(model)]
-
-    def shadow(layer: Any, call: Any) -> Any:
-        def observed(*args: Any, **kwargs: Any) -> Any:
-            result = call(*args, **kwargs)
-            first = keras.tree.flatten(result)[0]
-            found.setdefault(id(layer), []).append(tuple(int(side) for side in first.shape[1:]))
-            return result
-
-        return observed
-
-    before = {id(layer): layer.__dict__.get("call") for layer in layers}
-    try:
-        for layer in layers:
-            layer.__dict__["call"] = shadow(layer, layer.call)
-        model(keras.ops.zeros((1, *shape), dtype=model.compute_dtype), training=False)
-    finally:
-        for layer in layers:
-            layer.__dict__.pop("call", None)
-            if before[id(layer)] is not None:
-                layer.__dict__["call"] = before[id(layer)]
-    return found
-
-
-def _row(path: str, layer: Any, own: list[Any], outputs: list[tuple[int, ...]]) -> LayerSummary:
+def _row(path: str, layer: Any, own: list[Any], calls: list[Any]) -> LayerSummary:
     parameters = sum(math.prod(variable.shape) for variable in own)
     input_bits = kernel_bits = 32
     low = scales = 0
@@ -226,13 +180,13 @@ def _row(path: str, layer: Any, own: list[Any], outputs: list[tuple[int, ...]]) 
             )
             scales = 0 if scale is None else math.prod(scale.shape)
         binary = layer.has_binary_input and layer.has_binary_kernel
-    macs = sum(_macs(layer, output) for output in outputs)
+    macs = layer_macs(layer, calls)
     return LayerSummary(
         layer=path,
         kind=type(layer).__name__,
         input_bits=input_bits,
         kernel_bits=kernel_bits,
-        output_shape=outputs[0] if len(outputs) == 1 else None,
+        output_shape=calls[0][1] if len(calls) == 1 else None,
         parameters=parameters,
         low_bit_parameters=low,
         scales=scales,
@@ -240,12 +194,3 @@ def _row(path: str, layer: Any, own: list[Any], outputs: list[tuple[int, ...]]) 
         binary_macs=macs if binary else 0,
         real_macs=0 if binary else macs,
     )
-
-
-def _macs(layer: Any, output: tuple[int, ...]) -> int:
-    """Multiply-accumulates for one sample: positions of the output times the taps under each."""
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        return math.prod(output) * math.prod(layer.kernel_size)
-    if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
-        return math.prod(output) * int(np.prod(layer.kernel.shape[:-1]))
-    return 0

@@ -13,7 +13,7 @@ from keras_compress.engine.cloning import copy_model
 from keras_compress.engine.graph import trace_graph
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["difference_to_zeroed", "zeroed_copy"]
+__all__ = ["difference_to_zeroed", "zero_channels", "zeroed_copy"]
 
 _BATCH = 32
 
@@ -21,7 +21,19 @@ _BATCH = 32
 def zeroed_copy(analysis: Analysis, keep: np.ndarray) -> Any:
     """Return a copy of the analyzed model that reads nothing of the channels that aren't kept."""
     copy = copy_model(analysis.graph.model)
-    pairs = zip(analysis.graph.walk(), trace_graph(copy).walk(), strict=True)
+    zero_channels(analysis, keep, copy)
+    return copy
+
+
+def zero_channels(analysis: Analysis, keep: np.ndarray, model: Any) -> None:
+    """Set to zero, in `model`, all weights that read what isn't kept.
+
+    Args:
+        analysis: What is known of a model.
+        keep: Which labels stay.
+        model: That model, or a copy of it; it is changed.
+    """
+    pairs = zip(analysis.graph.walk(), trace_graph(model).walk(), strict=True)
     done: set[int] = set()
     for node, twin in pairs:
         if id(node.operation) in done:
@@ -36,7 +48,6 @@ def zeroed_copy(analysis: Analysis, keep: np.ndarray) -> Any:
             index[each.axis % values.ndim] = ~keep[each.labels]
             values[tuple(index)] = 0
             variable.assign(values)
-    return copy
 
 
 def difference_to_zeroed(analysis: Analysis, keep: np.ndarray, small: Any, samples: Any) -> float:

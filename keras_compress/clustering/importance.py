@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_compress.engine.importance import gradient_function
 from keras_compress.engine.weights import Selectors, select_weights
 from keras_compress.errors import KerasCompressError
 
@@ -64,7 +65,9 @@ def fisher_importance(
             f"{len(x)} samples and {len(chosen)} weights."
         )
     variables = [ref.variable for ref in chosen]
-    gradients_of = _gradient_function(model, variables, loss)
+    gradients_of = gradient_function(
+        lambda x, y: keras.ops.mean(loss(y, model(x, training=False))), variables
+    )
     sums = [np.zeros(ref.shape, dtype=np.float64) for ref in chosen]
     for batch in range(count):
         part = slice(batch * batch_size, (batch + 1) * batch_size)
@@ -80,43 +83,6 @@ def fisher_importance(
             )
         found[ref.label] = ((total / mean + 0.01) / 1.01).astype(np.float32)
     return found
-
-
-def _gradient_function(model: Any, variables: list[Any], loss: Any) -> Any:
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        @tf.function(reduce_retracing=True)
-        def gradients(x: Any, y: Any) -> Any:
-            with tf.GradientTape() as tape:
-                value = keras.ops.mean(loss(y, model(x, training=False)))
-            found = tape.gradient(value, [variable.value for variable in variables])
-            return [tf.convert_to_tensor(each) for each in found]
-
-        return lambda x, y: [g.numpy() for g in gradients(tf.constant(x), tf.constant(y))]
-    if backend == "jax":
-        import jax
-
-        def value_of(values: Any, x: Any, y: Any) -> Any:
-            with keras.StatelessScope(list(zip(variables, values, strict=True))):
-                return keras.ops.mean(loss(y, model(x, training=False)))
-
-        step = jax.jit(jax.grad(value_of))
-        return lambda x, y: step([variable.value for variable in variables], x, y)
-    if backend == "torch":
-
-        def torch_gradients(x: Any, y: Any) -> Any:
-            import torch
-
-            value = keras.ops.mean(loss(keras.ops.convert_to_tensor(y), model(x, training=False)))
-            found = torch.autograd.grad(value, [variable.value for variable in variables])
-            return [gradient.detach().cpu().numpy() for gradient in found]
-
-        return torch_gradients
-    raise KerasCompressError(
-        f'Gradients are taken on TensorFlow, JAX and torch. Received: the back end "{backend}".'
-    )
 
 
 def importance_for(label: str, values: Any, importance: Any) -> np.ndarray | None:
