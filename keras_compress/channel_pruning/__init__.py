@@ -1,6 +1,19 @@
 """Channel pruning: find the channels that go together, choose, and remove them for good."""
 
 from keras_compress.channel_pruning.call import LayerCall, NotUnderstoodError
+from keras_compress.channel_pruning.costs import ChannelCosts
+from keras_compress.channel_pruning.criteria import (
+    FPGM,
+    L1,
+    L2,
+    BatchNormGamma,
+    Criterion,
+    Data,
+    Fisher,
+    GroupFisher,
+    Random,
+    Taylor,
+)
 from keras_compress.channel_pruning.groups import (
     ChannelGroup,
     ChannelGroups,
@@ -9,16 +22,40 @@ from keras_compress.channel_pruning.groups import (
     find_groups,
 )
 from keras_compress.channel_pruning.plan import ChannelPlan
+from keras_compress.channel_pruning.pruning import ChannelPruned, prune
+from keras_compress.channel_pruning.reestimation import reestimate_statistics
 from keras_compress.channel_pruning.registry import register_rule
+from keras_compress.channel_pruning.report import ChannelReport, GroupReport
+from keras_compress.channel_pruning.selection import select_greedily, select_uniformly
+from keras_compress.channel_pruning.targets import Target
 
 __all__ = [
+    "FPGM",
+    "L1",
+    "L2",
+    "BatchNormGamma",
+    "ChannelCosts",
     "ChannelGroup",
     "ChannelGroups",
     "ChannelPlan",
+    "ChannelPruned",
+    "ChannelReport",
+    "Criterion",
+    "Data",
+    "Fisher",
     "Frozen",
+    "GroupFisher",
+    "GroupReport",
     "LayerCall",
     "Member",
     "NotUnderstoodError",
+    "Random",
+    "Target",
+    "Taylor",
     "find_groups",
+    "prune",
+    "reestimate_statistics",
     "register_rule",
+    "select_greedily",
+    "select_uniformly",
 ]

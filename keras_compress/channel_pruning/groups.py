@@ -32,6 +32,7 @@ class Member:
     Attributes:
         layer: Path of the layer in the model.
         weight: Name of the variable.
+        place: Its place in the `variables` of the layer.
         axis: The axis.
         role: `"makes"` the channels, `"reads"` them, or `"follows"`, as a normalization does.
         channels: Place in the group of each index along the axis; -1 where it isn't of the group.
@@ -39,6 +40,7 @@ class Member:
 
     layer: str
     weight: str
+    place: int
     axis: int
     role: str
     channels: NDArray[np.int64] = dataclasses.field(repr=False, compare=False)
@@ -203,6 +205,14 @@ class ChannelGroups(Mapping[str, ChannelGroup]):
                 min_channels=g.min_channels if min_channels is None else int(min_channels),
             )
             for g in chosen
+        ]
+        return ChannelGroups(self.analysis, changed, self.frozen, self._every)
+
+    def with_rounding(self, round_to: Mapping[str, int]) -> ChannelGroups:
+        """Return the groups with another `round_to` for each of those named."""
+        changed = [
+            dataclasses.replace(g, round_to=round_to[g.name]) if g.name in round_to else g
+            for g in self.values()
         ]
         return ChannelGroups(self.analysis, changed, self.frozen, self._every)
 
@@ -399,7 +409,8 @@ class _Grouping:
                 groups = self._group_of[components]
                 for number in np.unique(groups[groups >= 0]):
                     channels = np.where(groups == number, self._place_of[components], -1)
-                    found[number].append(Member(record.path, name, each.axis, role, channels))
+                    member = Member(record.path, name, each.variable, each.axis, role, channels)
+                    found[number].append(member)
         return found
 
     def _floors(self, count: int) -> list[dict[bytes, NDArray[np.int64]]]:
