@@ -10,6 +10,8 @@ void calloc(void) {}
 void posix_memalign(void) {}
 void free(void) {}
 void abort(void) {}
+void mmap(void) {}
+void munmap(void) {}
 void __cxa_atexit(void) {}
 void __cxa_finalize(void) {}
 void strcmp(void) {}

@@ -5,6 +5,7 @@
 #include "packed_file.h"
 #include "statistics.h"
 #include "stop.h"
+#include "zeroed_pages.h"
 
 struct kc_job {
   kc::PackJob work;
@@ -96,16 +97,16 @@ int32_t walk_file(kc_file* file, size_t* count, kc_error* error, Work work) {
   kc::PackedFile& packed = file->packed;
   const size_t size = static_cast<size_t>(packed.container.original_size);
   // Only the pages that hold some of the graph are touched: what no one writes takes no memory.
-  uint8_t* graph = static_cast<uint8_t*>(calloc(size + 1, 1));
+  kc::ZeroedPages pages(size + 1);
+  uint8_t* graph = pages.data();
   if (graph == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_WHOLE);
   if (packed.stored()) {
     const int32_t read = packed.put_outside(whole(packed, graph), error);
-    if (read != KC_OK) return free(graph), read;
+    if (read != KC_OK) return read;
   } else {
     packed.put_graph(graph);
   }
   const int32_t status = work(graph, size);
-  free(graph);
   return status == KC_OK ? KC_OK : fail(error, KC_ERROR_MALFORMED, KC_PLACE_NONE);
 }
 

@@ -91,6 +91,7 @@ def test_only_the_interface_is_visible():
     needed = {line[-1].split("@")[0] for line in lines if line[-2] == "U"}
     needed = {name for name in needed if not name.startswith("pthread_")}
     memory = {"malloc", "calloc", "free", "posix_memalign", "memcpy", "memmove", "memset", "memcmp"}
+    memory |= {"mmap", "munmap"}
     # The last is the loader's, for the flag that a thread's calls are stopped by.
     others = {"abort", "__stack_chk_fail", "strcmp", "strncmp", "__tls_get_addr"}
     assert needed <= memory | others, needed

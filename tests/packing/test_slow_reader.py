@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_compress import packing
+from keras_compress.packing import native, native_structures
 from tests.packing import slow_reader
 from tests.packing.kcz_writer import ArithmeticEncoder, Plan, varint, write_kcz
 from tests.packing.slow_byte_model import ByteModel
@@ -41,13 +43,23 @@ def test_golden_patch():
 
 
 def test_a_patch_of_every_kind():
-    rng = np.random.default_rng(4)
-    codebook = clustered((20, 30), 9, 0.5)
+    # Names of the shortest sample, which is learned bit by bit here: a long one takes a minute.
+    net, rng, shape = "lenet_300_100_1", np.random.default_rng(4), (4, 3, 3, 3)
+    names = {
+        "float32": f"{net}/ip2_1/MatMul;{net}/ip2_1/Relu",
+        "float16": f"{net}/ip1_1/MatMul;{net}/ip1_1/Relu",
+        "int8": f"{net}/flatten_1/Reshape",
+        "uint8": f"{net}/ip1_1/MatMul",
+        "codebook": f"{net}/ip2_1/MatMul",
+        "half codebook": "arith.constant",
+        "same": "StatefulPartitionedCall:0",
+    }
+    codebook = clustered((10, 16), 9, 0.5)
     old = {
-        "float32": rng.normal(size=(8, 3, 3, 5)).astype(np.float32),
-        "float16": rng.normal(size=(8, 3, 3, 5)).astype(np.float16),
-        "int8": np.round(rng.normal(size=(8, 3, 3, 5)) * 30).clip(-128, 127).astype(np.int8),
-        "uint8": np.round(rng.normal(size=(8, 3, 3, 5)) * 30 + 128).clip(0, 255).astype(np.uint8),
+        "float32": rng.normal(size=shape).astype(np.float32),
+        "float16": rng.normal(size=shape).astype(np.float16),
+        "int8": np.round(rng.normal(size=shape) * 30).clip(-128, 127).astype(np.int8),
+        "uint8": np.round(rng.normal(size=shape) * 30 + 128).clip(0, 255).astype(np.uint8),
         "codebook": codebook,
         "half codebook": codebook.astype(np.float16),
         "same": np.arange(90, dtype=np.float32),
@@ -61,10 +73,19 @@ def test_a_patch_of_every_kind():
         else:
             moved = values * (1 + rng.normal(size=values.shape) * 1e-3)
             new[name] = values if name == "same" else moved.astype(values.dtype)
-    models = build_model(old), build_model(new)
+    models = [build_model({names[n]: v for n, v in each.items()}) for each in (old, new)]
     patch = packing.pack(models[1], base=models[0])
     assert len(patch) < len(packing.pack(models[1]))
+    # Each way of a patch is taken, and read again.
+    assert methods(patch, models[0]) == {"base", "symbols", "partner", "drift"}
     assert slow_reader.unpack(patch, models[0]) == models[1]
+
+
+def methods(patch: bytes, base: bytes) -> set[str]:
+    with packing.open_packed(patch, base=base) as file:
+        found = (native_structures.Extent * native.MOST_EXTENTS)()
+        native.library().kc_file_extents(ctypes.c_void_p(file._handle.value), found, len(found))
+        return {native.method_name(extent.method) for extent in found if extent.size}
 
 
 def test_a_patch_of_bytes_that_are_no_model():
