@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_compress.cli import (
+    architectures_command,
     bench_command,
     compress_command,
     demo_command,
@@ -32,6 +33,7 @@ _TRAINING_MODULES = {"keras", "sklearn", "tensorflow"}
 _COMMANDS = (
     demo_command,
     compress_command,
+    architectures_command,
     export_command,
     pack_command,
     unpack_command,

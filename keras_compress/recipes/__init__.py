@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from keras_compress.recipes.architecture_plot import plot_architectures
+from keras_compress.recipes.architecture_table import (
+    ArchitectureRow,
+    architecture_names,
+    architecture_table,
+)
 from keras_compress.recipes.compression_target import CompressionTarget
 from keras_compress.recipes.deep_compression import DeepCompression, deep_compression
 from keras_compress.recipes.demo import DemoResult, run_demo
@@ -10,6 +16,7 @@ from keras_compress.recipes.progress import Progress, RichProgress
 from keras_compress.recipes.settings import DemoSettings, LayerPlan, Phase, settings_for
 
 __all__ = [
+    "ArchitectureRow",
     "CompressionTarget",
     "DeepCompression",
     "DemoResult",
@@ -19,9 +26,12 @@ __all__ = [
     "Phase",
     "Progress",
     "RichProgress",
+    "architecture_names",
+    "architecture_table",
     "deep_compression",
     "load_digits",
     "load_npz",
+    "plot_architectures",
     "run_demo",
     "settings_for",
 ]
