@@ -47,7 +47,7 @@ def plot_architectures(rows: Sequence[ArchitectureRow], path: str | os.PathLike[
         # "shufflenet g3 x0.5" and "shufflenet g3 x1" are one line.
         families.setdefault(row.name.rpartition(" x")[0] or row.name, []).append(row)
     for family, members in families.items():
-        ordinates = [row.int8_ms if timed else row.parameters for row in members]
+        ordinates = [float((row.int8_ms if timed else row.parameters) or 0) for row in members]
         abscissas = [(row.macs or 0) / 1e6 for row in members]
         (line,) = axes.plot(abscissas, ordinates, label=family, linewidth=1, alpha=0.7)
         sizes = [max((row.packed_bytes or 0) / 20_000, 12) for row in members]

@@ -1,4 +1,4 @@
-"""Every net of `keras_compress.architectures`, at one size of image: what it takes, what it costs."""
+"""Every net of `keras_compress.architectures` at one size of image: size, work, latency."""
 
 from __future__ import annotations
 
