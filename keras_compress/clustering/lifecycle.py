@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import keras
 import numpy as np
 
 from keras_compress.clustering.clusterer import (
@@ -20,7 +19,7 @@ from keras_compress.engine.technique import Technique, register_technique
 from keras_compress.engine.weights import WeightRef
 
 
-def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
+def prepare(model: keras.Model, config: ClusteringConfig | None = None) -> keras.Model:
     """Return a copy of `model` whose chosen layers are `Clustered`, on codebooks of its weights.
 
     The copy computes with the nearest centroids from the start and, if `model` is compiled, has
@@ -45,7 +44,7 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
 
     wrapped: list[tuple[Clustered, list[Codebook]]] = []
 
-    def wrap(layer: Any, indices: list[int], refs: list[WeightRef]) -> Clustered:
+    def wrap(layer: keras.Layer, indices: list[int], refs: list[WeightRef]) -> Clustered:
         wrapper = Clustered(
             layer,
             config.n_clusters,
@@ -63,7 +62,7 @@ def prepare(model: Any, config: ClusteringConfig | None = None) -> Any:
     return wrap_layers(model, chosen, wrap, fill)
 
 
-def report(model: Any, config: ClusteringConfig | None = None) -> Report:
+def report(model: keras.Model, config: ClusteringConfig | None = None) -> Report:
     """Return per weight what clustering did, or why the weight was left alone.
 
     Args:

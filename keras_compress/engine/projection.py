@@ -31,14 +31,14 @@ class Projection:
     #: What is done to the weight, for reports, as the wrapper of the technique calls it.
     action = ""
 
-    def __init__(self, variable: Any) -> None:
+    def __init__(self, variable: keras.Variable) -> None:
         self.variable = variable
-        self.state: list[Any] = []
-        self.averages: list[Any] = []
+        self.state: list[keras.Variable] = []
+        self.averages: list[keras.Variable] = []
         self.settled = True
         self.settles_at: int | None = 0
 
-    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
         """Create, by `optimizer.add_variable`, and return the variables the projection reads."""
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class Projection:
             average.assign(self.nearest(values_of(average)))
 
 
-def assign_projected(projection: Projection, variable: Any) -> None:
+def assign_projected(projection: Projection, variable: keras.Variable) -> None:
     """Project `variable`, the constrained one or an average of it, in the graph or outside."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -86,7 +86,7 @@ def assign_projected(projection: Projection, variable: Any) -> None:
     variable.assign(projection.project(weight, state))
 
 
-def _update_replicas(strategy: Any, projection: Projection, variable: Any) -> None:
+def _update_replicas(strategy: Any, projection: Projection, variable: keras.Variable) -> None:
     def update(local: Any, *state: Any) -> None:
         values = [keras.ops.convert_to_tensor(each) for each in state]
         local.assign(projection.project(keras.ops.convert_to_tensor(local), values))

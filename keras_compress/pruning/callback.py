@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from keras_compress.engine.constraint_callback import ConstraintCallback
 from keras_compress.engine.optimizer import attach_optimizer
 from keras_compress.pruning.config import PruningConfig
@@ -44,7 +46,7 @@ class PruningCallback(ConstraintCallback):
         super().forget()
         self.pruner: Pruner | None = None
 
-    def attach(self, model: Any, step: int) -> bool:
+    def attach(self, model: keras.Model, step: int) -> bool:
         criterion = get_criterion(self.config.criterion)
         through_optimizer = criterion.needs_gradients or not pruned_layers(model)
         optimizer = attach_optimizer(model) if through_optimizer else None

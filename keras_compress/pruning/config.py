@@ -13,10 +13,9 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.criteria import Criterion, Magnitude, get_criterion
 from keras_compress.pruning.patterns import Pattern, Unstructured, get_pattern
 from keras_compress.pruning.schedules import (
-    ConstantSparsity,
     PruningSchedule,
     Schedule,
-    check_sparsity,
+    get_schedule,
     settling_step,
 )
 
@@ -70,9 +69,8 @@ class PruningConfig(TechniqueConfig):
         pattern = get_pattern(self.pattern)
         object.__setattr__(self, "pattern", pattern)
         object.__setattr__(self, "criterion", get_criterion(self.criterion))
-        schedule = pattern.default_sparsity if self.schedule is None else self.schedule
-        if not callable(schedule):
-            schedule = ConstantSparsity(check_sparsity("schedule", schedule))
+        given = pattern.default_sparsity if self.schedule is None else self.schedule
+        schedule = get_schedule(given)
         object.__setattr__(self, "schedule", schedule)
         if self.scope not in ("layer", "global"):
             raise KerasCompressError(
@@ -83,6 +81,7 @@ class PruningConfig(TechniqueConfig):
             raise KerasCompressError(
                 f"`frequency` must be an int of at least 1. Received: frequency={frequency!r}."
             )
+        # Other callables may count their calls, or not take each step.
         last = settling_step(schedule) if isinstance(schedule, PruningSchedule) else None
         if last is not None:
             pattern.require_sparsity(schedule(last))

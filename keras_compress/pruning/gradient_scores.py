@@ -33,7 +33,7 @@ class GradientScores(Projection):
         self._optimizer = optimizer
         self._begun_at = optimizer.updates
 
-    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
         return [
             optimizer.add_variable(
                 shape=self.variable.shape, dtype="float32", initializer="zeros", name="scores"

@@ -8,9 +8,10 @@ a quality factor times the standard deviation of its weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_compress.engine.report import values_of
@@ -18,7 +19,7 @@ from keras_compress.engine.weights import Selectors, require_finite, select_weig
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.callback import PruningCallback
 from keras_compress.pruning.config import PruningConfig
-from keras_compress.pruning.schedules import ConstantSparsity, check_sparsity
+from keras_compress.pruning.schedules import ConstantSparsity, Schedule, check_sparsity
 
 #: Sparsity of everything, or a sparsity for each layer by its path.
 Rates = float | Mapping[str, float]
@@ -45,13 +46,13 @@ class PruningRound:
 
 
 def prune_iteratively(
-    model: Any,
+    model: keras.Model,
     rounds: Sequence[Rates],
     train: Callable[[Any, list[Any]], Any],
     evaluate: Callable[[Any], float],
     *,
     floor: float,
-    layers: Selectors = None,
+    config: PruningConfig | None = None,
     patience: int = 0,
 ) -> list[PruningRound]:
     """Prune `model` in rounds, with retraining in each, for as long as it stays good enough.
@@ -80,7 +81,8 @@ def prune_iteratively(
         train: Called with the model and a list of callbacks to pass to `fit`.
         evaluate: Returns a score, greater being better.
         floor: The least score to accept.
-        layers: Which layers, where a round is a number. Defaults to `None` (every kernel).
+        config: What else to prune by: pattern, criterion, scope, frequency and, where a round is
+            a number, layers. Defaults to `None` (the defaults of `PruningConfig`).
         patience: Further rounds to try after one below the floor, as retraining at a higher
             sparsity sometimes recovers. Defaults to `0`.
 
@@ -93,7 +95,7 @@ def prune_iteratively(
     """
     if not rounds:
         raise KerasCompressError("There must be at least one round. Received: rounds=[].")
-    plans = [_as_configs(rates, layers) for rates in rounds]
+    plans = [_as_configs(rates, config or PruningConfig()) for rates in rounds]
     best = model.get_weights()
     done: list[PruningRound] = []
     failures = 0
@@ -115,7 +117,9 @@ def prune_iteratively(
     return done
 
 
-def threshold_rates(model: Any, quality: float, layers: Selectors = None) -> dict[str, float]:
+def threshold_rates(
+    model: keras.Model, quality: float, layers: Selectors = None
+) -> dict[str, float]:
     """Return the sparsity of each layer at Han's threshold, `quality` standard deviations.
 
     Layers whose weights crowd around zero are pruned further than others, without a rate for
@@ -146,7 +150,9 @@ def threshold_rates(model: Any, quality: float, layers: Selectors = None) -> dic
 
 
 def layer_configs(
-    rates: Mapping[str, float], schedule: Callable[[float], Any] = ConstantSparsity
+    rates: Mapping[str, float],
+    schedule: Callable[[float], Schedule] = ConstantSparsity,
+    config: PruningConfig | None = None,
 ) -> list[PruningConfig]:
     """Return a `PruningConfig` for each layer.
 
@@ -160,26 +166,25 @@ def layer_configs(
     Args:
         rates: Sparsity by layer path.
         schedule: Makes a schedule of a sparsity. Defaults to `ConstantSparsity`.
+        config: What else to prune by: pattern, criterion, scope and frequency. Defaults to
+            `None` (the defaults of `PruningConfig`).
     """
+    config = config or PruningConfig()
     return [
-        PruningConfig(schedule(check_sparsity(f"rates[{path!r}]", rate)), layers=path)
+        replace(config, schedule=schedule(check_sparsity(f"rates[{path!r}]", rate)), layers=path)
         for path, rate in rates.items()
         if rate > 0
     ]
 
 
-def _as_configs(rates: Rates, layers: Selectors) -> list[PruningConfig]:
+def _as_configs(rates: Rates, config: PruningConfig) -> list[PruningConfig]:
     if isinstance(rates, Mapping):
-        return layer_configs(rates)
-    return [PruningConfig(ConstantSparsity(check_sparsity("rounds", rates)), layers=layers)]
+        return layer_configs(rates, config=config)
+    return [replace(config, schedule=ConstantSparsity(check_sparsity("rounds", rates)))]
 
 
-def _sparsity(model: Any, configs: Sequence[PruningConfig]) -> float:
-    chosen = {
-        id(ref.variable): ref
-        for config in configs
-        for ref in select_weights(model, config.layers).chosen
-    }
+def _sparsity(model: keras.Model, configs: Sequence[PruningConfig]) -> float:
+    chosen = {id(ref.variable): ref for config in configs for ref in config.select(model).chosen}
     values = [values_of(ref.variable) for ref in chosen.values()]
     size = sum(value.size for value in values)
     return 1.0 - sum(int(np.count_nonzero(value)) for value in values) / size if size else 0.0

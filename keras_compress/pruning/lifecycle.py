@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import keras
 import numpy as np
 
 from keras_compress.engine.cloning import wrap_layers
@@ -17,7 +16,7 @@ from keras_compress.pruning.surgery import SurgeryConfig, prepare_surgery
 from keras_compress.pruning.wrapper import Pruned
 
 
-def prepare(model: Any, config: PruningConfig | None = None) -> Any:
+def prepare(model: keras.Model, config: PruningConfig | None = None) -> keras.Model:
     """Return a copy of `model` whose chosen layers are `Pruned`.
 
     The copy has the same weights and, if `model` is compiled, the same compilation. Train it
@@ -39,7 +38,7 @@ def prepare(model: Any, config: PruningConfig | None = None) -> Any:
     return wrap_layers(model, chosen, lambda layer, at, _: Pruned(layer, indices=at))
 
 
-def report(model: Any, config: PruningConfig | SurgeryConfig | None = None) -> Report:
+def report(model: keras.Model, config: PruningConfig | SurgeryConfig | None = None) -> Report:
     """Return per weight what pruning did, or why the weight was left alone.
 
     Args:

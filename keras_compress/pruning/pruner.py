@@ -1,4 +1,4 @@
-"""The engine of pruning: moves masks along a schedule, in wrappers and in the optimizer alike."""
+"""The engine of pruning: moves masks along a schedule, in wrappers or in the optimizer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from keras_compress.pruning.config import PruningConfig
 from keras_compress.pruning.criteria import get_criterion
 from keras_compress.pruning.gradient_scores import GradientScores
 from keras_compress.pruning.patterns import get_pattern
-from keras_compress.pruning.schedules import check_sparsity, last_due_step, settling_step
+from keras_compress.pruning.schedules import (
+    check_sparsity,
+    get_schedule,
+    last_due_step,
+    settling_step,
+)
 from keras_compress.pruning.wrapper import Pruned
 
 
@@ -31,7 +36,7 @@ class MaskProjection(Projection):
     kind = "mask"
     action = "pruned"
 
-    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    def create_state(self, optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
         return [
             optimizer.add_variable(
                 shape=self.variable.shape, dtype="bool", initializer="ones", name="mask"
@@ -39,7 +44,7 @@ class MaskProjection(Projection):
         ]
 
     @property
-    def mask(self) -> Any:
+    def mask(self) -> keras.Variable:
         return self.state[0]
 
     def prepare_gradient(self, gradient: Any) -> Any:
@@ -59,7 +64,7 @@ class MaskedWeight:
     """A weight, the variable that holds its mask, and what applies it unless a wrapper does."""
 
     ref: WeightRef
-    mask: Any
+    mask: keras.Variable
     projection: MaskProjection | None = None
 
     def values(self) -> np.ndarray:
@@ -68,7 +73,7 @@ class MaskedWeight:
         if self.projection is not None:
             # As they are: weights that were loaded since have not passed the mask.
             return values
-        # Behind a wrapper the raw kernel may drift under its mask.
+        # In a wrapper the raw kernel may change under its mask.
         return np.where(values_of(self.mask), values, np.zeros_like(values))
 
 
@@ -103,12 +108,18 @@ class Pruner:
             layer that is named, or a layer is such that `finalize` couldn't copy it.
     """
 
-    def __init__(self, model: Any, config: PruningConfig, optimizer: Any = None) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        config: PruningConfig,
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ) -> None:
         selection = config.select(model)
         wrappers = pruned_layers(model)
         self.config = config
         self.pattern = get_pattern(config.pattern)
         self.criterion = get_criterion(config.criterion)
+        self._schedule = get_schedule(config.schedule or 0.0)
         self.optimizer = optimizer
         #: Whether a training graph traced before now lacks what was added.
         self.changed_graph = False
@@ -138,8 +149,7 @@ class Pruner:
         due = self._due(step)
         if due is None or due == self._last_due:
             return False
-        schedule: Any = self.config.schedule
-        sparsity = check_sparsity("schedule(step)", schedule(due))
+        sparsity = check_sparsity("schedule(step)", self._schedule(due))
         values = [weight.values() for weight in self.weights]
         for weight, value in zip(self.weights, values, strict=True):
             require_finite(weight.ref, value)
@@ -171,8 +181,7 @@ class Pruner:
         return 1.0 - sum(map(np.count_nonzero, values)) / sum(value.size for value in values)
 
     def _due(self, step: int) -> int | None:
-        schedule: Any = self.config.schedule
-        return last_due_step(schedule, step, self.config.frequency)
+        return last_due_step(self._schedule, step, self.config.frequency)
 
     def _scores(self, values: Sequence[np.ndarray]) -> list[np.ndarray]:
         sums = [each.sums() for each in self._gradients]
@@ -199,7 +208,7 @@ class Pruner:
     def _put(
         self, values: Sequence[np.ndarray], masks: Sequence[np.ndarray], due: int | None
     ) -> None:
-        settles_at = settling_step(self.config.schedule)
+        settles_at = settling_step(self._schedule)
         for weight, value, mask in zip(self.weights, values, masks, strict=True):
             weight.mask.assign(mask)
             weight.ref.variable.assign(np.where(mask, value, np.zeros_like(value)))
@@ -210,7 +219,7 @@ class Pruner:
                 weight.projection.pull_averages()
         self._last_due = due
 
-    def _watch_gradients(self, model: Any) -> list[GradientScores]:
+    def _watch_gradients(self, model: keras.Model) -> list[GradientScores]:
         if self.optimizer is None:
             raise KerasCompressError(
                 f"The gradients that {self.criterion!r} needs are collected by the optimizer. "
@@ -219,7 +228,7 @@ class Pruner:
         self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
         watched = []
         for weight in self.weights:
-            found = self.optimizer.projection(weight.ref.variable, GradientScores.kind)
+            found: Any = self.optimizer.projection(weight.ref.variable, GradientScores.kind)
             if found is None or found.criterion != self.criterion:
                 scores = GradientScores(weight.ref.variable, self.criterion, self.optimizer)
                 found = self.optimizer.add_projection(scores)
@@ -228,7 +237,7 @@ class Pruner:
         return watched
 
     def _require_unshared(self, weight: MaskedWeight, value: np.ndarray, mask: np.ndarray) -> None:
-        if weight.projection is None or not np.any(value[~mask]):
+        if self.optimizer is None or weight.projection is None or not np.any(value[~mask]):
             return
         others = self.optimizer.projections_on(weight.ref.variable)
         own = (MaskProjection, GradientScores)
@@ -240,7 +249,9 @@ class Pruner:
                 "`model.compile(...)`, which lifts the clusters."
             )
 
-    def _behind_optimizer(self, model: Any, chosen: Sequence[WeightRef]) -> list[MaskedWeight]:
+    def _behind_optimizer(
+        self, model: keras.Model, chosen: Sequence[WeightRef]
+    ) -> list[MaskedWeight]:
         if self.optimizer is None:
             raise KerasCompressError(
                 "The masks of an untouched model live in its optimizer. Received: optimizer=None. "
@@ -249,10 +260,10 @@ class Pruner:
         require_copyable(model)
         require_effective(chosen, "prune", zeros_only=True)
         self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
-        settles_at = settling_step(self.config.schedule)
+        settles_at = settling_step(self._schedule)
         weights = []
         for ref in chosen:
-            projection = self.optimizer.projection(ref.variable, MaskProjection.kind)
+            projection: Any = self.optimizer.projection(ref.variable, MaskProjection.kind)
             if projection is None:
                 projection = self.optimizer.add_projection(MaskProjection(ref.variable))
                 self.changed_graph = True
@@ -261,7 +272,7 @@ class Pruner:
         return weights
 
 
-def pruned_layers(model: Any) -> list[Pruned]:
+def pruned_layers(model: keras.Model) -> list[Pruned]:
     """Return the `Pruned` layers of `model`, nested ones included."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Pruned)]
 

@@ -232,6 +232,20 @@ class StaircaseSparsity(PruningSchedule):
 Schedule = Callable[[int], float]
 
 
+def get_schedule(schedule: Schedule | float) -> Schedule:
+    """Return a schedule, given as such or as a constant sparsity.
+
+    Args:
+        schedule: A `PruningSchedule`, any callable of the step, or a number in [0, 1).
+
+    Raises:
+        KerasCompressError: If a number is no sparsity.
+    """
+    if callable(schedule):
+        return schedule
+    return ConstantSparsity(check_sparsity("schedule", schedule))
+
+
 def last_due_step(schedule: Schedule, step: int, frequency: int) -> int | None:
     """Return the latest step, `step` or earlier, at which the masks are to be made anew.
 
@@ -247,7 +261,7 @@ def last_due_step(schedule: Schedule, step: int, frequency: int) -> int | None:
     return int(begin + (step - begin) // frequency * frequency)
 
 
-def settling_step(schedule: Any) -> int | None:
+def settling_step(schedule: Schedule) -> int | None:
     """Return the step from which masks no longer change, or `None` if the schedule can't tell."""
     end = getattr(schedule, "end_step", None)
     if end is None and isinstance(schedule, ConstantSparsity):

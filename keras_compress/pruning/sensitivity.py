@@ -190,13 +190,13 @@ class Accuracy:
     y: np.ndarray
     batch_size: int = 256
 
-    def __call__(self, model: Any) -> float:
+    def __call__(self, model: keras.Model) -> float:
         outputs = model.predict(self.x, batch_size=self.batch_size, verbose=0)
         return float(np.mean(outputs.argmax(-1) == np.asarray(self.y).ravel()))
 
 
 def scan_sensitivity(
-    model: Any,
+    model: keras.Model,
     evaluate: Callable[[Any], float],
     *,
     rates: Sequence[float] = DEFAULT_RATES,
@@ -254,7 +254,7 @@ def scan_sensitivity(
     return Sensitivity(float(book.base or 0.0), tuple(found))
 
 
-def _sizes(model: Any, layers: Selectors) -> dict[str, int]:
+def _sizes(model: keras.Model, layers: Selectors) -> dict[str, int]:
     sizes: dict[str, int] = {}
     selection = select_weights(model, layers)
     require_chosen(model, selection, "scan")
@@ -265,7 +265,7 @@ def _sizes(model: Any, layers: Selectors) -> dict[str, int]:
     return sizes
 
 
-def _evaluated(evaluate: Callable[[Any], float], model: Any) -> float:
+def _evaluated(evaluate: Callable[[Any], float], model: keras.Model) -> float:
     score = float(evaluate(model))
     if not np.isfinite(score):
         raise KerasCompressError(
@@ -275,7 +275,7 @@ def _evaluated(evaluate: Callable[[Any], float], model: Any) -> float:
 
 
 def _scores(
-    model: Any, evaluate: Any, trials: Sequence[tuple[str, float]], workers: int
+    model: keras.Model, evaluate: Any, trials: Sequence[tuple[str, float]], workers: int
 ) -> Iterator[tuple[str, float, float]]:
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise KerasCompressError(f"`workers` must be an int of at least 1. Received: {workers!r}.")
@@ -298,7 +298,9 @@ def _scores(
                 yield (*waiting[done], done.result())
 
 
-def score_pruned(model: Any, evaluate: Callable[[Any], float], layer: str, rate: float) -> float:
+def score_pruned(
+    model: keras.Model, evaluate: Callable[[Any], float], layer: str, rate: float
+) -> float:
     """Return the score of `model` with `layer` alone pruned; its weights are put back."""
     refs = [ref for ref in select_weights(model, layer).chosen if ref.path == layer]
     before = [values_of(ref.variable).copy() for ref in refs]
@@ -366,7 +368,7 @@ class _Book:
         self.base, self.scores = base, scores
 
 
-def _fingerprint(model: Any) -> str:
+def _fingerprint(model: keras.Model) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for variable in model.variables:
         values = np.ascontiguousarray(values_of(variable))

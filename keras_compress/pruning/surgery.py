@@ -60,8 +60,8 @@ class SurgeryConfig(TechniqueConfig):
         layers: Which layers, as in `PruningConfig`. Defaults to `None` (every kernel).
         hysteresis: How far the threshold of cutting lies below, and that of splicing above, the
             threshold, as a share of it, in [0, 1). Defaults to `0.1`, as in the authors' code.
-        frequency: Steps from one operation to the next. Defaults to `10`.
-        decay: Operations become rarer: one that is due after `step` steps is done with
+        frequency: Steps from one update of the masks to the next. Defaults to `10`.
+        decay: Updates become rarer: one that is due after `step` steps is done with
             probability `1 / (1 + decay * step)`, drawn from `seed` and the step alone; the
             paper's way of letting a net converge (section 3.3). Defaults to `0.0` (all are
             done).
@@ -101,12 +101,12 @@ class SurgeryConfig(TechniqueConfig):
             )
 
     def due_step(self, step: int) -> int | None:
-        """Return the latest step, `step` or earlier, at which an operation is due, or `None`."""
+        """Return the latest step, `step` or earlier, at which an update is due, or `None`."""
         schedule: Any = self.schedule or ConstantSparsity(0.0)
         return last_due_step(schedule, step, self.frequency)
 
     def updates_masks_at(self, step: int) -> bool:
-        """Whether the operation that is due at `step` is done; a function of the step alone."""
+        """Whether the update that is due at `step` is done; a function of the step alone."""
         chance = 1.0 / (1.0 + self.decay * step)
         return bool(np.random.default_rng([self.seed, step]).random() < chance)
 
@@ -127,12 +127,14 @@ class SurgeryPruned(Pruned):
         KerasCompressError: If the layer is wrapped already or has no kernel.
     """
 
-    def __init__(self, layer: Any, indices: Sequence[int] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, layer: keras.Layer, indices: Sequence[int] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(layer, indices, **kwargs)
         #: Mean and standard deviation of the magnitudes of each weight when it was prepared.
         self.statistics: list[Any] = []
 
-    def add_state(self, variable: Any) -> None:
+    def add_state(self, variable: keras.Variable) -> None:
         super().add_state(variable)
         name = f"{variable.name}_statistics"
         self.statistics.append(
@@ -188,7 +190,7 @@ class SurgeryCallback(StepCallback):
         self._last_due: int | None = None
         self._masked: list[tuple[WeightRef, Any, Any]] = []
 
-    def attach(self, model: Any, step: int) -> bool:
+    def attach(self, model: keras.Model, step: int) -> bool:
         layers = surgery_layers(model)
         if not layers:
             raise KerasCompressError(
@@ -204,14 +206,14 @@ class SurgeryCallback(StepCallback):
                 layer.masked_weights(), layer.statistics, strict=True
             )
         ]
-        self._operate(step)
+        self._update_masks(step)
         return False
 
     def on_step(self, step: int) -> None:
         due = self.config.due_step(step)
         # Reading `self.model` hands the JAX trainer's state back: only when something is due.
         if due is not None and due != self._last_due and self.model is not None:
-            self._operate(step)
+            self._update_masks(step)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None and self.model is not None:
@@ -220,7 +222,7 @@ class SurgeryCallback(StepCallback):
             logs["sparsity"] = 1.0 - sum(map(np.count_nonzero, kept)) / size
             logs["spliced"] = self.spliced
 
-    def _operate(self, step: int) -> None:
+    def _update_masks(self, step: int) -> None:
         due = self.config.due_step(step)
         if due is None or due == self._last_due:
             return
@@ -249,7 +251,7 @@ class SurgeryCallback(StepCallback):
 def surgery_mask(
     weight: np.ndarray, mask: np.ndarray, threshold: float, hysteresis: float
 ) -> np.ndarray:
-    """Return the mask after one operation (eq. 2 of the paper).
+    """Return the mask after one update (eq. 2 of the paper).
 
     Args:
         weight: The whole weight, cut values included.
@@ -267,7 +269,7 @@ def surgery_mask(
     return after
 
 
-def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
+def prepare_surgery(model: keras.Model, config: SurgeryConfig) -> keras.Model:
     """Return a copy of `model` whose chosen layers are `SurgeryPruned`.
 
     Args:
@@ -283,7 +285,7 @@ def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
     chosen = weights_to_wrap(model, selection, pruned_layers(model), "pruning", "prune")
     made: list[SurgeryPruned] = []
 
-    def wrap(layer: Any, at: list[int], _: Any) -> SurgeryPruned:
+    def wrap(layer: keras.Layer, at: list[int], _: Any) -> SurgeryPruned:
         made.append(SurgeryPruned(layer, indices=at))
         return made[-1]
 
@@ -294,6 +296,6 @@ def prepare_surgery(model: Any, config: SurgeryConfig) -> Any:
     return wrap_layers(model, chosen, wrap, measure)
 
 
-def surgery_layers(model: Any) -> list[SurgeryPruned]:
+def surgery_layers(model: keras.Model) -> list[SurgeryPruned]:
     """Return the `SurgeryPruned` layers of `model`, nested ones included."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, SurgeryPruned)]

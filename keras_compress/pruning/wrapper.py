@@ -41,11 +41,13 @@ class Pruned(SubstitutedLayer):
 
     action = "pruned"
 
-    def __init__(self, layer: Any, indices: Sequence[int] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, layer: keras.Layer, indices: Sequence[int] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(layer, indices, **kwargs)
-        self.masks: list[Any] = []
+        self.masks: list[keras.Variable] = []
 
-    def add_state(self, variable: Any) -> None:
+    def add_state(self, variable: keras.Variable) -> None:
         mask = self.add_weight(
             name=f"{variable.name}_mask",
             shape=variable.shape,
@@ -55,7 +57,7 @@ class Pruned(SubstitutedLayer):
         )
         self.masks.append(mask)
 
-    def masked_weights(self) -> list[tuple[Any, Any]]:
+    def masked_weights(self) -> list[tuple[keras.Variable, keras.Variable]]:
         """Return `(variable, mask)` for each masked weight of the wrapped layer."""
         return list(zip(self.substituted_weights(), self.masks, strict=True))
 

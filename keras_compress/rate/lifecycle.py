@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_compress.engine.cloning import wrap_layers
@@ -17,7 +18,7 @@ from keras_compress.rate.config import RateConfig
 from keras_compress.rate.wrapper import RateAware, initial_step_size
 
 
-def prepare(model: Any, config: RateConfig | None = None) -> Any:
+def prepare(model: keras.Model, config: RateConfig | None = None) -> keras.Model:
     """Return a copy of `model` whose chosen layers are `RateAware`.
 
     The copy computes with rounded weights from the start and, if `model` is compiled, has the
@@ -39,7 +40,7 @@ def prepare(model: Any, config: RateConfig | None = None) -> Any:
     chosen = weights_to_wrap(model, selection, rate_aware_layers(model), "rate", "round")
     wrapped: list[tuple[RateAware, list[float]]] = []
 
-    def wrap(layer: Any, indices: list[int], refs: list[WeightRef]) -> RateAware:
+    def wrap(layer: keras.Layer, indices: list[int], refs: list[WeightRef]) -> RateAware:
         wrapper = RateAware(layer, config.step_digits, indices)
         sizes = [initial_step_size(values_of(r.variable), config.initial_step_size) for r in refs]
         wrapped.append((wrapper, sizes))
@@ -52,7 +53,7 @@ def prepare(model: Any, config: RateConfig | None = None) -> Any:
     return wrap_layers(model, chosen, wrap, fill)
 
 
-def report(model: Any, config: RateConfig | None = None) -> Report:
+def report(model: keras.Model, config: RateConfig | None = None) -> Report:
     """Return per weight how many zeros and distinct values there are, or why it was left alone.
 
     Args:
@@ -69,7 +70,7 @@ def report(model: Any, config: RateConfig | None = None) -> Report:
     return technique_report("rate", "rounded", model, selection, why_not)
 
 
-def estimated_bits(model: Any) -> Any:
+def estimated_bits(model: keras.Model) -> Any:
     """Return the bits of all rounded weights of `model` by `code_length`, a float32 scalar.
 
     Args:
@@ -78,7 +79,7 @@ def estimated_bits(model: Any) -> Any:
     return sum(layer.bits() for layer in rate_aware_layers(model))
 
 
-def rate_aware_layers(model: Any) -> list[RateAware]:
+def rate_aware_layers(model: keras.Model) -> list[RateAware]:
     """Return the `RateAware` layers of `model`, nested ones included."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, RateAware)]
 

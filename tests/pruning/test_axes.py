@@ -92,7 +92,7 @@ def test_patterns_criteria_and_schedules_go_with_each_other(pattern, criterion, 
 )
 def test_wrapper_and_callback_train_to_the_same_numbers(criterion, optimizer):
     config = PruningConfig(PolynomialDecay(0.0, 0.75, 2, 10), criterion=criterion, frequency=3)
-    touched = compiled(optimizer=optimizer)
+    touched = compiled(optimizer=optimizer, jit_compile=False)
     wrapped = pruning.prepare(touched, config)
     fit(touched, callbacks=[PruningCallback(config)])
     fit(wrapped, callbacks=[PruningCallback(config)])
@@ -152,7 +152,7 @@ def test_taylor_goes_on_exactly_from_where_masks_were_made(wrapped, tmp_path):
     config = PruningConfig(PolynomialDecay(0.0, 0.75, 0, 18), criterion="taylor", frequency=3)
 
     def start():
-        model = compiled(optimizer=keras.optimizers.Adam(0.01))
+        model = compiled(optimizer=keras.optimizers.Adam(0.01), jit_compile=False)
         return pruning.prepare(model, config) if wrapped else model
 
     unbroken, broken = start(), start()
@@ -168,7 +168,7 @@ def test_taylor_goes_on_exactly_from_where_masks_were_made(wrapped, tmp_path):
 
 def test_between_two_masks_the_zeros_hold_until_there_are_gradients(tmp_path):
     config = PruningConfig(PolynomialDecay(0.0, 0.75, 0, 20), criterion="taylor", frequency=5)
-    model = compiled()
+    model = compiled(jit_compile=False)
     fit(model, epochs=2, callbacks=[PruningCallback(config)])
     model.save(tmp_path / "half.keras")
     before = kernels_of(model)
@@ -184,7 +184,7 @@ def test_between_two_masks_the_zeros_hold_until_there_are_gradients(tmp_path):
 def test_gradients_of_a_scaled_loss_count_unscaled(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        model = compiled()
+        model = compiled(jit_compile=False)
         config = PruningConfig(PolynomialDecay(0.0, 0.5, 0, 12), criterion="taylor", frequency=4)
         callback = PruningCallback(config)
         fit(model, callbacks=[callback])
@@ -227,7 +227,7 @@ def test_taylor_in_a_loop_of_ones_own(wrapped):
     import tensorflow as tf
 
     config = PruningConfig(0.5, criterion="taylor")
-    model = compiled()
+    model = compiled(jit_compile=False)
     if wrapped:
         model = pruning.prepare(model, config)
         with pytest.raises(KerasCompressError, match="optimizer=None"):
@@ -245,14 +245,14 @@ def test_taylor_in_a_loop_of_ones_own(wrapped):
 
 @pytest.mark.parametrize("kind", ["functional", "subclassed"])
 def test_whole_filters_are_zero_after_training(kind):
-    model = compiled(BUILDERS[kind])
+    model = compiled(BUILDERS[kind], jit_compile=False)
     fit(model, epochs=1, callbacks=[PruningCallback(PruningConfig(0.5, "filters"))])
     row = next(row for row in pruning.report(model) if row.layer.endswith("conv"))
     assert row.sparsity == pytest.approx(0.5)
 
 
 def test_globally_filters_of_the_strong_layer_are_spared():
-    model = compiled()
+    model = compiled(jit_compile=False)
     conv, hidden = model.get_layer("conv"), model.get_layer("hidden")
     conv.kernel.assign(np.array(conv.kernel) * 100)
     hidden.kernel.assign(np.array(hidden.kernel) * 1e-6)
@@ -332,7 +332,7 @@ def test_random_scores_follow_from_seed_and_place():
 
 
 def test_no_trace_of_gradients_is_left_in_a_file(tmp_path):
-    model = compiled()
+    model = compiled(jit_compile=False)
     config = PruningConfig(0.5, criterion="taylor")
     fit(model, epochs=1, callbacks=[PruningCallback(config)])
     model.save(tmp_path / "m.keras")

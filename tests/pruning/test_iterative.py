@@ -89,6 +89,18 @@ def test_a_round_may_name_a_rate_for_each_layer():
     assert np.all(np.array(small.get_layer("hidden").kernel))
 
 
+def test_rounds_prune_by_pattern_criterion_and_layers_of_the_settings():
+    config = pruning.PruningConfig(pattern="filters", criterion="taylor", layers="hidden")
+    model, _, done = rounds_of([0.95, 0.95], [0.25, 0.5], floor=0.9, config=config)
+    assert [r.sparsity for r in done] == [0.25, 0.5]
+    kept = np.array(model.get_layer("hidden").kernel) != 0
+    assert (kept.all(0) | ~kept.any(0)).all() and kept.any(0).sum() == 8
+    assert (np.array(model.get_layer("conv").kernel) != 0).all()
+    configs = layer_configs({"conv": 0.5, "hidden": 0.75}, config=config)
+    assert [each.layers for each in configs] == ["conv", "hidden"]
+    assert {each.criterion for each in configs} == {pruning.Taylor()}
+
+
 def test_threshold_rates_are_the_share_below_quality_deviations():
     model = sequential()
     kernel = np.array(model.get_layer("logits").kernel)

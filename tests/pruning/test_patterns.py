@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from keras_compress import pruning
 from keras_compress.engine.weights import iter_weights
 from keras_compress.errors import KerasCompressError
-from keras_compress.pruning import Blocks, Filters, NofM, PruningConfig, Unstructured
+from keras_compress.pruning import Blocks, Filters, NofM, Pruned, PruningConfig, Unstructured
 from keras_compress.pruning.patterns import get_pattern, keep_highest
 from tests.training import sequential
 
@@ -258,6 +259,8 @@ def test_a_pattern_selects_what_it_can_be_laid_on():
     with pytest.raises(KerasCompressError, match="depthwise/kernel"):
         PruningConfig(pattern="2:4", layers="depthwise").select(model)
     assert len(PruningConfig(pattern="filters").select(sequential()).chosen) == 3
+    wrapped = pruning.prepare(model, PruningConfig(pattern="2:4"))
+    assert [type(layer) for layer in wrapped.layers] == [keras.layers.DepthwiseConv2D, Pruned]
 
 
 def test_the_highest_are_kept_and_as_many_as_must_be():
