@@ -19,6 +19,7 @@ ENGINE = "libtensorflowlite_jni.so"
 LIBC = {"memcpy", "memmove", "memset", "memcmp", "strlen", "malloc", "calloc", "free", "abort"}
 LIBC |= {"strcmp", "strncmp", "__cxa_atexit", "__cxa_finalize", "pthread_create", "pthread_join"}
 LIBC |= {"posix_memalign"}  # for the buffers of binary kernels
+LIBC |= {"mmap", "munmap"}  # for graphs, at their places
 LIBC |= {f"pthread_mutex_{name}" for name in ("init", "destroy", "lock", "unlock")}
 LIBC |= {f"pthread_cond_{name}" for name in ("init", "destroy", "wait", "signal", "broadcast")}
 # Asked for weakly: there if the delegate is built in.
