@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from keras_compress.engine.graph import Graph, trace_graph
 from keras_compress.errors import KerasCompressError
 
 __all__ = ["Call", "FlatGraph", "flat_graph"]
@@ -78,56 +78,37 @@ def flat_graph(model: Any) -> FlatGraph:
         KerasCompressError: If a model in it is called with more than its inputs.
     """
     calls: list[Call] = []
+    graph = trace_graph(model)
+    names = iter(name for name, _ in graph.names)
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=next(names)), graph.inputs
+    )
+    outputs = _run(graph, inputs, calls)
+    if isinstance(model, keras.Sequential):
+        inputs, outputs = keras.tree.flatten(inputs)[0], keras.tree.flatten(outputs)[0]
+    return FlatGraph(inputs, outputs, tuple(calls))
 
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if _is_graph(layer):
+
+def _run(graph: Graph, inputs: Any, calls: list[Call]) -> Any:
+    """Call what `graph` calls, on `inputs`; return its results and add to `calls`."""
+    given, flat = keras.tree.flatten(inputs), keras.tree.flatten(graph.inputs)
+    made = dict(zip(map(id, flat), given, strict=True))
+    for node in graph.nodes:
+        args, kwargs = keras.tree.map_structure(
+            lambda x: made.get(id(x), x), (node.args, node.kwargs)
+        )
+        if node.inner is not None:
             if len(args) != 1 or any(isinstance(x, keras.KerasTensor) for x in kwargs.values()):
                 raise KerasCompressError(
                     "A model within a model is taken apart where it is called with its inputs "
-                    f"alone. Received: {layer.name!r}, called with further arguments. Write its "
-                    "layers into the outer model."
+                    f"alone. Received: {node.operation.name!r}, called with further arguments. "
+                    "Write its layers into the outer model."
                 )
-            return _traced(layer, args[0], call)
-        kwargs = {key: value for key, value in kwargs.items() if key not in ("training", "mask")}
-        outputs = layer(*args, **kwargs)
-        calls.append(Call(layer, args, kwargs, outputs))
-        return outputs
-
-    names = _input_names(model)
-    structure = model.inputs if isinstance(model, keras.Sequential) else model.input
-    inputs = keras.tree.map_structure(
-        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=names[id(x)]), structure
-    )
-    if isinstance(model, keras.Sequential):
-        inputs = inputs[0]
-    return FlatGraph(inputs, _traced(model, inputs, call), tuple(calls))
-
-
-def _traced(model: Any, inputs: Any, call: Callable[..., Any]) -> Any:
-    sequential = isinstance(model, keras.Sequential)
-    # Sequential models aren't cloned call by call; a functional one of the same graph is.
-    plain = keras.Model(
-        model.inputs if sequential else model.input,
-        model.outputs[0] if sequential else model.output,
-    )
-    given = [inputs] if sequential else inputs
-    copy = keras.models.clone_model(
-        plain,
-        input_tensors=given,
-        clone_function=lambda layer: layer,
-        call_function=call,
-    )
-    return copy.output
-
-
-def _is_graph(layer: Any) -> bool:
-    return isinstance(layer, keras.Model) and bool(getattr(layer, "outputs", None))
-
-
-def _input_names(model: Any) -> dict[int, str]:
-    functional = keras.Model(model.inputs, model.outputs)
-    return {
-        id(layer.output): layer.name
-        for layer in functional.layers
-        if isinstance(layer, keras.layers.InputLayer)
-    }
+            outputs = _run(node.inner, args[0], calls)
+        else:
+            kwargs = {key: v for key, v in kwargs.items() if key not in ("training", "mask")}
+            outputs = node.operation(*args, **kwargs)
+            calls.append(Call(node.operation, args, kwargs, outputs))
+        results = keras.tree.flatten(outputs)
+        made.update(zip(map(id, node.outputs), results, strict=True))
+    return keras.tree.map_structure(lambda x: made[id(x)], graph.outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 
 from keras_compress.engine.cloning import copy_model
 from keras_compress.engine.report import values_of
+from keras_compress.engine.weight_decay import carry_exclusions
 from keras_compress.engine.weights import iter_weights, require_finite
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
@@ -93,7 +95,7 @@ def prepare(
             layer.start_steps()
     if calibration_data is not None:
         calibrate(prepared, calibration_data, batch_size=batch_size)
-    _compile_like(copy, prepared)
+    _compile_like(copy, prepared, {id(v): (v, v) for v in copy.variables})
     return prepared
 
 
@@ -159,7 +161,7 @@ def finalize(model: Any, *, keep_ranges: bool = True) -> Any:
         )
     copy = copy_model(model)
     final = build_final(flat_graph(copy), model.name, keep_ranges=keep_ranges)
-    _compile_like(copy, final)
+    _compile_like(copy, final, _final_variables(copy, final))
     return final
 
 
@@ -203,6 +205,13 @@ def _checked_copy(model: Any) -> Any:
             f"({', '.join(copied[:5])}). Prepare the float model."
         )
     copy = copy_model(model)
+    stock = (keras.Sequential, type(keras.Model(copy.inputs, copy.outputs)))
+    if type(copy) not in stock:
+        raise KerasCompressError(
+            "A quantized model has a graph of its own, which a class of yours doesn't know. "
+            f"Received: {model.name!r} of type {type(model).__name__}. Prepare "
+            "`keras.Model(model.inputs, model.outputs)`, the same graph in a stock class."
+        )
     for ref in iter_weights(copy):
         if keras.backend.is_float_dtype(ref.variable.dtype):
             require_finite(ref, values_of(ref.variable))
@@ -217,11 +226,26 @@ def _require_prepared(model: Any) -> None:
         )
 
 
-def _compile_like(copy: Any, prepared: Any) -> None:
+def _final_variables(prepared: Any, final: Any) -> dict[int, tuple[Any, Any]]:
+    """Return the kernels and biases of a prepared model with those of the final one, by `id`."""
+    layers = {layer.name: layer for _, layer in iter_layers(final)}
+    found = {id(v): (v, v) for v in prepared.variables}
+    for layer in quantized_layers(prepared):
+        stock = layers.get(layer.layer.name)
+        for name in ("kernel", "bias"):
+            source, target = (getattr(each, name, None) for each in (layer.layer, stock))
+            if source is not None and target is not None:
+                found[id(source)] = (source, target)
+    return found
+
+
+def _compile_like(copy: Any, prepared: Any, stands_for: Mapping[int, tuple[Any, Any]]) -> None:
     if not getattr(copy, "compiled", False):
         return
     try:
         prepared.compile_from_config(copy.get_compile_config())
+        if getattr(prepared, "optimizer", None) is not None:
+            carry_exclusions(copy.optimizer, prepared.optimizer, stands_for, prepared)
     except (TypeError, ValueError) as error:
         warnings.warn(
             f"The quantized {prepared.name!r} is not compiled, for the loss or metrics can't be "
