@@ -17,6 +17,7 @@ from keras_compress.storage import (
     read_file,
     write_atomic,
     write_files,
+    write_through,
 )
 
 
@@ -156,3 +157,41 @@ def test_a_limit_holds_for_pipes_too(tmp_path):
         pool.submit(pipe.write_bytes, b"12345")
         with pytest.raises(KerasCompressError, match="at most 4 bytes"):
             read_file(pipe, limit=4)
+
+
+def test_what_comes_from_several_files_is_as_private_as_each(tmp_path):
+    origins = [tmp_path / name for name in ("model", "data")]
+    for origin, mode in zip(origins, (0o644, 0o640), strict=True):
+        origin.write_bytes(b"x")
+        origin.chmod(mode)
+    before = os.umask(0o022)
+    try:
+        write_atomic(tmp_path / "new", b"y", made_from=origins)
+        for name, made_from in (("saved.npy", origins), ("plain", None)):
+            save = lambda path: path.write_bytes(b"z")  # noqa: E731
+            write_through(tmp_path / name, save, made_from=made_from)
+    finally:
+        os.umask(before)
+    names = ("new", "saved.npy", "plain")
+    modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in names}
+    assert modes == {"new": 0o640, "saved.npy": 0o640, "plain": 0o644}
+
+
+def test_what_another_library_writes_is_whole_or_not_there(tmp_path):
+    target, seen = tmp_path / "model.keras", []
+
+    def save(path, fails=False):
+        seen.append((path.suffix, path.stat().st_mode & 0o077))
+        path.write_bytes(b"half")
+        if fails:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_through(target, lambda path: save(path, fails=True))
+    assert os.listdir(tmp_path) == []
+    write_through(target, save)
+    assert os.listdir(tmp_path) == ["model.keras"] and target.read_bytes() == b"half"
+    # While it is written nobody else may read it, and its name ends like the target's.
+    assert seen == [(".keras", 0)] * 2
+    with pytest.raises(KerasCompressError, match="Can't write"):
+        write_through(tmp_path / "none" / "model.keras", save)

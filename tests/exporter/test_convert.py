@@ -248,6 +248,15 @@ def test_progress_is_told():
     assert lines[0] == "Tracing the model" and any("Verifying on 16" in line for line in lines)
 
 
+def test_what_is_exported_is_as_private_as_its_origin(tmp_path):
+    origin = tmp_path / "model.keras"
+    origin.write_bytes(b"")
+    origin.chmod(0o600)
+    exporter.export(models.plain(), tmp_path / "out", made_from=origin, verify=False)
+    written = list((tmp_path / "out").iterdir())
+    assert len(written) == 4 and {p.stat().st_mode & 0o077 for p in written} == {0}
+
+
 def test_export_writes_a_folder(tmp_path):
     from keras_compress import report
     from keras_compress.packing import unpack

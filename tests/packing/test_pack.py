@@ -167,6 +167,9 @@ def test_limit_is_checked(model):
     for limit in (0, 1, len(model) - 1):
         with pytest.raises(PackedFileError, match=f"declared size of {len(model)}"):
             packing.unpack(packed, max_size=limit)
+    for function in (packing.unpack, packing.verify, packing.open_packed):
+        with pytest.raises(KerasCompressError, match="`max_size` must be 0 or more"):
+            function(packed, max_size=-1)
 
 
 def test_arguments_are_checked():
