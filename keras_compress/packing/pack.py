@@ -10,8 +10,9 @@ from typing import Any
 from keras_compress import storage
 from keras_compress.errors import KerasCompressError, ModelFileError, PackedFileError
 from keras_compress.packing import job, native
+from keras_compress.packing.file_pieces import FilePieces
 from keras_compress.packing.interruption import interruptible
-from keras_compress.packing.packed_file import FilePieces, PackedFile, open_packed
+from keras_compress.packing.packed_file import PackedFile, open_packed
 from keras_compress.runtime import has_binary_operators
 
 __all__ = ["FileSizes", "pack", "pack_file", "unpack", "unpack_file", "unpack_into", "verify"]
