@@ -85,6 +85,7 @@ PUBLIC = {
         "ChannelReport",
         "Criterion",
         "Data",
+        "ExplainedVariance",
         "Fisher",
         "Frozen",
         "GroupFisher",

@@ -14,6 +14,7 @@ from keras_compress.channel_pruning.criteria import (
     Random,
     Taylor,
 )
+from keras_compress.channel_pruning.explained_variance import ExplainedVariance
 from keras_compress.channel_pruning.groups import (
     ChannelGroup,
     ChannelGroups,
@@ -42,6 +43,7 @@ __all__ = [
     "ChannelReport",
     "Criterion",
     "Data",
+    "ExplainedVariance",
     "Fisher",
     "Frozen",
     "GroupFisher",

@@ -187,7 +187,7 @@ def _shapes(
     flat = keras.tree.flatten(graph.inputs)
     given = all(None not in x.shape[1:] for x in flat)
     if given and _is_known(graph):
-        repeats = _repeats(graph)
+        repeats = graph.runs()
         return {
             id(node): [(tuple(node.inputs[0].shape[1:]), tuple(node.outputs[0].shape[1:]))]
             * repeats[id(node)]
@@ -213,18 +213,3 @@ def _shapes(
 def _is_known(graph: Any) -> bool:
     nodes = [node for node in graph.walk() if getattr(node.operation, "weights", ())]
     return all(None not in x.shape[1:] for node in nodes for x in (node.inputs[0], node.outputs[0]))
-
-
-def _repeats(graph: Any) -> dict[int, int]:
-    """Return how often each node runs: those of a nested model as often as it is called."""
-    found: dict[int, int] = {}
-
-    def count(of: Any, times: int) -> None:
-        for node in of.nodes:
-            if node.inner is not None:
-                count(node.inner, times)
-            else:
-                found[id(node)] = found.get(id(node), 0) + times
-
-    count(graph, 1)
-    return found

@@ -299,6 +299,10 @@ def get_criterion(criterion: str | Criterion) -> Criterion:
     """
     if isinstance(criterion, Criterion):
         return criterion
+    if criterion == "explained_variance":
+        from keras_compress.channel_pruning.explained_variance import ExplainedVariance
+
+        return ExplainedVariance()
     if criterion not in _NAMES:
         raise KerasCompressError(
             f"A criterion is a `Criterion` or one of {', '.join(map(repr, _NAMES))}. "

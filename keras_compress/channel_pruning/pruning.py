@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_compress.channel_pruning.compensation import compensated_copy
 from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.criteria import Criterion, Data, get_criterion
 from keras_compress.channel_pruning.groups import ChannelGroups, Selectors, find_groups
@@ -53,6 +54,7 @@ def prune(
     min_channels: int = 1,
     layers: Selectors = None,
     veto: Selectors = None,
+    compensate: bool = False,
     reestimate: bool = True,
     verify: bool = False,
     batch_size: int = 32,
@@ -75,7 +77,8 @@ def prune(
         target: What may be left: a `Target`, or the share of multiply-accumulates. Defaults to
             `0.5`.
         criterion: How channels are scored: a `Criterion`, or `"l1"`, `"l2"`, `"fpgm"`,
-            `"bn_gamma"`, `"taylor"`, `"fisher"`, `"group_fisher"` or `"random"`. Defaults to
+            `"bn_gamma"`, `"taylor"`, `"fisher"`, `"group_fisher"`, `"explained_variance"` or
+            `"random"`. Defaults to
             `"l1"`.
         method: `"global"` removes the lowest scores of all groups, `"uniform"` the same share of
             each. Defaults to `"global"`.
@@ -89,6 +92,8 @@ def prune(
         layers: Only groups made by these layers, as in `ChannelGroups.restrict`. Defaults to
             `None`.
         veto: No groups that these layers make, read or follow. Defaults to `None`.
+        compensate: Whether layers that read cut groups are fitted to what they computed before, by
+            least squares on `x`, without labels. Defaults to `False`.
         reestimate: Whether the statistics of batch normalization are taken anew, if there is `x`.
             Defaults to `True`.
         verify: Whether the smaller model is checked against `model` with the channels at zero, on
@@ -117,10 +122,11 @@ def prune(
     _require_removable(groups)
     if x is not None:
         _require_fitting(model, x, y)
-    if verify and x is None:
-        raise KerasCompressError(
-            "A check needs samples. Received: `verify=True` and no `x`. Pass training inputs."
-        )
+    for name, asked in (("verify", verify), ("compensate", compensate)):
+        if asked and x is None:
+            raise KerasCompressError(
+                f"`{name}=True` needs samples. Received: no `x`. Pass training inputs."
+            )
     costs = ChannelCosts(groups, input_shape)
     data = None if x is None else Data(x, y, loss, batch_size)
     scores = criterion.scores(groups, data)
@@ -129,12 +135,23 @@ def prune(
         masks = select_greedily(groups, scores, costs, target, per=criterion.per)
     else:
         masks = select_uniformly(groups, scores, costs, target)
-    plan = ChannelPlan.of(groups, {n: mask for n, mask in masks.items() if not mask.all()})
+    cut = {name: mask for name, mask in masks.items() if not mask.all()}
+    plan = ChannelPlan.of(groups, cut)
     samples = keras.tree.map_structure(lambda a: np.asarray(a[:32]), x) if verify else None
-    small = plan.apply(groups, verify=samples)
+    fitted: list[str] = []
+    source: Any = groups
+    if compensate:
+        source, fitted = compensated_copy(groups, cut, x)
+    small = plan.apply(source, verify=samples)
     again = tuple(reestimate_statistics(small, x)) if reestimate and x is not None else ()
     report = channel_report(
-        groups, masks, (costs.full, costs.total(masks)), type(criterion).__name__, method, again
+        groups,
+        masks,
+        (costs.full, costs.total(masks)),
+        type(criterion).__name__,
+        method,
+        again,
+        tuple(fitted),
     )
     return ChannelPruned(small, report, plan)
 

@@ -46,6 +46,7 @@ class ChannelReport:
         criterion: Name of the criterion's class.
         method: How channels were chosen.
         reestimated: Batch normalizations whose statistics were taken anew.
+        compensated: Layers that were fitted to what they computed before.
     """
 
     groups: tuple[GroupReport, ...]
@@ -55,6 +56,7 @@ class ChannelReport:
     criterion: str
     method: str
     reestimated: tuple[str, ...] = ()
+    compensated: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `json.dumps` takes."""
@@ -90,6 +92,7 @@ def channel_report(
     criterion: str,
     method: str,
     reestimated: tuple[str, ...] = (),
+    compensated: tuple[str, ...] = (),
 ) -> ChannelReport:
     """Return the report of a choice of channels."""
     rows = []
@@ -102,5 +105,5 @@ def channel_report(
         kept = int(masks[group.name].sum()) if group.name in masks else group.size
         rows.append(GroupReport(group.name, group.layers, group.size, kept, reason))
     return ChannelReport(
-        tuple(rows), groups.frozen, costs[0], costs[1], criterion, method, reestimated
+        tuple(rows), groups.frozen, *costs, criterion, method, reestimated, compensated
     )

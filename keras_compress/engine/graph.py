@@ -95,6 +95,20 @@ class Graph:
             found.setdefault(id(node.operation), []).append(node)
         return found
 
+    def runs(self) -> dict[int, int]:
+        """Return how often each node of `walk` runs, by its `id`: once a call of its models."""
+        found: dict[int, int] = {}
+
+        def count(of: Graph) -> None:
+            for node in of.nodes:
+                if node.inner is not None:
+                    count(node.inner)
+                else:
+                    found[id(node)] = found.get(id(node), 0) + 1
+
+        count(self)
+        return found
+
 
 def has_graph(model: Any) -> bool:
     """Whether `model` is Sequential or functional and built, so that its graph is known."""

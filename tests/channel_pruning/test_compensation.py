@@ -1,0 +1,193 @@
+"""Explained variance and least squares, against NumPy's own on the same numbers."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_compress import KerasCompressError
+from keras_compress.channel_pruning import ChannelPlan, Data, ExplainedVariance, find_groups, prune
+from keras_compress.channel_pruning.compensation import compensated_copy
+from keras_compress.channel_pruning.readers import find_readers, kernel_matrix, read_rows
+from tests.channel_pruning.nets import behind, image, randomized
+
+POSITIONS = 7
+
+
+def inputs_of(count: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(count, *shape)).astype("float32")
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer"),
+    [
+        ((9, 8, 3), layers.Conv2D(4, 3)),
+        ((9, 8, 3), layers.Conv2D(4, (3, 2), strides=2, padding="same")),
+        ((9, 8, 3), layers.Conv2D(4, 3, dilation_rate=2, padding="same", use_bias=False)),
+        ((9, 3), layers.Conv1D(4, 3, padding="causal")),
+        ((5, 6, 4, 2), layers.Conv3D(3, 2, padding="same")),
+        ((3,), layers.Dense(4)),
+        ((5, 3), layers.Dense(4)),
+    ],
+)
+def test_rows_times_the_kernel_are_outputs(shape, layer):
+    model = keras.Sequential([keras.Input(shape), layer])
+    x = inputs_of(5, *shape)
+    made = keras.ops.convert_to_numpy(layer(x)).reshape(5, -1, layer.output.shape[-1])
+    (rows,) = read_rows(model, [layer], x, positions=POSITIONS, batch_size=5, seed=3)
+    found = rows[id(layer)] @ kernel_matrix(layer)
+    if layer.bias is not None:
+        found += keras.ops.convert_to_numpy(layer.bias)
+    drawn = np.random.default_rng((3, 0)).integers(0, made.shape[1], (5, POSITIONS))
+    if made.shape[1] == 1:
+        drawn = np.zeros((5, 1), int)
+    expected = made[np.arange(5)[:, None], drawn].reshape(-1, made.shape[-1])
+    assert np.allclose(found, expected, atol=1e-5)
+    assert "call" not in vars(layer)
+
+
+def test_readers_are_found_in_order():
+    readers, others = find_readers(find_groups(randomized("grouped_convolutions")))
+    assert [len(r.channels) for r in readers] == [32]
+    assert len(others) == 1
+    groups = find_groups(randomized("concatenation_with_itself"))
+    (reader,), others = find_readers(groups)
+    assert not others
+    names = list(groups)
+    # Eight, six and again eight channels, each doubled by the depthwise multiplier.
+    expected = [(names[0], i) for i in range(8)] + [(names[1], i) for i in range(6)]
+    expected += [(names[0], i) for i in range(8)]
+    assert list(reader.channels) == [pair for pair in expected for _ in range(2)]
+
+
+def two_readers() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    inputs = image(6, 6, 3)
+    x = layers.Conv2D(5, 3, activation="relu", name="made")(inputs)
+    outputs = [layers.Conv2D(4, 2, name="one")(x), layers.Conv2D(3, 1, name="other")(x)]
+    return keras.Model(inputs, outputs)
+
+
+def explained(model, x, chosen) -> float:
+    """Return the share of both readers' variance that a fit by `chosen` channels explains."""
+    found = 0.0
+    for name in ("one", "other"):
+        layer = model.get_layer(name)
+        (rows,) = read_rows(model, [layer], x, positions=POSITIONS, batch_size=len(x), seed=0)
+        rows = rows[id(layer)]
+        rows = rows - rows.mean(0)
+        y = rows @ kernel_matrix(layer)
+        given = rows[:, np.tile(np.isin(np.arange(5), chosen), rows.shape[1] // 5)]
+        left = y - given @ np.linalg.lstsq(given, y, rcond=None)[0]
+        found += 1 - np.square(left).sum() / np.square(y).sum()
+    return found
+
+
+def test_explained_variance_is_that_of_the_best_fit():
+    model, x = two_readers(), inputs_of(40, 6, 6, 3)
+    data = Data(x, None, batch_size=40)
+    scores = ExplainedVariance(positions=POSITIONS).scores(find_groups(model), data)["made"]
+    order = np.argsort(-scores, kind="stable")
+    for step in range(1, 6):
+        chosen = order[:step]
+        assert np.isclose(scores[chosen].sum(), explained(model, x, chosen), rtol=1e-3)
+        gains = [
+            explained(model, x, [*order[: step - 1], c])
+            for c in range(5)
+            if c not in order[: step - 1]
+        ]
+        assert np.isclose(explained(model, x, chosen), max(gains), rtol=1e-3)
+    assert np.isclose(scores.sum(), 2.0, rtol=1e-3)
+
+
+def test_a_channel_that_follows_from_others_is_not_missed():
+    keras.utils.set_random_seed(2)
+    inputs = image(8, 8, 3)
+    x = layers.Conv2D(4, 3, name="made")(inputs)
+    model = behind(inputs, layers.Conv2D(5, 3, name="reads")(x))
+    made = model.get_layer("made")
+    kernel, bias = (keras.ops.convert_to_numpy(w).copy() for w in made.get_weights())
+    kernel[..., 3] = 2 * kernel[..., 0] - kernel[..., 1]
+    bias[3] = 0.7
+    made.set_weights([kernel, bias])
+    groups, x = find_groups(model), inputs_of(40, 8, 8, 3)
+    masks = {"made": np.array([True, True, True, False])}
+    copy, fitted = compensated_copy(groups, masks, x)
+    assert fitted == ["reads"]
+    small = ChannelPlan.of(groups, masks).apply(copy, verify=x[:4])
+    found, wanted = (keras.ops.convert_to_numpy(m(x)) for m in (small, model))
+    assert np.abs(found - wanted).max() < 2e-3 * np.abs(wanted).max()
+    # Without the fit it would be far off.
+    bare = ChannelPlan.of(groups, masks).apply(model)
+    missed = np.abs(keras.ops.convert_to_numpy(bare(x)) - wanted).max()
+    assert missed > 0.1 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_fits_are_least_squares_and_means_are_kept(bias):
+    keras.utils.set_random_seed(3)
+    inputs = image(8, 8, 3)
+    x = layers.Conv2D(6, 3, activation="relu", name="made")(inputs)
+    x = layers.Conv2D(4, 1, use_bias=bias, name="reads")(x)
+    model = behind(inputs, layers.BatchNormalization(name="norm")(x))
+    groups, x = find_groups(model), inputs_of(64, 8, 8, 3)
+    masks = {"made": np.arange(6) < 4}
+    copy, _ = compensated_copy(groups, masks, x, positions=36)
+    until = [keras.Model(m.input, m.get_layer("norm").output) for m in (model, copy)]
+    wanted, found = (keras.ops.convert_to_numpy(m(x)).reshape(-1, 4) for m in until)
+    assert np.allclose(wanted.mean(0), found.mean(0), atol=0.02 * np.abs(wanted).max())
+    # No other kernel on the same inputs comes nearer.
+    made = keras.Model(model.input, model.get_layer("made").output)
+    given = keras.ops.convert_to_numpy(made(x)).reshape(-1, 6)[:, :4].astype("float64")
+    given = np.concatenate([given, np.ones((len(given), 1))], axis=1)
+    best = wanted - given @ np.linalg.lstsq(given, wanted, rcond=None)[0]
+    assert np.square(wanted - found).sum() < 1.02 * np.square(best).sum()
+
+
+def test_rescaled_outputs_have_the_variance_they_had():
+    keras.utils.set_random_seed(3)
+    inputs = image(8, 8, 3)
+    x = layers.Conv2D(6, 3, activation="relu", name="made")(inputs)
+    model = keras.Model(inputs, layers.Conv2D(4, 1, name="reads")(x))
+    groups, x = find_groups(model), inputs_of(64, 8, 8, 3)
+    masks = {"made": np.arange(6) < 2}
+    variances = {
+        rescale: keras.ops.convert_to_numpy(
+            compensated_copy(groups, masks, x, positions=36, rescale=rescale)[0](x)
+        ).var((0, 1, 2))
+        for rescale in (True, False)
+    }
+    wanted = keras.ops.convert_to_numpy(model(x)).var((0, 1, 2))
+    assert np.allclose(variances[True], wanted, rtol=0.1)
+    assert (variances[False] < 0.95 * wanted).all()
+
+
+def test_it_is_one_argument_of_prune():
+    model = randomized("residual")
+    x = inputs_of(32, 12, 12, 3)
+    before = [v.copy() for v in model.get_weights()]
+    found = prune(
+        model, 0.6, criterion="explained_variance", x=x, compensate=True, round_to=2, verify=True
+    )
+    assert found.report.criterion == "ExplainedVariance"
+    assert len(found.report.compensated) >= 1
+    assert found.report.after["macs"] <= 0.6 * found.report.before["macs"]
+    for a, b in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_samples_are_needed():
+    model = randomized("residual")
+    with pytest.raises(KerasCompressError, match="`compensate=True` needs samples"):
+        prune(model, 0.5, compensate=True)
+    with pytest.raises(KerasCompressError, match="Received: no samples"):
+        prune(model, 0.5, criterion="explained_variance")
+
+
+def test_groups_read_otherwise_are_not_cut():
+    model = randomized("recurrent_units")
+    x = inputs_of(8, 12, 10)
+    with pytest.raises(KerasCompressError, match="Dense layers alone"):
+        ExplainedVariance().scores(find_groups(model).restrict(layers="lstm*"), Data(x, None))
