@@ -75,7 +75,7 @@ size_t sample_places(const Tensor& tensor, const BlockOrder& o, uint64_t* places
     return found;
   }
   for (size_t k = 0; k < kSamples && k < lines; ++k) {
-    const uint64_t line = lines <= kSamples ? k : lines / kSamples * k + k;
+    const uint64_t line = lines <= kSamples ? k : (lines - 1) * k / (kSamples - 1);
     places[found++] = line / o.stride * (o.axis * o.stride) + line % o.stride;
   }
   return found;
@@ -164,7 +164,8 @@ class Fitter {
     if (symbols < 2 || symbols > 256 || found_->scales.failed() || found_->offsets.failed()) return false;
     found_->first = lowest_;
     found_->symbols = static_cast<size_t>(symbols);
-    return integer_levels(lowest_, found_->symbols, found_->levels);
+    for (int k = 0; k < symbols; ++k) found_->levels[k] = static_cast<float>(lowest_ + k);
+    return true;
   }
 
  private:
@@ -226,9 +227,8 @@ class Fitter {
 
 bool gives_back(const Tensor& tensor, const FoundBlocks& found) {
   Array<uint8_t> symbols(static_cast<size_t>(tensor.count));
-  Bytes zero_signs;
   return symbols.ok() && find_block_symbols(found.parts(tensor.format), tensor.data,
-                                            static_cast<size_t>(tensor.count), symbols.data(), &zero_signs);
+                                            static_cast<size_t>(tensor.count), symbols.data());
 }
 
 bool find_integers(const Tensor& tensor, const BlockOrder* orders, int count, bool with_offset, FoundBlocks* found) {
@@ -431,23 +431,9 @@ Blockwise FoundBlocks::parts(int format) const {
   return all;
 }
 
-bool integer_levels(int first, size_t symbols, float* levels) {
-  if (symbols > 256 || first < -256 || first > 256) return false;
-  for (size_t k = 0; k < symbols; ++k) levels[k] = static_cast<float>(first + static_cast<int>(k));
-  return true;
-}
-
-int zero_of(const float* levels, size_t symbols) {
-  for (size_t k = 0; k < symbols; ++k) {
-    if (levels[k] == 0) return static_cast<int>(k);
-  }
-  return -1;
-}
-
-bool find_block_symbols(const Blockwise& from, const uint8_t* data, size_t count, uint8_t* symbols,
-                        Bytes* zero_signs) {
+bool find_block_symbols(const Blockwise& from, const uint8_t* data, size_t count, uint8_t* symbols) {
   const BlockOrder& o = from.order;
-  const bool all = o.each(count, [&](size_t number, size_t first, size_t n) {
+  return o.each(count, [&](size_t number, size_t first, size_t n) {
     if (stopped_at(number)) return false;
     const float scale = float_of(load32(from.scales + 4 * number));
     const float offset = from.offsets != nullptr ? float_of(load32(from.offsets + 4 * number)) : 0;
@@ -474,18 +460,20 @@ bool find_block_symbols(const Blockwise& from, const uint8_t* data, size_t count
     }
     return true;
   });
-  if (!all || from.zero < 0) return all;
-  // In the order of the elements, which that of the blocks need not be.
-  uint32_t byte = 0, filled = 0;
+}
+
+// In the order of the elements, which that of the blocks need not be.
+void find_zero_signs(const Blockwise& from, const uint8_t* data, size_t count, const uint8_t* symbols,
+                     uint8_t* signs) {
+  size_t zeros = 0;
   for (size_t i = 0; i < count; ++i) {
     if (symbols[i] != from.zero) continue;
-    const float scale = float_of(load32(from.scales + 4 * o.block_of(i)));
-    const bool negative = is_negative(block_value(data, i, from.format));
-    byte |= (negative != (scale < 0) ? 1u : 0u) << filled;
-    if (++filled == 8) zero_signs->push(static_cast<uint8_t>(byte)), byte = filled = 0;
+    const bool turned = is_negative(float_of(load32(from.scales + 4 * from.order.block_of(i))));
+    if (is_negative(block_value(data, i, from.format)) != turned) {
+      signs[zeros / 8] = static_cast<uint8_t>(signs[zeros / 8] | 1 << (zeros % 8));
+    }
+    ++zeros;
   }
-  if (filled != 0) zero_signs->push(static_cast<uint8_t>(byte));
-  return !zero_signs->failed();
 }
 
 bool find_blocks(const kc_tensor& shape, const uint8_t* data, size_t count, int format, FoundBlocks* found) {

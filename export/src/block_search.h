@@ -17,20 +17,15 @@ struct FoundBlocks {
   size_t symbols = 0;
   float levels[256];
   Bytes scales, offsets;  // float32, one a block
-  Bytes zero_signs;
 
   Blockwise parts(int format) const;
 };
 
-// Fills in the levels of integers. False: there are none such.
-bool integer_levels(int first, size_t symbols, float* levels);
-// The symbol of level 0, or -1.
-int zero_of(const float* levels, size_t symbols);
-
-// The symbols of elements, and the signs of zeros where `from.zero` says so; false where an element is none
-// of its block's.
-bool find_block_symbols(const Blockwise& from, const uint8_t* data, size_t count, uint8_t* symbols,
-                        Bytes* zero_signs);
+// The symbols of elements; false where an element is none of its block's.
+bool find_block_symbols(const Blockwise& from, const uint8_t* data, size_t count, uint8_t* symbols);
+// A bit for each element of level `from.zero`, as Blockwise::zero_signs.
+void find_zero_signs(const Blockwise& from, const uint8_t* data, size_t count, const uint8_t* symbols,
+                     uint8_t* signs);
 
 // True: every element is given back bit by bit. What is not of that kind is told within microseconds.
 // `format` as in Blockwise; the shape is the tensor's.

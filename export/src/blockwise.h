@@ -86,6 +86,16 @@ struct Blockwise {
   const uint8_t* zero_signs = nullptr;
 };
 
+constexpr int kMostLevel = 256;  // of integers, either way
+
+// The symbol of level 0, or -1.
+inline int zero_of(const float* levels, size_t symbols) {
+  for (size_t k = 0; k < symbols; ++k) {
+    if (levels[k] == 0) return static_cast<int>(k);
+  }
+  return -1;
+}
+
 // Writes the elements of `symbols`, which may stand at the end of `data`. False: malformed.
 bool restore_blocks(const Blockwise& from, const uint8_t* symbols, size_t count, uint8_t* data);
 

@@ -1,5 +1,6 @@
 #include "choose.h"
 
+#include "block_search.h"
 #include "channel_book.h"
 #include "distinct.h"
 #include "entropy.h"
@@ -13,10 +14,12 @@ namespace kc {
 namespace {
 
 constexpr size_t kSmallest = 32;         // smaller buffers cost more in the plan than they gain
+constexpr size_t kSmallestPacked = 64;   // of elements of less than a byte
 constexpr size_t kSmallestUntyped = 1u << 16;
 
 enum TensorType { kFloat32 = 0, kFloat16 = 1, kInt32 = 2, kUint8 = 3, kInt16 = 7, kInt8 = 9, kFloat64 = 10,
-                  kInt64 = 4, kUint64 = 12, kUint16 = 16, kInt4 = 17, kBfloat16 = 18 };
+                  kInt64 = 4, kUint64 = 12, kUint16 = 16, kInt4 = 17, kBfloat16 = 18,
+                  kInt2 = 19, kUint4 = 20 };
 
 int element_bytes(int type) {
   switch (type) {
@@ -197,6 +200,36 @@ bool few_zeros(const uint8_t* data, size_t count, int bytes) {
   return zeros <= count / 8;
 }
 
+// Elements of less than a byte, of which the last byte may have one too many.
+void choose_packed(const kc_tensor& tensor, const uint8_t* data, size_t size, Extent* e) {
+  const bool is_signed = tensor.type != kUint4;
+  e->in_byte = tensor.type == kInt2 ? 4 : 2;
+  e->identity = true;
+  e->flip = is_signed;
+  e->size = size;
+  const size_t count = static_cast<size_t>(e->count());
+  shape_of(tensor, count, e);
+  if (e->row == count && tensor.rank > 1) {
+    for (size_t pad = 1; pad < e->in_byte && e->row == count; ++pad) shape_of(tensor, count - pad, e);
+  }
+  const int bits = 8 / e->in_byte;
+  uint32_t counts[16] = {};
+  for (size_t i = 0; i < size && !stopped_at(i); ++i) {
+    for (int shift = 0; shift < 8; shift += bits) {
+      ++counts[(data[i] >> shift & ((1 << bits) - 1)) ^ (is_signed ? 1 << (bits - 1) : 0)];
+    }
+  }
+  int low = 0, high = (1 << bits) - 1;
+  while (low < high && counts[low] == 0) ++low;
+  while (high > low && counts[high] == 0) --high;
+  const int zero = 1 << (bits - 1);
+  e->method = kMethodSymbols;
+  e->element = 1;
+  choose_centre(counts, 16, count, is_signed && low <= zero && high >= zero ? static_cast<size_t>(zero) : 16, e);
+  e->lowest = static_cast<uint8_t>(low);
+  e->highest = static_cast<uint8_t>(high);
+}
+
 // What the stored form of channel codebooks takes in the plan, about: noise but for the upper
 // bytes, and steps that are mostly zero.
 uint64_t table_cost(const Extent& e) {
@@ -263,6 +296,46 @@ void try_channels(const kc_tensor& tensor, const uint8_t* file, int bytes, Plan*
   plan->tables.shrink(tables);
 }
 
+BlockFloats floats_of_blocks(const Bytes& values) {
+  Extent e;
+  choose_floats(values.data(), values.size() / 4, 2, false, &e);
+  return {e.lowest, e.highest, e.modelled, e.zeros};
+}
+
+// Small integers, or few levels, times a scale a block, in the place of `e` where they are that.
+bool choose_blocks(const kc_tensor& tensor, const uint8_t* data, size_t count, uint8_t format, Plan* plan,
+                   Extent* e) {
+  FoundBlocks found;
+  if (!find_blocks(tensor, data, count, format, &found)) return false;
+  e->method = kMethodSymbols;
+  e->format = format;
+  e->element = static_cast<uint8_t>(kFloatFormats[format].bytes);
+  e->blocks = found.order;
+  e->listed = found.listed;
+  e->has_offsets = found.has_offsets;
+  e->signed_zeros = found.signed_zeros;
+  e->first_multiple = found.first;
+  e->symbols = static_cast<uint16_t>(found.symbols);
+  e->codebook = plan->codebooks.size();
+  for (size_t k = 0; k < found.symbols; ++k) plan->codebooks.u32(bits_of(found.levels[k]));
+  e->table = plan->tables.size();
+  plan->tables.append(found.scales.data(), found.scales.size());
+  e->offset_table = plan->tables.size();
+  plan->tables.append(found.offsets.data(), found.offsets.size());
+  e->scales = floats_of_blocks(found.scales);
+  if (found.has_offsets) e->offsets = floats_of_blocks(found.offsets);
+  Array<uint8_t> symbols(count);
+  if (!symbols.ok() || plan->tables.failed()) return false;
+  symbols_of(*plan, *e, data, symbols.data());
+  uint32_t counts[256] = {};
+  for (size_t i = 0; i < count; ++i) ++counts[symbols[i]];
+  const int zero = zero_of(found.levels, found.symbols);
+  choose_centre(counts, found.symbols, count, zero < 0 || found.has_offsets ? 256 : static_cast<size_t>(zero), e);
+  e->lowest = 0;
+  e->highest = static_cast<uint8_t>(found.symbols - 1);
+  return true;
+}
+
 // Biases of quantized models; what is short, or of few values, the skeleton's model knows better.
 bool choose_integers(const uint8_t* data, size_t count, Extent* e) {
   constexpr size_t kFewest = 10;
@@ -287,6 +360,15 @@ bool all_equal(const uint8_t* data, size_t size) {
   return size == 1 || memcmp(data, data + 1, size - 1) == 0;
 }
 
+void take_bytes(Extent* e) {
+  e->method = kMethodHuffman;
+  e->element = e->in_byte = 1;
+  e->identity = true;
+  e->flip = e->centre_flag = false;
+  e->lowest = e->centre = 0;
+  e->highest = 255;
+}
+
 }  // namespace
 
 bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Extent* e) {
@@ -305,6 +387,11 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   if (tensor.type == kInt32 && size % 4 == 0) {
     return choose_integers(data, size / 4, e);
   }
+  if (tensor.type == kInt4 || tensor.type == kUint4 || tensor.type == kInt2) {
+    if (size < kSmallestPacked) return false;
+    choose_packed(tensor, data, size, e);
+    return true;
+  }
   if ((!is_float && !is_symbols) || size % static_cast<size_t>(bytes) != 0) {
     if (size < kSmallestUntyped) return false;
     e->method = kMethodBytes;
@@ -317,6 +404,14 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
     choose_bytes_as_symbols(data, count, tensor.type == kInt8, e);
     if (tensor.type == kInt8) try_channels(tensor, file, bytes, plan, e);
     return true;
+  }
+  const uint8_t format = tensor.type == kFloat32 ? 2 : (tensor.type == kFloat16 ? 0 : 1);
+  if (is_float) {
+    Extent other = *e;
+    if (choose_blocks(tensor, data, count, format, plan, &other)) {
+      *e = other;
+      return true;
+    }
   }
   Distinct distinct;
   if (distinct.count(data, count, bytes)) {
@@ -345,7 +440,6 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
     e->stride = static_cast<uint8_t>(bytes);
     return true;
   }
-  const uint8_t format = tensor.type == kFloat32 ? 2 : (tensor.type == kFloat16 ? 0 : 1);
   Extent dense = *e;
   choose_floats(data, count, format, true, e);
   if (tensor.type != kBfloat16) try_channels(tensor, file, bytes, plan, e);
@@ -362,19 +456,13 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
 void make_fast(Extent* e) {
   switch (e->method) {
     case kMethodSymbols: {
+      if (e->in_byte != 1) return take_bytes(e);  // of two symbols at once more is known
       bool pairs = e->centre_flag && e->highest > e->lowest;  // one value is frequent
       e->method = pairs ? kMethodGaps : kMethodHuffman;
       return;
     }
     case kMethodFloats: e->method = kMethodPlanes; return;
-    case kMethodBytes:
-      e->method = kMethodHuffman;
-      e->element = 1;
-      e->identity = true;
-      e->flip = false;
-      e->lowest = e->centre = 0;
-      e->highest = 255;
-      return;
+    case kMethodBytes: return take_bytes(e);
     default: return;
   }
 }

@@ -18,12 +18,13 @@ struct Parts {
 // Of these the statistics of all would have to be written again for each part.
 bool stays_whole(const Extent& e, uint64_t most) {
   return e.count() <= most || !needs_section(e.method) ||
-         (e.channels != 0 && (e.interleaved || e.row > most));
+         (e.channels != 0 && (e.interleaved || e.row > most)) || division_unit(e) > most;
 }
 
 // In how many elements at a time a tensor is divided, so that rows stay whole where they can.
 uint64_t part_elements(const Extent& e, uint64_t most) {
-  const uint64_t unit = e.row != 0 && e.row <= most ? e.row : e.last != 0 && e.last <= most ? e.last : 1;
+  uint64_t unit = e.row != 0 && e.row <= most ? e.row : e.last != 0 && e.last <= most ? e.last : 1;
+  if (unit % division_unit(e) != 0) unit = division_unit(e);
   const uint64_t parts = (e.count() + most - 1) / most;
   return ((e.count() + parts - 1) / parts + unit - 1) / unit * unit;
 }
@@ -35,7 +36,7 @@ bool find_parts(const Plan& plan, int growth, Array<uint64_t>* bytes, Parts* par
   for (size_t i = 0; i < plan.extents.size(); ++i) {
     const Extent& e = plan.extents[i];
     const uint64_t most = section_elements(e.method, growth);
-    uint64_t part = stays_whole(e, most) ? e.size : part_elements(e, most) * e.element;
+    uint64_t part = stays_whole(e, most) ? e.size : part_elements(e, most) / e.in_byte * e.element;
     if (e.method == kMethodCopy) part = (*bytes)[i - static_cast<size_t>(e.back)];
     (*bytes)[i] = part;
     parts->extents += (e.size + part - 1) / part;
@@ -59,6 +60,7 @@ bool cut(Plan* plan, const Extent& whole, uint64_t at, uint64_t size, Extent* e)
   e->size_known = true;
   if (e->row > e->count()) e->row = e->count();
   if (e->last > e->row) e->last = 0;
+  if (e->has_blocks()) cut_blocks(at / e->element, size / e->element, e);
   if (e->channels == 0) return true;
   const size_t first = static_cast<size_t>(at / e->element / whole.row);
   e->channels = (e->count() + e->row - 1) / e->row;
@@ -128,6 +130,20 @@ bool open_sections(Plan* plan, int growth) {
 }
 
 }  // namespace
+
+uint64_t division_unit(const Extent& e) {
+  if (!e.has_blocks()) return e.in_byte;
+  const BlockOrder& o = e.blocks;
+  // One axis that is all there is may be divided between its blocks.
+  return o.stride * (o.axis * o.stride == e.count() ? o.block : o.axis);
+}
+
+void cut_blocks(uint64_t first, uint64_t count, Extent* e) {
+  const size_t before = e->blocks.block_of(first);
+  e->table += 4 * before;
+  e->offset_table += 4 * before;
+  if (e->blocks.axis > count / e->blocks.stride) e->blocks.axis = count / e->blocks.stride;
+}
 
 // Sections are worked on by as many threads, and restored one by one: extents that learn little or
 // nothing from each other are in shorter ones, so that threads get equal shares.

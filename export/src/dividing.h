@@ -13,6 +13,11 @@ uint64_t section_elements(uint8_t method, int growth = 0);
 // file up to a million elements, then there are more of them. False: no memory, or too much of all.
 bool divide_into_sections(Plan* plan);
 
+// An extent is divided between so many elements at a time.
+uint64_t division_unit(const Extent& e);
+// Makes blocks of an extent those of `count` of its elements, from `first` on.
+void cut_blocks(uint64_t first, uint64_t count, Extent* e);
+
 }  // namespace kc
 
 #endif  // KC_DIVIDING_H_

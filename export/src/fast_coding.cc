@@ -1,5 +1,6 @@
 #include "fast_coding.h"
 
+#include "block_side.h"
 #include "float_model.h"
 #include "huffman.h"
 #include "section_parts.h"
@@ -389,6 +390,17 @@ Decoded decode_planes(const Plan& plan, const Extent& e, Reader* in, uint8_t* da
   return Decoded::kDone;
 }
 
+// Bits by the byte, of which the last may have fewer.
+struct SignBytes {
+  Reader* in;
+  bool bad = false;
+};
+uint32_t code_noise(SignBytes* from, uint32_t, int bits) {
+  const uint8_t byte = from->in->byte();
+  from->bad = from->bad || byte >> bits != 0;
+  return byte;
+}
+
 bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* out) {
   if (e.method == kMethodRaw) return out->append(data, static_cast<size_t>(e.size)), !out->failed();
   if (e.method == kMethodPlanes) return encode_planes(e, data, out);
@@ -399,8 +411,19 @@ bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* 
   if (e.method == kMethodGaps) {
     for (size_t i = 0; i < count; ++i) symbols[i] = static_cast<uint8_t>(symbols[i] - e.lowest);
   }
-  if (e.method == kMethodGaps) return encode_gaps(e, symbols.data(), out);
-  return encode_symbols(symbols.data(), count, out);
+  BlockSide side;
+  if (e.has_blocks() && (!side.init(plan, e, false) || side.each([&](const Extent& floats, uint8_t* values) {
+        return encode_planes(floats, values, out) ? Decoded::kDone : Decoded::kMemory;
+      }) != Decoded::kDone)) {
+    return false;
+  }
+  const bool coded = e.method == kMethodGaps ? encode_gaps(e, symbols.data(), out)
+                                             : encode_symbols(symbols.data(), count, out);
+  if (!coded || !e.has_blocks()) return coded;
+  BitWriter noise(out);
+  if (!side.code_signs<false>(e, &noise, symbols.data(), data)) return false;
+  noise.finish();
+  return !out->failed();
 }
 
 Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data) {
@@ -411,19 +434,34 @@ Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data
     return Decoded::kDone;
   }
   if (e.method == kMethodPlanes) return decode_planes(plan, e, in, data);
-  if (e.method == kMethodGaps && e.channels == 0) return decode_gaps(plan, e, in, data);
+  const bool by_book = e.channels == 0 && e.in_byte == 1 && !e.has_blocks();
+  if (e.method == kMethodGaps && by_book) return decode_gaps(plan, e, in, data);
   const size_t count = static_cast<size_t>(e.count());
-  uint8_t* symbols = data + (e.size - count);  // they stand at the end, and grow from the front
+  SymbolRoom room;
+  BlockSide side;
+  if (!room.init(e, true, data)) return Decoded::kMemory;
+  uint8_t* symbols = room.at();
+  Decoded result = Decoded::kDone;
+  if (e.has_blocks()) {
+    if (!side.init(plan, e, true)) return Decoded::kMemory;
+    result = side.each([&](const Extent& floats, uint8_t* values) { return decode_planes(plan, floats, in, values); });
+    if (result != Decoded::kDone) return result;
+  }
   Extent plain;  // the same symbols, as bytes
   plain.size = count;
   plain.identity = true;
   plain.centre = e.centre;
   plain.lowest = e.lowest;
   plain.highest = e.highest;
-  Decoded result = e.method == kMethodGaps ? decode_gaps(plan, plain, in, symbols)
-                                           : decode_symbols(in, symbols, count);
+  result = e.method == kMethodGaps ? decode_gaps(plan, plain, in, symbols) : decode_symbols(in, symbols, count);
   if (result != Decoded::kDone) return result;
-  return restore_symbols(plan, e, symbols, count, data) ? Decoded::kDone : Decoded::kMalformed;
+  if (!e.has_blocks()) {
+    return restore_symbols(plan, e, symbols, count, data) ? Decoded::kDone : Decoded::kMalformed;
+  }
+  SignBytes signs{in};
+  if (!side.code_signs<true>(e, &signs, symbols, data)) return Decoded::kMemory;
+  const bool fits = !signs.bad && !in->bad() && side.restore(e, symbols, data);
+  return fits ? Decoded::kDone : Decoded::kMalformed;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "light_choice.h"
 
 #include "choose.h"
+#include "dividing.h"
 #include "entropy.h"
 #include "light_model.h"
 #include "sections.h"
@@ -15,8 +16,12 @@ constexpr uint64_t kMostTried = 1u << 15;  // elements that contexts are judged 
 Extent sample_of(const Extent& whole) {
   Extent e = whole;
   if (e.count() <= kMostTried) return e;
-  const uint64_t rows = e.row != 0 && e.row < kMostTried ? kMostTried / e.row * e.row : kMostTried;
-  e.size = rows * e.element;
+  uint64_t unit = e.row != 0 && e.row < kMostTried ? e.row : 1;
+  if (unit % division_unit(e) != 0) unit = division_unit(e);
+  if (unit > e.count()) return e;
+  const uint64_t elements = unit > kMostTried ? unit : kMostTried / unit * unit;
+  e.size = elements / e.in_byte * e.element;
+  if (e.has_blocks()) cut_blocks(0, elements, &e);
   return e;
 }
 

@@ -1,5 +1,6 @@
 #include "light_coding.h"
 
+#include "block_side.h"
 #include "light_floats.h"
 #include "light_integers.h"
 #include "section_parts.h"
@@ -10,9 +11,10 @@ namespace {
 
 // The models of a section; of floats and integers what its method needs.
 struct Models {
-  LightModel symbols;
+  LightModel symbols, scales;
   LightFloatParts floats;
   IntegerParts integers;
+  bool has_scales = false;
 
   bool init(uint8_t method) {
     return symbols.init() && (method != kMethodLightFloats || floats.init()) &&
@@ -23,15 +25,28 @@ struct Models {
 template <typename Lane, typename Noise>
 Decoded run_symbols(const Plan& plan, const Extent& e, Models* models, Lane* lanes, Noise* noise,
                     uint8_t* data) {
-  const size_t count = static_cast<size_t>(e.count());
-  Array<uint8_t> found(Lane::kDecodes ? 0 : count);
-  if (!found.ok()) return Decoded::kMemory;
-  // Decoded symbols stand at the end of the place that their elements will fill.
-  uint8_t* symbols = Lane::kDecodes ? data + (e.size - count) : found.data();
+  SymbolRoom room;
+  BlockSide side;
+  if (!room.init(e, Lane::kDecodes, data)) return Decoded::kMemory;
+  uint8_t* symbols = room.at();
   if (!Lane::kDecodes) symbols_of(plan, e, data, symbols);
+  if (e.has_blocks()) {
+    const bool ready = models->has_scales || (models->scales.init() && models->floats.init());
+    models->has_scales = true;
+    if (!ready || !side.init(plan, e, Lane::kDecodes)) return Decoded::kMemory;
+    const Decoded coded = side.each([&](const Extent& floats, uint8_t* values) {
+      if (!float_layout_fits(floats)) return Decoded::kMalformed;
+      return models->floats.run(&models->scales, lanes, noise, values, float_layout(floats), kLightAlone)
+                 ? Decoded::kDone : Decoded::kMemory;
+    });
+    if (coded != Decoded::kDone) return coded;
+  }
   if (!models->symbols.run(lanes, noise, symbols, symbol_layout(e), e.context)) return Decoded::kMemory;
-  return Lane::kDecodes && !restore_symbols(plan, e, symbols, count, data) ? Decoded::kMalformed
-                                                                          : Decoded::kDone;
+  if (e.has_blocks() && !side.code_signs<Lane::kDecodes>(e, noise, symbols, data)) return Decoded::kMemory;
+  if (!Lane::kDecodes) return Decoded::kDone;
+  const bool fits = e.has_blocks() ? side.restore(e, symbols, data)
+                                   : restore_symbols(plan, e, symbols, static_cast<size_t>(e.count()), data);
+  return fits ? Decoded::kDone : Decoded::kMalformed;
 }
 
 // The models run both ways: `memory` is the original, or where extents are restored.

@@ -1,6 +1,7 @@
 #include "modelled_coding.h"
 
 #include "arithmetic.h"
+#include "block_side.h"
 #include "byte_model.h"
 #include "drift_model.h"
 #include "integer_model.h"
@@ -34,30 +35,13 @@ uint64_t section_bytes(const Plan& plan, uint32_t number) {
   return total;
 }
 
+bool has_blocks(const Plan& plan, uint32_t number) {
+  return !each_extent(plan, number, [](const Extent& e) { return !e.has_blocks(); });
+}
+
 Decoded done(bool memory) { return memory ? Decoded::kDone : Decoded::kMemory; }
 
 }  // namespace
-
-struct SymbolRun {
-  bool init(const Plan& plan, uint32_t number) {
-    return model.init(section_bits(plan, number, symbol_layout));
-  }
-
-  template <typename Coder, typename Noise>
-  Decoded run(const Plan& plan, const Extent& e, Coder* coder, Noise*, uint8_t* data) {
-    const size_t count = static_cast<size_t>(e.count());
-    Array<uint8_t> found(Coder::kDecodes ? 0 : count);
-    if (!found.ok()) return Decoded::kMemory;
-    // Decoded symbols stand at the end of the place that their elements will fill.
-    uint8_t* symbols = Coder::kDecodes ? data + (e.size - count) : found.data();
-    if (!Coder::kDecodes) symbols_of(plan, e, data, symbols);
-    if (!model.run(coder, symbols, symbol_layout(e))) return Decoded::kMemory;
-    return Coder::kDecodes && !restore_symbols(plan, e, symbols, count, data) ? Decoded::kMalformed
-                                                                             : Decoded::kDone;
-  }
-
-  SymbolModel model;
-};
 
 struct FloatRun {
   bool init(const Plan& plan, uint32_t number) {
@@ -72,6 +56,39 @@ struct FloatRun {
   }
 
   FloatModel model;
+};
+
+struct SymbolRun {
+  bool init(const Plan& plan, uint32_t number) {
+    constexpr int kExponentBits = 8;
+    return model.init(section_bits(plan, number, symbol_layout)) &&
+           (!has_blocks(plan, number) || floats.model.init(kExponentBits));
+  }
+
+  template <typename Coder, typename Noise>
+  Decoded run(const Plan& plan, const Extent& e, Coder* coder, Noise* noise, uint8_t* data) {
+    SymbolRoom room;
+    BlockSide side;
+    if (!room.init(e, Coder::kDecodes, data)) return Decoded::kMemory;
+    uint8_t* symbols = room.at();
+    if (!Coder::kDecodes) symbols_of(plan, e, data, symbols);
+    if (e.has_blocks()) {
+      if (!side.init(plan, e, Coder::kDecodes)) return Decoded::kMemory;
+      const Decoded coded = side.each([&](const Extent& of_side, uint8_t* values) {
+        return floats.run(plan, of_side, coder, noise, values);
+      });
+      if (coded != Decoded::kDone) return coded;
+    }
+    if (!model.run(coder, symbols, symbol_layout(e))) return Decoded::kMemory;
+    if (e.has_blocks() && !side.code_signs<Coder::kDecodes>(e, noise, symbols, data)) return Decoded::kMemory;
+    if (!Coder::kDecodes) return Decoded::kDone;
+    const bool fits = e.has_blocks() ? side.restore(e, symbols, data)
+                                     : restore_symbols(plan, e, symbols, static_cast<size_t>(e.count()), data);
+    return fits ? Decoded::kDone : Decoded::kMalformed;
+  }
+
+  SymbolModel model;
+  FloatRun floats;  // of scales and offsets
 };
 
 struct IntegerRun {

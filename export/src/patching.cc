@@ -23,8 +23,8 @@ constexpr uint64_t kSmallestRange = 128;  // of the base: shorter tensors count 
 uint64_t cost_of(const Plan& plan, const Extent& e, const uint8_t* data) {
   const uint64_t most = section_elements(e.method) * e.element;
   uint64_t fixed = kExtentCost;
-  if (!e.identity && e.channels == 0 && !e.grid) fixed += e.symbols * e.element * 7u / 8;
-  if (e.size <= most || e.channels != 0) {
+  if (!e.identity && e.channels == 0 && !e.grid && !e.has_blocks()) fixed += e.symbols * e.element * 7u / 8;
+  if (e.size <= most || e.channels != 0 || e.has_blocks()) {
     const uint64_t cost = extent_cost(plan, e, data);
     return cost == UINT64_MAX ? cost : cost + fixed;
   }
@@ -77,7 +77,7 @@ Extent Patcher::beside(const Extent& e, uint64_t base) const {
   other.method = kMethodBeside;
   other.offset = other.place = e.offset;
   other.size = e.size;
-  other.stride = e.element == 1 && e.method == kMethodBytes ? e.stride : e.element;
+  other.stride = e.method == kMethodBytes ? e.stride : e.element;
   other.base = base;
   other.window_size = base_size_;
   if (base_size_ > kLargestWindow) {
@@ -150,7 +150,7 @@ bool Patcher::place(const uint8_t* data, const kc_tensor& tensor, size_t index, 
   uint64_t least = use ? cost_of(plan, e, data) : tensor.size * 3 / 4;
   if (use && least > tensor.size) least = tensor.size, best = raw;
   const bool floats = e.method == kMethodFloats;
-  if (use && partner != nullptr && e.channels == 0 && (e.method == kMethodSymbols || floats)) {
+  if (use && partner != nullptr && e.channels == 0 && e.in_byte == 1 && !e.has_blocks() && (e.method == kMethodSymbols || floats)) {
     Extent other = e;
     other.method = floats ? kMethodDrift : kMethodPartner;
     other.base = partner->offset;

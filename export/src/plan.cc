@@ -42,6 +42,7 @@ bool fits(const Plan& plan, size_t i) {
     if (e.row == 0 || e.row > e.count()) return false;
     if (e.channels != (e.interleaved ? e.row : (e.count() + e.row - 1) / e.row)) return false;
   }
+  if (e.has_blocks() && !e.blocks.fits(e.count())) return false;
   if (e.method == kMethodCopy) return e.back != 0 && e.back <= i && plan.extents[i - e.back].size == e.size;
   if (method.has(kTakesBase) && (e.base > plan.base_size || e.size > plan.base_size - e.base)) return false;
   if (e.window_size > kLargestWindow || e.window > plan.base_size ||

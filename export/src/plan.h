@@ -2,6 +2,7 @@
 #ifndef KC_PLAN_H_
 #define KC_PLAN_H_
 
+#include "blockwise.h"
 #include "bytes.h"
 
 namespace kc {
@@ -65,6 +66,7 @@ struct ExtentPlace {
 // Of elements in rows, with a range of what they may be.
 struct ExtentRows {
   uint8_t element = 1;  // bytes of an element
+  uint8_t in_byte = 1;  // or how many of them are in one: 2 or 4
   uint64_t row = 0;
   uint64_t last = 0;
   uint8_t lowest = 0, highest = 0;
@@ -94,19 +96,36 @@ struct ExtentFloats {
   bool signed_zeros = false;  // sparse: some of the zeros are negative
 };
 
+// Of one float32 a block: what says of floats how they are coded.
+struct BlockFloats {
+  uint8_t lowest = 0, highest = 0, modelled = 0, zeros = 0;
+};
+
+// Of symbols that are levels of blocks, with `format` and `signed_zeros` of floats. The codebook holds the
+// levels, as float32.
+struct ExtentBlocks {
+  BlockOrder blocks;    // of no elements: there are none
+  bool listed = false;  // the levels are in the plan; else they are integers from `first_multiple` on
+  bool has_offsets = false;
+  BlockFloats scales, offsets;
+  size_t offset_table = 0;  // the scales stand in Plan::tables where `table` says, the offsets here
+
+  bool has_blocks() const { return blocks.block != 0; }
+};
+
 // Of a patch: where the base has something to say.
 struct ExtentBase {
   uint64_t base = 0;
   uint64_t window = 0, window_size = 0;  // beside: first of a section
 };
 
-struct Extent : ExtentPlace, ExtentRows, ExtentSymbols, ExtentFloats, ExtentBase {
+struct Extent : ExtentPlace, ExtentRows, ExtentSymbols, ExtentFloats, ExtentBlocks, ExtentBase {
   uint8_t fill = 0;
   uint64_t back = 0;    // copy: how many extents back
   uint8_t stride = 1;   // byte models
   uint8_t context = 0;  // light: what its second counters are chosen by
 
-  uint64_t count() const { return size / element; }
+  uint64_t count() const { return size / element * in_byte; }
   size_t channel(size_t i) const {
     if (channels == 0) return 0;
     return static_cast<size_t>(interleaved ? i % row : i / row);
@@ -122,7 +141,7 @@ struct Plan {
   List<Extent> extents;
   List<Rule> rules;
   Bytes codebooks;
-  Bytes tables;  // stored forms of channel codebooks; the packer's alone
+  Bytes tables;  // stored forms of channel codebooks, scales and offsets of blocks; the packer's alone
   uint32_t sections = 0;  // data sections
   List<uint32_t> firsts;  // the first extent of each, + 1, from section 1 on
   // Of a patch: the file it is made for.

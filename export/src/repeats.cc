@@ -58,7 +58,7 @@ bool mostly_quiet(const Array<uint8_t>& loud) {
 void try_repeats(const Plan& plan, const uint8_t* file, Extent* e) {
   const uint64_t count = e->count();
   const bool flat = e->last == 0 && e->row >= kShortestRow && count >= 2 * e->row;
-  if (!flat || count > kMostTried || e->channels != 0) return;
+  if (!flat || count > kMostTried || e->channels != 0 || e->has_blocks()) return;
   Array<uint8_t> loud(static_cast<size_t>(count));
   if (!loud.ok() || !loudness(plan, *e, file + e->offset, loud.data())) return;
   const size_t row = static_cast<size_t>(e->row);

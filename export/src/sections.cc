@@ -25,10 +25,18 @@ uint64_t extents_cost(const Plan& plan, const List<Extent>& extents, const uint8
     Extent e = extents[i];
     e.section = 1;
     if (e.last == 0) e.last = e.row;
+    if (e.has_blocks()) {
+      const size_t bytes = static_cast<size_t>(4 * e.blocks.blocks(e.count()));
+      const size_t scales = alone.tables.size();
+      alone.tables.append(plan.tables.data() + e.table, bytes);
+      if (e.has_offsets) alone.tables.append(plan.tables.data() + e.offset_table, bytes);
+      e.table = scales;
+      e.offset_table = scales + bytes;
+    }
     if (!alone.extents.push(e)) return UINT64_MAX;
   }
   Bytes coded;
-  if (alone.codebooks.failed() || !link_sections(&alone) || !encode_section(&alone, 1, original, &coded)) {
+  if (alone.codebooks.failed() || alone.tables.failed() || !link_sections(&alone) || !encode_section(&alone, 1, original, &coded)) {
     return UINT64_MAX;
   }
   return coded.size();

@@ -1,6 +1,8 @@
 #include "symbols.h"
 
+#include "block_side.h"
 #include "float_model.h"
+#include "nibbles.h"
 
 namespace kc {
 namespace {
@@ -19,12 +21,19 @@ int find_symbol(const Plan& plan, const Extent& e, size_t channel, uint32_t valu
   return 0;
 }
 
+uint8_t flip_of(const Extent& e) { return static_cast<uint8_t>(e.flip ? 1 << (8 / e.in_byte - 1) : 0); }
+
 }  // namespace
 
 void symbols_of(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t* symbols) {
   size_t count = static_cast<size_t>(e.count());
+  if (e.has_blocks()) {
+    BlockSide side;
+    if (side.init(plan, e, false)) side.symbols_of(e, data, symbols);
+    return;
+  }
   if (e.identity) {
-    for (size_t i = 0; i < count; ++i) symbols[i] = static_cast<uint8_t>(data[i] ^ (e.flip ? 128 : 0));
+    split_bytes(data, static_cast<size_t>(e.size), 8 / e.in_byte, flip_of(e), symbols);
     return;
   }
   // A direct-mapped memory of the last finds: few values, many weights.
@@ -50,10 +59,7 @@ void symbols_of(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t*
 
 bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, size_t count,
                      uint8_t* data) {
-  if (e.identity) {
-    for (size_t i = 0; i < count; ++i) data[i] = static_cast<uint8_t>(symbols[i] ^ (e.flip ? 128 : 0));
-    return true;
-  }
+  if (e.identity) return join_bytes(symbols, count / e.in_byte, 8 / e.in_byte, flip_of(e), data);
   uint8_t highest = 0;
   for (size_t i = 0; i < count; ++i) highest = symbols[i] > highest ? symbols[i] : highest;
   if (highest >= e.symbols) return false;
