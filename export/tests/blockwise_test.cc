@@ -127,9 +127,11 @@ void test_found(Quantizer quantize, const BlockOrder& order, int format, size_t 
   CHECK(found.symbols <= most_symbols && found.has_offsets == offsets && found.listed == listed);
   Blockwise parts = found.parts(format);
   static uint8_t symbols[kCount];
-  Bytes signs;
-  CHECK(find_block_symbols(parts, made.bytes, kCount, symbols, &signs));
-  parts.zero_signs = signs.data();
+  static uint8_t signs[kCount / 8 + 1];
+  memset(signs, 0, sizeof signs);
+  CHECK(find_block_symbols(parts, made.bytes, kCount, symbols));
+  find_zero_signs(parts, made.bytes, kCount, symbols, signs);
+  parts.zero_signs = signs;
   static uint8_t restored[4 * kCount];
   const size_t size = (format == 2 ? 4 : 2) * kCount;
   // As decoders do it: the symbols stand at the end of the place that the elements fill.

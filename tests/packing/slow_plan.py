@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 
+from tests.packing.slow_blocks import read_blocks
 from tests.packing.slow_coding import Input
 
 
@@ -54,7 +55,12 @@ def read_extent(plan: Input, places: Places) -> dict:
         extent["flags"], extent["last"], extent["row"] = flags, plan.varint(), plan.varint()
         extent["centre"], extent["lowest"], extent["highest"] = plan.take(3)
         width = extent["element"]
-        if flags & 32:
+        if width & 128:
+            extent["element"], extent["bits"] = 1, width & 127
+            assert extent["bits"] in (2, 4) and flags & 1
+        if flags & 64:
+            extent["blocks"] = read_blocks(plan, extent["highest"], unzigzag)
+        elif flags & 32:
             extent["book"] = read_grid(plan, extent["highest"] + 1, width)
         elif flags & 8:
             extent["channels"] = read_channel_books(plan, extent["highest"] + 1, width)

@@ -7,6 +7,7 @@ Frame and original are here; what the other sections of the format say is in `sl
 from __future__ import annotations
 
 from tests.packing.kcz_writer import crc32c
+from tests.packing.slow_blocks import restore, sides, zeros_of
 from tests.packing.slow_byte_model import BesideModel, ByteModel
 from tests.packing.slow_coding import (
     ArithmeticDecoder,
@@ -170,7 +171,7 @@ def read_modelled(sections: list[bytes], size: int, base: bytes | None = None) -
     for extent in extents:
         used += extent["gap"]
         extent["size"] = extent["size"] or int.from_bytes(skeleton[used - 4 : used], "little")
-        extent["count"] = extent["size"] // extent["element"]
+        extent["count"] = extent["size"] // extent["element"] * 8 // extent.get("bits", 8)
         if extent["opens"]:
             section_of[extent["method"]] = Section(sections[1 + len(streams)], extent, base)
             streams.append(section_of[extent["method"]])
@@ -207,6 +208,7 @@ class Section:
     def __init__(self, data: bytes, first: dict, base: bytes | None) -> None:
         self.source, self.first, self.total, self.base = Input(data), first, 0, base
         self.model: object = None
+        self.sides: object = None  # the model of scales and offsets
         if first["method"] in _MODELLED:
             self.coder = ArithmeticDecoder(self.source.take(self.source.varint()))
             self.noise = Bits(self.source.take(len(data) - self.source.at))
@@ -217,6 +219,10 @@ class Section:
 
     def read(self, extent: dict) -> bytes:
         method = extent["method"]
+        if "blocks" in extent:
+            return self.read_blocks(extent)
+        if method in (4, 6, 7, 13):
+            return elements(extent, self.read_symbols(extent))
         if method == 0:
             return self.source.take(extent["size"])
         if method == 8:
@@ -247,26 +253,45 @@ class Section:
         if method == 15:
             self.model = self.model or LightIntegerModel()
             return self.model.decode(self.lanes, self.noise, extent)
-        if method in (4, 13):
-            keys = ("count", "row", "last", "lowest", "highest", "centre")
-            layout = Layout(*(extent[key] for key in keys), bool(extent["flags"] & 2))
-        if method == 13:
-            self.model = self.model or LightModel()
-            symbols = self.model.decode(self.lanes, self.noise, layout, extent["context"])
-            return elements(extent, symbols)
-        if method == 4:
-            self.model = self.model or SymbolModel()
-            return elements(extent, self.model.decode(self.coder, layout))
         if method == 10:
             self.model = self.model or PartnerModel()
             return by_partner(self.model, self.coder, extent, extent["partner"])
-        if method == 11:
-            self.model = self.model or DriftModel()
-            return self.model.decode(self.coder, self.noise, extent, extent["partner"])
-        assert method in (6, 7)
-        if method == 7:
-            return elements(extent, read_gaps(self.source, extent))
-        return elements(extent, read_symbols(self.source, extent["count"]))
+        assert method == 11
+        self.model = self.model or DriftModel()
+        return self.model.decode(self.coder, self.noise, extent, extent["partner"])
+
+    def read_symbols(self, extent: dict) -> list[int]:
+        if extent["method"] == 7:
+            return read_gaps(self.source, extent)
+        if extent["method"] == 6:
+            return read_symbols(self.source, extent["count"])
+        keys = ("count", "row", "last", "lowest", "highest", "centre")
+        layout = Layout(*(extent[key] for key in keys), bool(extent["flags"] & 2))
+        if extent["method"] == 13:
+            self.model = self.model or LightModel()
+            return self.model.decode(self.lanes, self.noise, layout, extent["context"])
+        self.model = self.model or SymbolModel()
+        return self.model.decode(self.coder, layout)
+
+    def read_blocks(self, extent: dict) -> bytes:
+        values = [self.read_side(extent, side) for side in sides(extent["blocks"], extent["count"])]
+        symbols = self.read_symbols(extent)
+        zeros = zeros_of(extent["blocks"], symbols)
+        if extent["method"] in (4, 13):
+            return restore(extent["blocks"], symbols, values, self.noise)
+        signs = Bits(self.source.take(-(-zeros // 8)))
+        out = restore(extent["blocks"], symbols, values, signs)
+        signs.finish()
+        return out
+
+    def read_side(self, extent: dict, side: dict) -> bytes:
+        if extent["method"] == 4:
+            self.sides = self.sides or FloatModel()
+            return self.sides.decode(self.coder, self.noise, side)
+        if extent["method"] == 13:
+            self.sides = self.sides or LightFloatModel()
+            return self.sides.decode(self.lanes, self.noise, side)
+        return read_planes(self.source, side)
 
     def finish(self) -> None:
         assert self.source.at == len(self.source.data)
@@ -279,6 +304,10 @@ class Section:
 
 def elements(extent: dict, symbols: list[int]) -> bytes:
     """Section 2: symbols to elements, by codebook or as they are."""
+    if "bits" in extent:
+        bits, flip = extent["bits"], extent["flags"] >> 2 & 1
+        number = sum((s ^ flip << bits - 1) << bits * i for i, s in enumerate(symbols))
+        return number.to_bytes(extent["size"], "little")
     if "channels" not in extent:
         return b"".join(extent["book"][s] for s in symbols)
     row, books = extent["row"], extent["channels"]
