@@ -81,6 +81,9 @@ size_t sample_places(const Tensor& tensor, const BlockOrder& o, uint64_t* places
   return found;
 }
 
+// Of the axis a whole part, or a power of two.
+bool may_be_block(const BlockOrder& o, uint64_t block) { return o.axis % block == 0 || (block & (block - 1)) == 0; }
+
 struct Sampled {
   int most = 0;           // the largest integer
   uint64_t cost = 0;      // bits of 256 elements, about
@@ -124,7 +127,7 @@ bool sampled_length(const Tensor& tensor, bool with_offset, Scratch* scratch, Bl
   order->block = 0;
   uint64_t block = 0;
   for (uint64_t length = shortest; length <= order->axis && length <= kLongestTried; ++length) {
-    if (length != order->axis && order->axis % length != 0 && (length & (length - 1)) != 0) continue;
+    if (!may_be_block(*order, length)) continue;
     bits = 0;
     bool all = true;
     for (size_t k = 0; k < telling && all; ++k) {
@@ -289,6 +292,8 @@ class LevelFinder {
     return found_ >= 4 && seen >= 4 * found_;
   }
 
+  size_t levels() const { return found_; }
+
   bool run(FoundBlocks* found) {
     const BlockOrder& o = found->order;
     Array<float> values(static_cast<size_t>(o.block));
@@ -397,22 +402,23 @@ bool find_levels(const Tensor& tensor, const BlockOrder* orders, int count, Foun
   if (tensor.count < 1024) return false;
   Scratch scratch;
   LevelFinder finder(tensor);
-  uint64_t fewest = tensor.count / 6;  // scales for more than they are worth
-  bool any = false;
+  // Other lengths than the block's, or a part of it, see more levels than there are.
+  size_t fewest = kMostListed + 1;
+  uint64_t longest = 0;
   for (int k = 0; k < count; ++k) {
     BlockOrder o = orders[k];
-    for (uint64_t block = 2 * kShortest; block <= o.axis && block <= kLongestTried; block *= 2) {
-      // No power of two is left before the axis ends: the axis itself.
-      o.block = block * 2 > o.axis && o.axis <= kLongestTried ? o.axis : block;
+    for (uint64_t block = 2 * kShortest; block <= o.axis && block <= kLongestTried; ++block) {
+      if (!may_be_block(o, block)) continue;
+      o.block = block;
       if (block > kMostListed && !finder.has_few(o)) break;
-      const uint64_t blocks = o.blocks(tensor.count);
-      if (blocks >= fewest || !finder.sample(o, &scratch)) continue;
-      fewest = blocks;
+      if (!finder.sample(o, &scratch) || finder.levels() > fewest) continue;
+      if (finder.levels() == fewest && block <= longest) continue;
+      fewest = finder.levels();
+      longest = block;
       found->order = o;
-      any = true;
     }
   }
-  if (!any) return false;
+  if (longest == 0) return false;
   LevelFinder all(tensor);
   return all.run(found) && gives_back(tensor, *found);
 }

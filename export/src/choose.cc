@@ -237,6 +237,11 @@ uint64_t table_cost(const Extent& e) {
   return 4u * e.symbols + 4 * e.channels + (e.table_size - 6u * e.symbols - 5 * e.channels) / 8;
 }
 
+bool takes_less(const Plan& plan, const Extent& a, const Extent& b, const uint8_t* file) {
+  return estimated_cost(plan, a, file) + (a.listed ? table_cost(a) : 0) <
+         estimated_cost(plan, b, file) + (b.method == kMethodSymbols ? table_cost(b) : 0);
+}
+
 // Codebooks that differ by a scale from channel to channel, where there are such.
 bool choose_channels(const uint8_t* data, size_t count, int bytes, bool interleaved, Plan* plan,
                      Extent* e) {
@@ -406,14 +411,9 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
     return true;
   }
   const uint8_t format = tensor.type == kFloat32 ? 2 : (tensor.type == kFloat16 ? 0 : 1);
-  if (is_float) {
-    Extent other = *e;
-    if (choose_blocks(tensor, data, count, format, plan, &other)) {
-      *e = other;
-      return true;
-    }
-  }
   Distinct distinct;
+  bool of_blocks = false;
+  Extent by_block = *e;
   if (distinct.count(data, count, bytes)) {
     distinct.sort(bytes, is_float);
     const bool grids = is_float && tensor.type != kBfloat16;
@@ -424,6 +424,7 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
       *e = plain;
       plan->codebooks.shrink(codebooks);
     }
+    of_blocks = is_float && choose_blocks(tensor, data, count, format, plan, &by_block);
     uint64_t codebook_bits = distinct.size() * static_cast<size_t>(bytes) * 7 +
                              entropy_bits(distinct.counts(), distinct.size()) + 40;
     if (codebook_bits < count * (bytes == 4 ? 26u : 13u)) {
@@ -431,8 +432,15 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
       if (is_float && tensor.type != kBfloat16 && distinct.size() > 32) {
         try_channels(tensor, file, bytes, plan, e);
       }
+      if (of_blocks && takes_less(*plan, by_block, *e, file)) *e = by_block;
       return true;
     }
+  } else {
+    of_blocks = is_float && choose_blocks(tensor, data, count, format, plan, &by_block);
+  }
+  if (of_blocks && format == 2) {
+    *e = by_block;
+    return true;
   }
   if (!is_float) {
     if (size < kSmallestUntyped) return false;
@@ -443,6 +451,11 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   Extent dense = *e;
   choose_floats(data, count, format, true, e);
   if (tensor.type != kBfloat16) try_channels(tensor, file, bytes, plan, e);
+  // Of 16 bits the blocks' scales may take most.
+  if (of_blocks && takes_less(*plan, by_block, *e, file)) {
+    *e = by_block;
+    return true;
+  }
   if (!e->sparse || e->channels != 0) return true;
   choose_floats(data, count, format, false, &dense);
   // Zeros apart save their mantissas, and cost a little in all others: few of them are tried out.

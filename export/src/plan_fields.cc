@@ -21,11 +21,12 @@ void write_block_floats(const BlockFloats& f, Bytes* out) {
   out->push(f.zeros);
 }
 
-void read_block_floats(Reader* in, BlockFloats* f) {
+bool read_block_floats(Reader* in, uint8_t least, BlockFloats* f) {
   f->lowest = in->byte();
   f->highest = in->byte();
   f->modelled = in->byte();
   f->zeros = in->byte();
+  return f->lowest >= least && f->lowest <= f->highest && f->highest <= 254;
 }
 
 void write_blocks(const Plan& plan, const Extent& e, Bytes* out) {
@@ -52,9 +53,8 @@ bool read_blocks(Reader* in, Plan* plan, Extent* e) {
   e->blocks.block = in->varint();
   e->blocks.stride = in->varint();
   e->blocks.axis = in->varint();
-  read_block_floats(in, &e->scales);
-  if (e->has_offsets) read_block_floats(in, &e->offsets);
-  if (kind > 31 || e->format > 2 || e->element != kFloatFormats[e->format].bytes || e->blocks.block == 0 ||
+  const bool fit = read_block_floats(in, 1, &e->scales) && (!e->has_offsets || read_block_floats(in, 0, &e->offsets));
+  if (!fit || kind > 31 || e->format > 2 || e->element != kFloatFormats[e->format].bytes || e->blocks.block == 0 ||
       (e->has_offsets && e->signed_zeros)) {
     return false;
   }

@@ -91,7 +91,7 @@ struct BaseAnd {
   static bool read(Reader* in, Plan* plan, BasePlaces* places, Extent* e) {
     places->read(in, e);
     // Partners are looked up in one codebook.
-    return Fields::read(in, plan, places, e) && e->channels == 0;
+    return Fields::read(in, plan, places, e) && e->channels == 0 && !e->has_blocks() && e->in_byte == 1;
   }
 };
 

@@ -13,8 +13,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from keras_compress import packing, storage
+from tests.packing.foreign_models import Foreign, nibbles, small_integers
+from tests.packing.quantizers import blockwise
 from tests.packing.test_channel_books import folded
 from tests.packing.test_sparse_floats import pruned
 from tests.packing.tflite_models import build_model, every_kind
@@ -45,6 +48,19 @@ def _moved(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return new
 
 
+def _blocks() -> bytes:
+    """Blocks of each kind, and elements of less than a byte."""
+    f = Foreign()
+    for name, block, axis in (("int4", 32, 1), ("q4_1", 16, 0), ("nf4", 64, 1)):
+        values = blockwise(name, (16, 64), block, axis=axis)
+        f.tensor(name, schema.TensorType.FLOAT32, values.shape, f.buffer(values.tobytes()))
+    half = blockwise("q4_0", (16, 64), 32).astype(np.float16)
+    f.tensor("q4_0", schema.TensorType.FLOAT16, half.shape, f.buffer(half.tobytes()))
+    for name, (kind, bits, values) in small_integers().items():
+        f.tensor(name, kind, values.shape, f.buffer(nibbles(values, bits)))
+    return f.finish()
+
+
 def _originals() -> dict[str, tuple[bytes, tuple[str, ...]]]:
     """For each original its bytes, and the codecs."""
     rng = np.random.default_rng(1)
@@ -70,6 +86,7 @@ def _originals() -> dict[str, tuple[bytes, tuple[str, ...]]]:
         "channels": (build_model(channels), ("fast", "small", "smallest")),
         "sparse": (build_model(sparse), ("fast", "small", "smallest")),
         "grid": (build_model(grid), ("fast", "smallest")),
+        "blocks": (_blocks(), ("fast", "small", "smallest")),
     }
 
 
