@@ -7,7 +7,7 @@ import keras
 from keras_compress.engine.cloning import unwrap_layers
 from keras_compress.engine.effects import overall_report
 from keras_compress.engine.report import Report
-from keras_compress.engine.technique import TechniqueConfig, technique_of
+from keras_compress.engine.technique import TechniqueConfig, technique_of, technique_that_holds
 from keras_compress.engine.weights import select_weights
 
 
@@ -28,8 +28,8 @@ def prepare(model: keras.Model, config: TechniqueConfig) -> keras.Model:
     Args:
         model: A built Sequential or functional model, nested or not. A subclassed model is
             trained with the callback of the technique instead.
-        config: The settings: `PruningConfig`, `SurgeryConfig`, `ClusteringConfig` or
-            `RateConfig`.
+        config: The settings: `PruningConfig`, `SurgeryConfig`, `ClusteringConfig`, `RateConfig`
+            or `QuantizationConfig`.
 
     Returns:
         The prepared model, with the wrappers of the technique in the place of chosen layers.
@@ -44,7 +44,8 @@ def prepare(model: keras.Model, config: TechniqueConfig) -> keras.Model:
 def finalize(model: keras.Model) -> keras.Model:
     """Return a copy of a trained model in stock layers, with what was done to it baked in.
 
-    Pruned weights are exactly zero, clustered ones share values, rounded ones lie on their grid.
+    Pruned weights are exactly zero, clustered ones share values, rounded and quantized ones lie on
+    their grid. Ranges of quantized activations stay; `quantization.finalize` can leave them out.
 
     Args:
         model: A model from `prepare`, or one that was trained with the callback of a technique.
@@ -57,6 +58,9 @@ def finalize(model: keras.Model) -> keras.Model:
         KerasCompressError: If the model is unbuilt, a layer can't be copied, or a wrapper can't
             be taken out of the layer that holds it.
     """
+    technique = technique_that_holds(model)
+    if technique is not None and technique.finalize is not None:
+        return technique.finalize(model)
     return unwrap_layers(model)
 
 
@@ -76,12 +80,14 @@ def compression_report(model: keras.Model, config: TechniqueConfig | None = None
 
     Returns:
         A `Report` with a row for each weight: layer, weight, shape, action, reason, size, zeros,
-        distinct values. It prints as a table, and `to_dict()` is for JSON.
+        distinct values. It prints as a table, and `to_dict()` is for JSON. Of a quantized model
+        it is a `QuantizationReport`, with a row for each layer.
 
     Raises:
         KerasCompressError: If the model is unbuilt, or `config` is of no technique or matches
             no layer.
     """
-    if config is None:
+    technique = technique_that_holds(model) if config is None else technique_of(config)
+    if technique is None:
         return overall_report(model, select_weights(model))
-    return technique_of(config).report(model, config)
+    return technique.report(model, config)

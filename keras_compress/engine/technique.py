@@ -14,7 +14,6 @@ from typing import Any
 import keras
 
 from keras_compress.engine.frozen import Frozen
-from keras_compress.engine.report import Report
 from keras_compress.engine.weights import Selection, Selectors, select_weights
 from keras_compress.errors import KerasCompressError
 
@@ -45,15 +44,22 @@ class Technique:
     Attributes:
         name: Its subpackage, such as `"pruning"`.
         prepare: Called with a model and settings; returns a copy that is ready to be trained.
-        report: Called with a model and settings; returns what was done to each weight.
+        report: Called with a model and settings, or `None` for the defaults; returns what was
+            done to each weight.
+        finalize: Called with a model that `holds` is true of; returns it in stock layers.
+            Defaults to `None`: taking off the wrappers is enough.
+        holds: Called with a model; returns whether only this technique can finalize and report
+            it. Defaults to `None`: of no model.
     """
 
     name: str
     prepare: Callable[[keras.Model, Any], keras.Model]
-    report: Callable[[keras.Model, Any], Report]
+    report: Callable[[keras.Model, Any], Any]
+    finalize: Callable[[keras.Model], keras.Model] | None = None
+    holds: Callable[[keras.Model], bool] | None = None
 
 
-_names: list[str] = []
+_registered: dict[str, Technique] = {}
 
 
 @functools.singledispatch
@@ -63,14 +69,22 @@ def technique_of(config: Any) -> Technique:
     Raises:
         KerasCompressError: If it is of no kind that a technique has registered.
     """
-    known = f" Known here: {', '.join(_names)}." if _names else ""
+    known = f" Known here: {', '.join(_registered)}." if _registered else ""
     raise KerasCompressError(
         "`config` must be the settings of a technique, such as `pruning.PruningConfig(...)`. "
         f"Received: config={config!r} of type {type(config).__name__}.{known}"
     )
 
 
-def register_technique(kind: type[TechniqueConfig], technique: Technique) -> None:
+def technique_that_holds(model: keras.Model) -> Technique | None:
+    """Return the technique that alone can finalize and report `model`, or `None`."""
+    for technique in _registered.values():
+        if technique.holds is not None and technique.holds(model):
+            return technique
+    return None
+
+
+def register_technique(kind: type, technique: Technique) -> None:
     """Let `prepare` and `compression_report` know a technique by the kind of its settings.
 
     Args:
@@ -78,4 +92,4 @@ def register_technique(kind: type[TechniqueConfig], technique: Technique) -> Non
         technique: The technique.
     """
     technique_of.register(kind, lambda _: technique)
-    _names.append(kind.__name__)
+    _registered[kind.__name__] = technique

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import keras_compress
-from keras_compress import clustering, pruning, rate
+from keras_compress import clustering, pruning, quantization, rate
 from keras_compress.clustering import Clustered, ClusteringCallback, ClusteringConfig
 from keras_compress.engine.technique import Technique, TechniqueConfig, register_technique
 from keras_compress.errors import KerasCompressError
@@ -59,6 +59,19 @@ def test_the_kind_of_the_settings_says_how_to_prepare_and_report(kind):
 def test_there_is_one_finalize():
     finalize = keras_compress.finalize
     assert pruning.finalize is clustering.finalize is rate.finalize is finalize
+
+
+def test_a_quantized_model_is_finalized_and_reported_by_quantization():
+    config = quantization.QuantizationConfig()
+    ready = keras_compress.prepare(dense(), config)
+    assert quantization.report(ready) == keras_compress.compression_report(ready)
+    quantization.calibrate(ready, vectors()[0])
+    small = keras_compress.finalize(ready)
+    names = {type(layer).__name__ for layer in small.layers}
+    assert names == {"InputLayer", "Dense", "FakeQuantize"}
+    assert keras_compress.compression_report(ready, config).to_dict()["layers"]
+    # What is finalized holds stock kernels, and is reported like any other model.
+    assert actions(keras_compress.compression_report(small))["hidden/bias"] == "left alone"
 
 
 def test_all_that_was_done_to_a_weight_is_in_one_report():
