@@ -116,7 +116,7 @@ def measure_survival(
     rows = []
     for weight in model.weights:
         values = np.asarray(weight.value)
-        if values.dtype.kind not in "fV" or not values.size:
+        if values.dtype.kind not in "fV" or not values.size or _of_training(weight):
             continue  # Counters and seeds of random generators are not part of inference.
         values = values.astype(np.float32)
         owner = weight.path.rsplit("/", 2)[-2] if "/" in weight.path else ""
@@ -146,7 +146,7 @@ def _constants(file: TfliteFile, densified: dict[int, np.ndarray]) -> list[Const
     return constants
 
 
-_WEIGHT_TYPES = ("FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16", "INT32")
+_WEIGHT_TYPES = ("FLOAT32", "FLOAT16", "INT4", "INT8", "UINT8", "INT16", "INT32")
 
 
 def _survival(path: str, values: np.ndarray, match: Match | None) -> WeightSurvival:
@@ -225,7 +225,15 @@ def _verdict(
     return ("per_channel" if per_channel <= before else "lost"), reason
 
 
+def _of_training(weight: Any) -> bool:
+    """Whether a layer says of its weight that it serves the training alone."""
+    return bool(getattr(weight, "of_training", False))
+
+
 def _is_shared(values: np.ndarray) -> bool:
     kept = values[values != 0]
     distinct = len(np.unique(kept))
+    # A weight of one value alone, such as a scale of ones, was never given a codebook.
+    if distinct == 1 and kept.size == values.size:
+        return False
     return 0 < distinct <= _MOST_SHARED_VALUES and distinct * 2 <= kept.size

@@ -58,25 +58,31 @@ class _Builder:
             return tensor, None
         if node.result == "same":
             return tensor, sources[0][1]
-        quantize = self._range(node.group.root)
-        if node.result == "rounded":
-            return quantize(tensor, observe=False)
-        return quantize(tensor)
+        group = node.group.root
+        slot = None if node.result == "rounded" else self._places(group).index(node)
+        return self._range(group)(tensor, slot=slot)
+
+    def _places(self, group: RangeGroup) -> list[Node]:
+        """Return the nodes whose results are put on the grid of `group` for the first time."""
+        found = [node for node in self._plan.nodes if node.result in ("own", "fixed")]
+        return [node for node in found if node.group is not None and node.group.root is group]
 
     def _range(self, group: RangeGroup) -> FakeQuantize:
         if id(group) not in self._ranges:
-            calls = sum(
-                node.result == "own" and node.group is not None and node.group.root is group
-                for node in self._plan.nodes
-            )
-            after = self._config.freeze_statistics_after
             self._ranges[id(group)] = FakeQuantize(
                 self._config.activations,
                 group.fixed,
-                None if after is None else after * calls,
+                self._config.freeze_statistics_after,
+                # A loss would take the logarithm of scores that were rounded to 0.
+                in_training=not (group.fixed and self._is_output(group)),
+                slots=len(self._places(group)),
                 name=self._unique(f"{group.name}_range"),
             )
         return self._ranges[id(group)]
+
+    def _is_output(self, group: RangeGroup) -> bool:
+        groups = [node.group for node in self._plan.outputs]
+        return any(each is not None and each.root is group for each in groups)
 
     def _wrapper(self, node: Node) -> Quantized:
         key = (id(node.layer), id(node.norm), node.activation)

@@ -25,7 +25,7 @@ _STEP_OF_ZEROS = 1.0 / 127
 
 
 @register_export_handler(FakeQuantize)
-def _export_range(layer: Any, inputs: Any, training: bool = False, observe: bool = True) -> Any:
+def _export_range(layer: Any, inputs: Any, training: bool = False, slot: int | None = 0) -> Any:
     import tensorflow as tf
 
     # Ranges are numbers in the file, so they are computed while the graph is traced, not in it.
@@ -37,7 +37,7 @@ def _export_range(layer: Any, inputs: Any, training: bool = False, observe: bool
             "Ranges of activations come from data. Received: a model that has seen none at "
             f"{layer.name!r}. Train it, or call `quantization.calibrate(model, x)`."
         )
-    if not observe:
+    if slot is None:
         # The operator before it, such as a pooling, keeps the range of its input.
         return inputs, tf.constant(step)
     marked = tf.quantization.fake_quant_with_min_max_vars(
@@ -68,12 +68,12 @@ def _marked_kernel(layer: Any, kernel: np.ndarray, steps: np.ndarray) -> Any:
     """Return the kernel as a constant, its range marked where it isn't told by the values."""
     import tensorflow as tf
 
-    quantizer = layer.quantizer
-    limit = weight_limit(quantizer.bits)
-    if not quantizer.per_channel:
+    bits = _stored_bits(layer)
+    limit = weight_limit(bits)
+    if not layer.quantizer.per_channel:
         end = float(steps[0]) * limit
         return tf.quantization.fake_quant_with_min_max_vars(
-            tf.constant(kernel), -end, end, num_bits=quantizer.bits, narrow_range=True
+            tf.constant(kernel), -end, end, num_bits=bits, narrow_range=True
         )
     if isinstance(layer.layer, keras.layers.Dense | keras.layers.Conv2DTranspose):
         return tf.constant(kernel)
@@ -84,6 +84,16 @@ def _marked_kernel(layer: Any, kernel: np.ndarray, steps: np.ndarray) -> Any:
     empty = ~np.abs(flat).max(axis=tuple(range(flat.ndim - 1))).astype(bool)
     ends = np.where(empty, np.float32(_STEP_OF_ZEROS), steps).astype(np.float32) * limit
     marked = tf.quantization.fake_quant_with_min_max_vars_per_channel(
-        tf.constant(flat), -ends, ends, num_bits=quantizer.bits, narrow_range=True
+        tf.constant(flat), -ends, ends, num_bits=bits, narrow_range=True
     )
     return marked if flat is kernel else tf.reshape(marked, kernel.shape)
+
+
+def _stored_bits(layer: Any) -> int:
+    """Return the bits in which the file holds a weight: 8, of which few are used, or 4."""
+    quantizer, inner = layer.quantizer, layer.layer
+    if quantizer.bits != 4 or isinstance(inner, keras.layers.Conv2DTranspose):
+        return 8
+    if quantizer.storage == "auto":
+        return 4 if isinstance(inner, keras.layers.Dense) else 8
+    return 4 if quantizer.storage == "int4" else 8

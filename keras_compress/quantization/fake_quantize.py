@@ -15,6 +15,7 @@ from keras_compress.quantization.numerics import (
     quantize_affine,
     round_pooled,
     scale_gradient,
+    short,
     step_gradient_scale,
 )
 from keras_compress.quantization.quantizers import ActivationQuantizer
@@ -27,22 +28,24 @@ _MOST_SORTED = 1 << 16
 class FakeQuantize(keras.layers.Layer):
     """Rounds what it is given to the integers of its range, and returns these numbers as floats.
 
-    Called several times it has one range for all, as what is concatenated has on the device. In
-    training the range follows the data; otherwise it stays. Before it has seen any data it lets
-    everything through.
+    Called in several places (`slots`) it has one range for all, from the least to the largest value
+    of any, as what is concatenated has on the device. In training the range follows the data;
+    otherwise it stays. Before it has seen any data it lets everything through.
 
     Args:
         quantizer: An `ActivationQuantizer`. Defaults to `None`: 8 bits, moving average.
         fixed_range: `(low, high)` where the operator on the device has a range of its own, such as
             a softmax. Defaults to `None`.
-        freeze_after: Calls in training after which the range stays. Defaults to `None`: it
-            doesn't.
+        in_training: Whether it rounds in training too. Scores that a loss takes the logarithm of
+            are better left as they are. Defaults to `True`.
+        freeze_after: Training steps after which the range stays. Defaults to `None`: it doesn't.
+        slots: In how many places it is called, each with its number as `slot`. Defaults to `1`.
 
-    Called with `observe=False`, it rounds averages of numbers that it has rounded before: those of
-    a pooling, which has the range of its input.
+    Called with `slot=None`, it rounds averages of numbers that it has rounded before: those of a
+    pooling, which has the range of its input.
 
     Returns:
-        The numbers, float32 of the inputs' shape, and their step, a scalar.
+        The numbers, float32 of the inputs' shape, and their step, a scalar: 0 before there is one.
     """
 
     def __init__(
@@ -50,6 +53,8 @@ class FakeQuantize(keras.layers.Layer):
         quantizer: ActivationQuantizer | None = None,
         fixed_range: tuple[float, float] | None = None,
         freeze_after: int | None = None,
+        in_training: bool = True,
+        slots: int = 1,
         **kwargs: Any,
     ) -> None:
         # Integers are counted in float32, whatever the model computes in.
@@ -57,6 +62,8 @@ class FakeQuantize(keras.layers.Layer):
         self.quantizer = quantizer or ActivationQuantizer()
         self.fixed_range = None if fixed_range is None else tuple(map(float, fixed_range))
         self.freeze_after = freeze_after
+        self.in_training = in_training
+        self.slots = slots
         self.supports_masking = True
         #: Whether calls outside of training move the range too.
         self.calibrating = False
@@ -68,7 +75,7 @@ class FakeQuantize(keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         if self.fixed_range is None:
-            state = {"shape": (), "trainable": False, "initializer": "zeros"}
+            state = {"shape": (self.slots,), "trainable": False, "initializer": "zeros"}
             self.low = self.add_weight(name="low", aggregation="mean", **state)
             self.high = self.add_weight(name="high", aggregation="mean", **state)
             self.batches = self.add_weight(
@@ -85,20 +92,23 @@ class FakeQuantize(keras.layers.Layer):
         self._values_per_sample = math.prod(int(n) for n in input_shape[1:] if n is not None)
         self.built = True
 
-    def call(self, inputs: Any, training: bool = False, observe: bool = True) -> Any:
+    def call(self, inputs: Any, training: bool = False, slot: int | None = 0) -> Any:
         inputs = ops.cast(inputs, "float32")
         moves = training and self.quantizer.range != "learned"
-        if self.fixed_range is None and observe and (moves or self.calibrating):
-            self._observe(inputs, training)
+        if self.fixed_range is None and slot is not None and (moves or self.calibrating):
+            self._observe(inputs, slot, training)
         step, zero_point = self.grid(training)
-        rounds = quantize_affine if observe else round_pooled
+        if training and not self.in_training:
+            return inputs, ops.stop_gradient(step)
+        rounds = round_pooled if slot is None else quantize_affine
         quantized = rounds(inputs, step, zero_point, self.quantizer.bits)
         if self.fixed_range is None:
-            seen = ops.convert_to_tensor(self.batches) > 0
+            seen = ops.max(ops.convert_to_tensor(self.batches)) > 0
             quantized = ops.where(seen, quantized, inputs)
+            step = ops.where(seen, step, 0.0)
         return quantized, ops.stop_gradient(step)
 
-    def compute_output_spec(self, inputs: Any, training: bool = False, observe: bool = True) -> Any:
+    def compute_output_spec(self, inputs: Any, training: bool = False, slot: int | None = 0) -> Any:
         return (
             keras.KerasTensor(inputs.shape, dtype="float32"),
             keras.KerasTensor((), dtype="float32"),
@@ -109,7 +119,7 @@ class FakeQuantize(keras.layers.Layer):
 
     def trained_range(self) -> tuple[float, float] | None:
         """Return the least and the largest number that is kept; `None` if it has seen no data."""
-        if self.fixed_range is None and int(ops.convert_to_numpy(self.batches)) == 0:
+        if self.fixed_range is None and not ops.convert_to_numpy(self.batches).any():
             return None
         step, zero_point = (float(ops.convert_to_numpy(each)) for each in self.grid())
         lowest, largest = activation_limits(self.quantizer.bits)
@@ -126,8 +136,8 @@ class FakeQuantize(keras.layers.Layer):
                 "A range goes from a number to a larger one, where the operator leaves it open. "
                 f"Received: {low!r} to {high!r} for {self.name!r}."
             )
-        self.low.assign(low)
-        self.high.assign(high)
+        self.low.assign(ops.full((self.slots,), low))
+        self.high.assign(ops.full((self.slots,), high))
         self.batches.assign(ops.maximum(ops.convert_to_tensor(self.batches), 1))
         if self.is_learned:
             self.factor.assign(1.0)
@@ -138,7 +148,7 @@ class FakeQuantize(keras.layers.Layer):
         if self.fixed_range is not None:
             low, high = (ops.convert_to_tensor(end, "float32") for end in self.fixed_range)
             return activation_grid(low, high, bits)
-        low, high = ops.convert_to_tensor(self.low), ops.convert_to_tensor(self.high)
+        low, high = ops.min(self.low), ops.max(self.high)
         step, zero_point = activation_grid(low, high, bits)
         if not self.is_learned:
             return step, zero_point
@@ -149,22 +159,24 @@ class FakeQuantize(keras.layers.Layer):
             limit = activation_limits(bits)[1]
             gain = step_gradient_scale(self._values_per_sample, limit)
             factor = scale_gradient(factor, ops.minimum(gain / ops.square(step), 1e6))
-        return step * ops.maximum(factor, 1e-3), zero_point
+        return short(step * ops.maximum(factor, 1e-3)), zero_point
 
-    def _observe(self, inputs: Any, training: bool) -> None:
+    def _observe(self, inputs: Any, slot: int, training: bool) -> None:
         low, high = self._batch_range(ops.stop_gradient(inputs))
+        here = ops.equal(ops.arange(self.slots), slot)
         seen = ops.convert_to_tensor(self.batches)
         count = ops.cast(seen, "float32")
-        old = ops.minimum(count / (count + 1.0), self.quantizer.momentum)
+        new = 1.0 - ops.minimum(count / (count + 1.0), self.quantizer.momentum)
         if self.freeze_after is not None and training:
             done = ops.convert_to_tensor(self.steps_done)
             frozen = ops.logical_and(done >= self.freeze_after, seen > 0)
-            old = ops.where(frozen, 1.0, old)
-            self.steps_done.assign(done + 1)
+            new = ops.where(frozen, 0.0, new)
+            self.steps_done.assign(done + ops.cast(here, done.dtype))
+        new = ops.where(here, new, 0.0)
         for variable, value in ((self.low, low), (self.high, high)):
             before = ops.convert_to_tensor(variable)
-            variable.assign(before + (1.0 - old) * (value - before))
-        self.batches.assign(seen + 1)
+            variable.assign(before + new * (value - before))
+        self.batches.assign(seen + ops.cast(here, seen.dtype))
 
     def _batch_range(self, values: Any) -> tuple[Any, Any]:
         if self.quantizer.range != "percentile" or self.quantizer.percentile >= 100.0:
@@ -182,6 +194,8 @@ class FakeQuantize(keras.layers.Layer):
             "quantizer": keras.saving.serialize_keras_object(self.quantizer),
             "fixed_range": None if self.fixed_range is None else list(self.fixed_range),
             "freeze_after": self.freeze_after,
+            "in_training": self.in_training,
+            "slots": self.slots,
         }
 
     @classmethod

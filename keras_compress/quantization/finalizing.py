@@ -50,7 +50,8 @@ def _step_of(call: Call, steps: dict[int, float]) -> float | None:
 def _final_layer(layer: Quantized, input_step: float | None) -> Any:
     """Return a layer that computes with the integers of `layer`: a stock one if it can."""
     kernel, bias, _ = layer.folded(input_step)
-    told = layer.quantizer.bits == 8 and layer.quantizer.range == "max"
+    quantizer = layer.quantizer
+    told = quantizer.bits == 8 and quantizer.range == "max" and quantizer.per_channel
     inner = layer.layer
     activation = layer.activation if told else "linear"
     config = {**inner.get_config(), "use_bias": True, "activation": activation}

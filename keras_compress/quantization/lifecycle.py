@@ -143,7 +143,7 @@ def finalize(model: Any, *, keep_ranges: bool = True) -> Any:
     Normalizations are folded into the kernels. The ranges of activations stay as `FakeQuantize`
     layers, so that the copy computes what the file will, and `exporter.convert` finds them in it;
     without them it is a plain float model with rounded weights. Layers whose steps can't be told
-    from their values (fewer than 8 bits, or learned steps) stay `Quantized`.
+    from their values (fewer than 8 bits, one step in all, or learned) stay `Quantized`.
 
     Args:
         model: A model from `prepare`, trained or not.

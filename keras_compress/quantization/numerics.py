@@ -35,6 +35,18 @@ def activation_limits(bits: int) -> tuple[int, int]:
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
+def short(steps: Any) -> Any:
+    """Return positive `steps` rounded to 16 binary digits, with the gradient of no rounding.
+
+    Then the ends of a range are exact in float32, so that the steps that the converter finds from
+    these are the same to the last digit, and sums are rounded alike.
+    """
+    # Veltkamp's splitting: of 24 digits the last eight go.
+    values = ops.stop_gradient(steps)
+    high = values * 257.0
+    return steps + (high - (high - values) - values)
+
+
 def round_through(values: Any) -> Any:
     """Return `values` rounded to whole numbers, half to even, with the gradient of no rounding."""
     return values + ops.stop_gradient(ops.round(values) - values)
@@ -53,13 +65,14 @@ def weight_steps(weight: Any, axes: tuple[int, ...], bits: int) -> Any:
         step `LEAST_STEP`.
     """
     largest = ops.max(ops.abs(weight), axis=_others(weight, axes), keepdims=True)
-    return ops.stop_gradient(ops.maximum(largest / weight_limit(bits), LEAST_STEP))
+    return short(ops.stop_gradient(ops.maximum(largest / weight_limit(bits), LEAST_STEP)))
 
 
-def quantize_symmetric(weight: Any, steps: Any, bits: int) -> Any:
-    """Return `weight` on the grid of symmetric integers, as float32 of the same shape.
+def symmetric_integers(weight: Any, steps: Any, bits: int) -> Any:
+    """Return the symmetric integers of `weight`, as float32 of the same shape.
 
-    The gradient passes to `weight` where it isn't clipped, and to `steps` as LSQ says.
+    Multiplied by the steps again, the gradient passes to `weight` where it isn't clipped, and to
+    `steps` as LSQ says.
 
     Args:
         weight: The weight, a float32 tensor.
@@ -67,7 +80,12 @@ def quantize_symmetric(weight: Any, steps: Any, bits: int) -> Any:
         bits: Bits of a weight.
     """
     limit = weight_limit(bits)
-    return round_through(ops.clip(weight / steps, -limit, limit)) * steps
+    return round_through(ops.clip(weight / steps, -limit, limit))
+
+
+def quantize_symmetric(weight: Any, steps: Any, bits: int) -> Any:
+    """Return `weight` on the grid of its `symmetric_integers`, as float32 of the same shape."""
+    return symmetric_integers(weight, steps, bits) * steps
 
 
 def activation_grid(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
@@ -78,7 +96,7 @@ def activation_grid(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
     """
     lowest, largest = activation_limits(bits)
     low, high = ops.minimum(low, 0.0), ops.maximum(high, 0.0)
-    step = ops.maximum((high - low) / (largest - lowest), LEAST_STEP)
+    step = short(ops.maximum((high - low) / (largest - lowest), LEAST_STEP))
     # Half away from zero, as std::round: a range of -1 to 1 has its zero at 0.
     zero_point = ops.floor(lowest - low / step + 0.5)
     return step, ops.clip(zero_point, lowest, largest)
@@ -106,11 +124,6 @@ def round_pooled(values: Any, step: Any, zero_point: Any, bits: int) -> Any:
     rounded = ops.sign(integers) * ops.floor(ops.abs(integers) + 0.501)
     rounded = (ops.clip(rounded, lowest, largest) - zero_point) * step
     return values + ops.stop_gradient(rounded - values)
-
-
-def quantize_bias(bias: Any, steps: Any) -> Any:
-    """Return a bias as 32-bit integers times `steps`, float32 of shape `(channels,)`."""
-    return round_through(bias / steps) * steps
 
 
 def least_weight_steps(bias: Any, input_step: Any) -> Any:

@@ -73,7 +73,7 @@ class RangeGroup:
             theirs._into = mine
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     """One operator on integers.
 
@@ -99,7 +99,7 @@ class Node:
     activation: str = "linear"
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
     """The nodes of a graph, each after its inputs.
 

@@ -14,10 +14,12 @@ from keras_compress.quantization.kernel_operators import operator_of
 from keras_compress.quantization.numerics import (
     LEAST_STEP,
     least_weight_steps,
-    quantize_bias,
     quantize_symmetric,
+    round_through,
     scale_gradient,
+    short,
     step_gradient_scale,
+    symmetric_integers,
     weight_limit,
     weight_steps,
 )
@@ -104,6 +106,10 @@ class Quantized(keras.layers.Layer):
             self.mask = self.add_weight(
                 name="mask", shape=self.layer.kernel.shape, initializer="ones", trainable=False
             )
+        # No part of a file: the exporter asks.
+        for name in ("initial_steps", "factor", "mask"):
+            if hasattr(self, name):
+                getattr(self, name).of_training = True
         if self.norm is not None and self.freeze_after is not None:
             self.steps_done = self.add_weight(
                 name="steps_done",
@@ -143,9 +149,8 @@ class Quantized(keras.layers.Layer):
 
     def integers(self) -> np.ndarray:
         """Return the integers that the file will hold, in the shape of the layer's kernel."""
-        kernel, _, steps = (ops.convert_to_tensor(each) for each in self.folded())
-        whole = ops.round(kernel / self._operator.to_kernel_shape(steps, kernel))
-        return np.asarray(ops.convert_to_numpy(whole)).astype(np.int8)
+        integers = self._folded(None, False)[0]
+        return np.asarray(ops.convert_to_numpy(integers)).astype(np.int8)
 
     def on_grid(self, layer: Any) -> Quantized:
         """Return a wrapper like this one, without normalization, around a layer on its grid.
@@ -173,9 +178,7 @@ class Quantized(keras.layers.Layer):
     def call(self, inputs: Any, input_step: Any = None, training: bool = False) -> Any:
         inputs = ops.cast(inputs, "float32")
         if self.norm is None or not training:
-            kernel, bias, _ = self._folded(input_step, training)
-            outputs = self._operator.compute(self.layer, inputs, kernel)
-            return self._activated(outputs + bias)
+            return self._activated(self._on_integers(inputs, input_step, training))
         return self._activated(self._normalized(inputs))
 
     def folded(self, input_step: float | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -188,13 +191,27 @@ class Quantized(keras.layers.Layer):
             The kernel on its grid, with the normalization folded in, the bias, and the steps of
             the channels, of shape `(channels,)`.
         """
+        integers, bias, steps, of_bias = self._folded(input_step, False)
+        kernel = integers * self._operator.to_kernel_shape(steps, integers)
         return tuple(  # type: ignore[return-value]
             np.asarray(ops.convert_to_numpy(each), np.float32)
-            for each in self._folded(input_step, False)
+            for each in (kernel, bias * of_bias, steps)
         )
 
-    def _folded(self, input_step: Any, training: bool) -> tuple[Any, Any, Any]:
-        """Return quantized kernel, bias and the steps of the channels, by moving averages."""
+    def _on_integers(self, inputs: Any, input_step: Any, training: bool) -> Any:
+        """Return the sums with bias, added up in whole numbers: floats hold these exactly."""
+        integers, bias, _, of_bias = self._folded(input_step, training)
+        if input_step is not None:
+            known = input_step > 0
+            scaled = inputs / ops.where(known, input_step, 1.0)
+            inputs = ops.where(known, round_through(scaled), scaled)
+        return (self._operator.compute(self.layer, inputs, integers) + bias) * of_bias
+
+    def _folded(self, input_step: Any, training: bool) -> tuple[Any, Any, Any, Any]:
+        """Return integers of the kernel and the bias, the steps of the channels and of the bias.
+
+        By moving averages; without a step of the inputs, or with 0, the bias isn't rounded.
+        """
         kernel, bias = self._kernel(), self._bias()
         factor = None
         if self.norm is not None:
@@ -206,18 +223,23 @@ class Quantized(keras.layers.Layer):
         steps = self._steps(kernel, factor, training)
         if factor is not None:
             kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
+        known, step = False, 1.0
         if input_step is not None:
-            floor = least_weight_steps(bias, input_step)
-            if not self.quantizer.per_channel:
-                floor = ops.max(floor)
-            else:
+            known = input_step > 0
+            step = ops.where(known, input_step, 1.0)
+            floor = ops.where(known, least_weight_steps(bias, step), 0.0)
+            if self.quantizer.per_channel:
                 floor = self._operator.to_kernel_shape(floor, kernel)
-            steps = ops.maximum(steps, floor)
+            else:
+                floor = ops.max(floor)
+            steps = short(ops.maximum(steps, floor))
         of_channels = self._operator.to_channels(steps, kernel)
-        kernel = quantize_symmetric(kernel, steps, self.quantizer.bits)
+        integers = symmetric_integers(kernel, steps, self.quantizer.bits)
+        of_bias = of_channels * step
+        bias = bias / of_bias
         if input_step is not None:
-            bias = quantize_bias(bias, ops.stop_gradient(of_channels) * input_step)
-        return kernel, bias, of_channels
+            bias = ops.where(known, round_through(bias), bias)
+        return integers, bias, of_channels, of_bias
 
     def _normalized(self, inputs: Any) -> Any:
         """Return the normalized sums in training; the moving averages follow the batch."""
@@ -312,7 +334,8 @@ class Quantized(keras.layers.Layer):
             return steps
         factor = ops.stop_gradient(ops.abs(factor))
         if self.quantizer.per_channel:
-            return ops.maximum(steps * self._operator.to_kernel_shape(factor, kernel), LEAST_STEP)
+            steps = steps * self._operator.to_kernel_shape(factor, kernel)
+            return short(ops.maximum(steps, LEAST_STEP))
         return steps
 
     def _learned_steps(self, training: bool) -> Any:
@@ -323,7 +346,7 @@ class Quantized(keras.layers.Layer):
             size = math.prod(int(n) for n in self.layer.kernel.shape) / channels
             gain = step_gradient_scale(size, weight_limit(self.quantizer.bits))
             factor = scale_gradient(factor, ops.minimum(gain / ops.square(initial), 1e6))
-        return initial * ops.maximum(factor, 1e-3)
+        return short(initial * ops.maximum(factor, 1e-3))
 
     def _activated(self, outputs: Any) -> Any:
         if self.activation == "relu":

