@@ -50,6 +50,7 @@ ALLOWED = {
     "recipes": {
         "architectures",
         "bench",
+        "channel_pruning",
         "binary",
         "clustering",
         "distillation",

@@ -16,6 +16,7 @@ from keras_compress.cli import (
     export_command,
     inspect_command,
     pack_command,
+    prune_channels_command,
     report_command,
     unpack_command,
 )
@@ -33,6 +34,7 @@ _TRAINING_MODULES = {"keras", "sklearn", "tensorflow"}
 _COMMANDS = (
     demo_command,
     compress_command,
+    prune_channels_command,
     architectures_command,
     export_command,
     pack_command,

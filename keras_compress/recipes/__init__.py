@@ -14,6 +14,7 @@ from keras_compress.recipes.demo import DemoResult, run_demo
 from keras_compress.recipes.image_data import ImageData, load_digits, load_npz
 from keras_compress.recipes.progress import Progress, RichProgress
 from keras_compress.recipes.settings import DemoSettings, LayerPlan, Phase, settings_for
+from keras_compress.recipes.smaller_net import SmallerNet, SmallerNetTarget, prune_channels
 
 __all__ = [
     "ArchitectureRow",
@@ -26,12 +27,15 @@ __all__ = [
     "Phase",
     "Progress",
     "RichProgress",
+    "SmallerNet",
+    "SmallerNetTarget",
     "architecture_names",
     "architecture_table",
     "deep_compression",
     "load_digits",
     "load_npz",
     "plot_architectures",
+    "prune_channels",
     "run_demo",
     "settings_for",
 ]
