@@ -90,6 +90,7 @@ PUBLIC = {
         "Frozen",
         "GroupFisher",
         "GroupReport",
+        "Lasso",
         "LayerCall",
         "Member",
         "NotUnderstoodError",

@@ -22,6 +22,7 @@ from keras_compress.channel_pruning.groups import (
     Member,
     find_groups,
 )
+from keras_compress.channel_pruning.lasso import Lasso
 from keras_compress.channel_pruning.plan import ChannelPlan
 from keras_compress.channel_pruning.pruning import ChannelPruned, prune
 from keras_compress.channel_pruning.reestimation import reestimate_statistics
@@ -48,6 +49,7 @@ __all__ = [
     "Frozen",
     "GroupFisher",
     "GroupReport",
+    "Lasso",
     "LayerCall",
     "Member",
     "NotUnderstoodError",

@@ -16,6 +16,7 @@ from keras_compress.channel_pruning.groups import ChannelGroup, ChannelGroups, M
 from keras_compress.errors import KerasCompressError
 
 __all__ = [
+    "CRITERIA",
     "FPGM",
     "L1",
     "L2",
@@ -279,7 +280,8 @@ class Taylor(_OfGradients):
         return np.square(mean) * len(values)
 
 
-_NAMES: dict[str, type[Criterion]] = {
+#: Criteria by name; a file with one of its own adds it.
+CRITERIA: dict[str, type[Criterion]] = {
     "l1": L1,
     "l2": L2,
     "fpgm": FPGM,
@@ -299,16 +301,12 @@ def get_criterion(criterion: str | Criterion) -> Criterion:
     """
     if isinstance(criterion, Criterion):
         return criterion
-    if criterion == "explained_variance":
-        from keras_compress.channel_pruning.explained_variance import ExplainedVariance
-
-        return ExplainedVariance()
-    if criterion not in _NAMES:
+    if criterion not in CRITERIA:
         raise KerasCompressError(
-            f"A criterion is a `Criterion` or one of {', '.join(map(repr, _NAMES))}. "
+            f"A criterion is a `Criterion` or one of {', '.join(map(repr, CRITERIA))}. "
             f"Received: {criterion!r}."
         )
-    return _NAMES[criterion]()
+    return CRITERIA[criterion]()
 
 
 def _summed(

@@ -12,15 +12,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_compress.channel_pruning.criteria import Criterion, Data
+from keras_compress.channel_pruning.criteria import CRITERIA, Criterion, Data
 from keras_compress.channel_pruning.groups import ChannelGroups
-from keras_compress.channel_pruning.readers import Reader, find_readers, kernel_matrix, read_rows
+from keras_compress.channel_pruning.moments import Moments, group_moments
+from keras_compress.channel_pruning.readers import Reader, kernel_matrix
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["ExplainedVariance", "Moments", "forward_selection", "read_moments"]
-
-#: Bytes of second moments that are gathered in one run over the samples.
-_MOST_BYTES = 2**30
+__all__ = ["ExplainedVariance", "forward_selection"]
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -51,58 +49,14 @@ class ExplainedVariance(Criterion):
             raise KerasCompressError(
                 "ExplainedVariance looks at what layers read. Received: no samples. Pass `x`."
             )
-        readers, others = find_readers(groups)
-        wanted = [n for n in groups if n not in others]
-        readers = [r for r in readers if any(name in wanted for name, _ in r.channels)]
-        if not readers:
-            raise KerasCompressError(
-                "Some group must be read by convolutions without groups or Dense layers alone. "
-                f"Received: {groups.model.name!r}; read by others: {others}."
-            )
         # Residuals of each reader of each group, as channels of the group are chosen.
-        states: dict[str, list[_State]] = {name: [] for name in wanted}
-        for part in _in_parts(readers):
-            for reader, moments in zip(
-                part, read_moments(groups.model, part, data, self.positions, self.seed), strict=True
-            ):
-                for name in {name for name, _ in reader.channels if name in wanted}:
-                    states[name].append(_State(reader, moments, name))
-        return {
-            name: forward_selection(states[name], groups[name].size)
-            for name in wanted
-            if states[name]
-        }
+        states: dict[str, list[_State]] = {}
+        for name, reader, moments in group_moments(groups, data, self.positions, self.seed):
+            states.setdefault(name, []).append(_State(reader, moments, name))
+        return {name: forward_selection(of, groups[name].size) for name, of in states.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Mean `(inputs,)` and covariance `(inputs, inputs)` of what a layer reads."""
-
-    mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-
-
-def read_moments(
-    model: object, readers: list[Reader], data: Data, positions: int, seed: int
-) -> list[Moments]:
-    """Return the moments of what readers read, in one run over the samples."""
-    sums = [np.zeros(np.prod(r.layer.kernel.shape[:-1])) for r in readers]
-    squares = [np.zeros((len(s), len(s))) for s in sums]
-    counts = [0] * len(readers)
-    layers = [reader.layer for reader in readers]
-    for found in read_rows(
-        model, layers, data.x, positions=positions, batch_size=data.batch_size, seed=seed
-    ):
-        for i, layer in enumerate(layers):
-            rows = found[id(layer)]
-            sums[i] += rows.sum(axis=0)
-            squares[i] += rows.T @ rows
-            counts[i] += len(rows)
-    means = [s / n for s, n in zip(sums, counts, strict=True)]
-    return [
-        Moments(mean, square / n - np.outer(mean, mean))
-        for mean, square, n in zip(means, squares, counts, strict=True)
-    ]
+CRITERIA["explained_variance"] = ExplainedVariance
 
 
 class _State:
@@ -188,17 +142,3 @@ def forward_selection(states: list[_State], size: int) -> NDArray[np.float64]:
         scores[best] = last
         bounds[best] = -1.0
     return scores
-
-
-def _in_parts(readers: list[Reader]) -> list[list[Reader]]:
-    """Return the readers in parts whose moments fit into memory together."""
-    parts: list[list[Reader]] = [[]]
-    size = 0
-    for reader in readers:
-        own = 8 * int(np.prod(reader.layer.kernel.shape[:-1])) ** 2
-        if parts[-1] and size + own > _MOST_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(reader)
-        size += own
-    return parts

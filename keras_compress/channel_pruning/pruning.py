@@ -77,8 +77,8 @@ def prune(
         target: What may be left: a `Target`, or the share of multiply-accumulates. Defaults to
             `0.5`.
         criterion: How channels are scored: a `Criterion`, or `"l1"`, `"l2"`, `"fpgm"`,
-            `"bn_gamma"`, `"taylor"`, `"fisher"`, `"group_fisher"`, `"explained_variance"` or
-            `"random"`. Defaults to
+            `"bn_gamma"`, `"taylor"`, `"fisher"`, `"group_fisher"`, `"explained_variance"`,
+            `"lasso"` or `"random"`. Defaults to
             `"l1"`.
         method: `"global"` removes the lowest scores of all groups, `"uniform"` the same share of
             each. Defaults to `"global"`.

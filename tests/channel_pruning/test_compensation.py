@@ -8,7 +8,14 @@ import pytest
 from keras import layers
 
 from keras_compress import KerasCompressError
-from keras_compress.channel_pruning import ChannelPlan, Data, ExplainedVariance, find_groups, prune
+from keras_compress.channel_pruning import (
+    ChannelPlan,
+    Data,
+    ExplainedVariance,
+    Lasso,
+    find_groups,
+    prune,
+)
 from keras_compress.channel_pruning.compensation import compensated_copy
 from keras_compress.channel_pruning.readers import find_readers, kernel_matrix, read_rows
 from tests.channel_pruning.nets import behind, image, randomized
@@ -191,3 +198,29 @@ def test_groups_read_otherwise_are_not_cut():
     x = inputs_of(8, 12, 10)
     with pytest.raises(KerasCompressError, match="Dense layers alone"):
         ExplainedVariance().scores(find_groups(model).restrict(layers="lstm*"), Data(x, None))
+
+
+def test_lasso_scores_are_the_penalties_at_which_channels_come_in():
+    from sklearn.linear_model import Lasso as Solver
+
+    model, x = two_readers(), inputs_of(60, 6, 6, 3)
+    groups = find_groups(model)
+    readers, _ = find_readers(groups)
+    found = Lasso(positions=POSITIONS).scores(groups, Data(x, None, batch_size=60))["made"]
+    assert (found > 0).all()
+    # The problem of the paper, both readers' outputs below each other, by coordinate descent.
+    contributions, norms = [], np.zeros(5)
+    for reader in readers:
+        drawn = read_rows(model, [reader.layer], x, positions=POSITIONS, batch_size=60, seed=0)
+        rows, kernel = next(drawn)[id(reader.layer)], kernel_matrix(reader.layer)
+        parts = [rows[:, c::5] @ kernel[c::5] for c in range(5)]
+        parts = np.stack([part - part.mean(0) for part in parts])
+        contributions.append((parts / np.sqrt(np.square(parts.sum(0)).sum())).reshape(5, -1))
+        squares = np.array([np.square(kernel[c::5]).sum() for c in range(5)])
+        norms += squares / squares.mean()
+    whole = np.concatenate(contributions, axis=1).T
+    design, target = whole / np.sqrt(norms), whole.sum(axis=1)
+    for penalty in np.sort(found)[1:] * 0.999:
+        solver = Solver(penalty / len(design), fit_intercept=False, tol=1e-10, max_iter=100_000)
+        solver.fit(design, target)
+        assert np.array_equal(np.abs(solver.coef_) > 1e-9, found > penalty)
