@@ -290,6 +290,18 @@ def test_public_names_are_these_and_all_load(module):
     assert set(PUBLIC[module]) <= set(dir(package))
 
 
+def test_no_two_classes_are_serialized_under_one_name():
+    import keras
+
+    for module in PUBLIC:
+        package = importlib.import_module(module)
+        for name in package.__all__:
+            if isinstance(kind := getattr(package, name), type):
+                registered = keras.saving.get_registered_name(kind)
+                found = keras.saving.get_registered_object(registered)
+                assert found in (None, kind), f"{kind} and {found} are both {registered}"
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         importlib.import_module("keras_compress").nothing  # noqa: B018

@@ -48,7 +48,7 @@ class Criterion(Frozen):
         raise NotImplementedError
 
 
-@keras.saving.register_keras_serializable(package="keras_compress")
+@keras.saving.register_keras_serializable(package="keras_compress.pruning")
 @dataclass(frozen=True)
 class Magnitude(Criterion):
     """The absolute value (Han et al., arXiv 1506.02626, section 3)."""
@@ -60,7 +60,7 @@ class Magnitude(Criterion):
         return magnitude
 
 
-@keras.saving.register_keras_serializable(package="keras_compress")
+@keras.saving.register_keras_serializable(package="keras_compress.pruning")
 @dataclass(frozen=True)
 class Random(Criterion):
     """Chance, the baseline that a criterion has to beat (Blalock et al., arXiv 2003.03033).
@@ -89,7 +89,7 @@ class Random(Criterion):
         return np.where(values == 0, 0.0, drawn + _LOWEST)
 
 
-@keras.saving.register_keras_serializable(package="keras_compress")
+@keras.saving.register_keras_serializable(package="keras_compress.pruning")
 @dataclass(frozen=True)
 class Taylor(Criterion):
     """The squared product of weight and gradient, summed over the steps between two masks.

@@ -169,7 +169,7 @@ def keep_highest(scores: Sequence[np.ndarray], sparsity: float, least: int = 1) 
     return [part.reshape(each.shape) for part, each in zip(parts, scores, strict=True)]
 
 
-@keras.saving.register_keras_serializable(package="keras_compress")
+@keras.saving.register_keras_serializable(package="keras_compress.pruning")
 @dataclass(frozen=True)
 class Unstructured(Pattern):
     """Each weight for itself, as in Deep Compression (Han et al., arXiv 1510.00149, section 2)."""
@@ -185,7 +185,7 @@ class Unstructured(Pattern):
         return kept
 
 
-@keras.saving.register_keras_serializable(package="keras_compress")
+@keras.saving.register_keras_serializable(package="keras_compress.pruning")
 @dataclass(frozen=True)
 class Blocks(Pattern):
     """Rectangles of the matrix of inputs and outputs, pruned as a whole.
@@ -247,7 +247,7 @@ class Blocks(Pattern):
         return grown[..., : scores.shape[-2], : scores.shape[-1]]
 
 
-@keras.saving.register_keras_serializable(package="keras_compress")
+@keras.saving.register_keras_serializable(package="keras_compress.pruning")
 @dataclass(frozen=True)
 class NofM(Pattern):
     """At most n of each m consecutive inputs of an output are kept.
@@ -326,7 +326,7 @@ class NofM(Pattern):
         return np.pad(inputs_last, margin, constant_values=lowest).reshape(-1, self.m)
 
 
-@keras.saving.register_keras_serializable(package="keras_compress")
+@keras.saving.register_keras_serializable(package="keras_compress.pruning")
 @dataclass(frozen=True)
 class Filters(Pattern):
     """Whole filters: all that makes an output channel is kept, or none of it.
