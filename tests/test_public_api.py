@@ -97,6 +97,7 @@ PUBLIC = {
         "Random",
         "Target",
         "Taylor",
+        "cap",
         "find_groups",
         "prune",
         "reestimate_statistics",

@@ -1,6 +1,7 @@
 """Channel pruning: find the channels that go together, choose, and remove them for good."""
 
 from keras_compress.channel_pruning.call import LayerCall, NotUnderstoodError
+from keras_compress.channel_pruning.cap import cap
 from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.criteria import (
     FPGM,
@@ -56,6 +57,7 @@ __all__ = [
     "Random",
     "Target",
     "Taylor",
+    "cap",
     "find_groups",
     "prune",
     "reestimate_statistics",

@@ -6,6 +6,7 @@ He, Zhang, Sun 2017 (arXiv 1707.06168, section 3.1, second step, and 3.2) and Xi
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -18,7 +19,7 @@ from keras_compress.engine.cloning import copy_model
 from keras_compress.engine.graph import Graph, GraphNode, trace_graph
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["compensated_copy"]
+__all__ = ["Compensation", "compensated_copy"]
 
 
 def compensated_copy(
@@ -53,20 +54,80 @@ def compensated_copy(
     Raises:
         KerasCompressError: If a layer can't be copied, or a fit isn't finite.
     """
-    readers = [r for r in find_readers(groups)[0] if not r.kept(masks).all()]
-    copy = copy_model(groups.model)
-    graph = trace_graph(copy)
-    pairs = list(zip(groups.analysis.graph.walk(), graph.walk(), strict=True))
-    twins = {id(node.operation): twin for node, twin in pairs}
-    settings = {"positions": positions, "batch_size": batch_size, "seed": seed}
-    wanted = _outputs(groups.model, readers, x, settings)
-    for reader in readers:
-        node = twins[id(reader.layer)]
-        twin = node.operation
-        rows = np.concatenate([found[id(twin)] for found in read_rows(copy, [twin], x, **settings)])
-        norm = _norm_behind(graph, node)
-        _fit(reader, twin, norm, rows, wanted.pop(id(reader.layer)), reader.kept(masks), rescale)
-    return copy, [reader.path for reader in readers]
+    fitting = Compensation(
+        groups, x, positions=positions, batch_size=batch_size, rescale=rescale, seed=seed
+    )
+    return fitting.model, fitting.fit(masks)
+
+
+class Compensation:
+    """A copy of a model, whose readers are fitted to masks again and again.
+
+    Args: as of `compensated_copy`.
+
+    Attributes:
+        model: The copy, changed by `fit`.
+    """
+
+    def __init__(
+        self,
+        groups: ChannelGroups,
+        x: Any,
+        *,
+        positions: int = 20,
+        batch_size: int = 64,
+        rescale: bool = False,
+        seed: int = 0,
+    ) -> None:
+        self.model = copy_model(groups.model)
+        self._x = x
+        self._rescale = rescale
+        self._settings = {"positions": positions, "batch_size": batch_size, "seed": seed}
+        self._readers = find_readers(groups)[0]
+        graph, own = groups.analysis.graph, trace_graph(self.model)
+        twins = {
+            id(node.operation): (node, twin)
+            for node, twin in zip(graph.walk(), own.walk(), strict=True)
+        }
+        self._fits: dict[int, _Fit] = {}
+        for reader in self._readers:
+            node, twin = twins[id(reader.layer)]
+            norms = _norm_behind(graph, node), _norm_behind(own, twin)
+            self._fits[id(reader)] = _Fit(reader, twin.operation, *norms)
+        self._wanted = _outputs(groups.model, self._readers, x, self._settings)
+
+    def fit(self, masks: dict[str, NDArray[np.bool_]], names: Collection[str] = ()) -> list[str]:
+        """Fit the readers that lose inputs, and return their paths.
+
+        Args:
+            masks: The channels kept of groups that are cut.
+            names: Only readers of these groups. Defaults to all.
+        """
+        done = []
+        for reader in self._readers:
+            kept = reader.kept(masks)
+            own = not names or any(name in names for name, _ in reader.channels)
+            if kept.all() or not own:
+                continue
+            fit = self._fits[id(reader)]
+            runs = read_rows(self.model, [fit.twin], self._x, **self._settings)
+            rows = np.concatenate([found[id(fit.twin)] for found in runs])
+            fit.solve(rows, self._wanted[id(reader.layer)], kept, self._rescale)
+            done.append(reader.path)
+        return done
+
+    def fitted(self, masks: dict[str, NDArray[np.bool_]]) -> list[str]:
+        """Return the paths of the readers that lose inputs."""
+        return [reader.path for reader in self._readers if not reader.kept(masks).all()]
+
+    def weights(self, names: Collection[str]) -> list[tuple[Any, NDArray[Any]]]:
+        """Return what `fit` may change for some groups, and how it is now."""
+        found = []
+        for reader in self._readers:
+            if any(name in names for name, _ in reader.channels):
+                for variable in self._fits[id(reader)].variables():
+                    found.append((variable, np.array(keras.ops.convert_to_numpy(variable))))
+        return found
 
 
 def _outputs(
@@ -94,43 +155,56 @@ def _norm_behind(graph: Graph, node: GraphNode) -> Any:
     return None
 
 
-def _fit(
-    reader: Reader,
-    twin: Any,
-    norm: Any,
-    rows: NDArray[np.float64],
-    wanted: NDArray[np.float32],
-    kept: NDArray[np.bool_],
-    rescale: bool,
-) -> None:
-    """Give a layer the kernel and bias that come nearest to `wanted` from the kept channels."""
-    columns = reader.rows_of(kept)
-    given = rows[:, columns]
-    mean, target_mean = given.mean(axis=0), wanted.mean(axis=0, dtype=np.float64)
-    if twin.bias is None and norm is None:
-        # Nothing takes up a difference of means: the kernel has to fit these, too.
-        mean, target_mean = np.zeros_like(mean), np.zeros_like(target_mean)
-    given -= mean
-    target = wanted - target_mean
-    gram = given.T @ given
-    gram[np.diag_indices_from(gram)] += 1e-4 * max(float(np.mean(np.diag(gram))), 1e-30)
-    original = kernel_matrix(reader.layer)[columns]
-    # What the samples don't tell stays as it was: the fit is of the difference.
-    fitted = original + np.linalg.solve(gram, given.T @ (target - given @ original))
-    if rescale:
-        found = np.square(given @ fitted).mean(axis=0)
-        fitted *= np.sqrt(np.square(target).mean(axis=0) / np.maximum(found, 1e-30))
-    if not np.isfinite(fitted).all():
-        raise KerasCompressError(
-            f"A fit must be finite. Received: NaN or infinity for {reader.path!r}. Check the "
-            "samples, and that the model was trained."
-        )
-    kernel = np.zeros((len(columns), fitted.shape[1]))
-    kernel[columns] = fitted
-    twin.kernel.assign(kernel.reshape(twin.kernel.shape))
-    shift = target_mean - mean @ fitted
-    if twin.bias is None and norm is not None:
-        norm.moving_mean.assign(keras.ops.convert_to_numpy(norm.moving_mean) - shift)
-    elif twin.bias is not None:
-        bias = keras.ops.convert_to_numpy(reader.layer.bias).astype(np.float64)
-        twin.bias.assign(bias + shift)
+class _Fit:
+    """How one reader of a copy is fitted."""
+
+    def __init__(self, reader: Reader, twin: Any, norm: Any, own_norm: Any) -> None:
+        self._reader = reader
+        #: The layer of the copy, and the normalization behind it, there and in the original.
+        self.twin = twin
+        self._norm, self._own_norm = norm, own_norm
+
+    def variables(self) -> list[Any]:
+        """Return the variables of the copy that a fit sets."""
+        means = [] if self._own_norm is None else [self._own_norm.moving_mean]
+        return [v for v in (self.twin.kernel, self.twin.bias, *means) if v is not None]
+
+    def solve(
+        self,
+        rows: NDArray[np.float64],
+        wanted: NDArray[np.float32],
+        kept: NDArray[np.bool_],
+        rescale: bool,
+    ) -> None:
+        """Set the kernel and bias that come nearest to `wanted` from the kept channels."""
+        reader, twin = self._reader, self.twin
+        columns = reader.rows_of(kept)
+        given = rows[:, columns]
+        mean, target_mean = given.mean(axis=0), wanted.mean(axis=0, dtype=np.float64)
+        if twin.bias is None and self._norm is None:
+            # Nothing takes up a difference of means: the kernel has to fit these, too.
+            mean, target_mean = np.zeros_like(mean), np.zeros_like(target_mean)
+        given -= mean
+        target = wanted - target_mean
+        gram = given.T @ given
+        gram[np.diag_indices_from(gram)] += 1e-4 * max(float(np.mean(np.diag(gram))), 1e-30)
+        original = kernel_matrix(reader.layer)[columns]
+        # What the samples don't tell stays as it was: the fit is of the difference.
+        fitted = original + np.linalg.solve(gram, given.T @ (target - given @ original))
+        if rescale:
+            found = np.square(given @ fitted).mean(axis=0)
+            fitted *= np.sqrt(np.square(target).mean(axis=0) / np.maximum(found, 1e-30))
+        if not np.isfinite(fitted).all():
+            raise KerasCompressError(
+                f"A fit must be finite. Received: NaN or infinity for {reader.path!r}. Check the "
+                "samples, and that the model was trained."
+            )
+        kernel = np.zeros((len(columns), fitted.shape[1]))
+        kernel[columns] = fitted
+        twin.kernel.assign(kernel.reshape(twin.kernel.shape))
+        shift = target_mean - mean @ fitted
+        if twin.bias is not None:
+            twin.bias.assign(keras.ops.convert_to_numpy(reader.layer.bias) + shift)
+        elif self._norm is not None:
+            means = keras.ops.convert_to_numpy(self._norm.moving_mean)
+            self._own_norm.moving_mean.assign(means - shift)

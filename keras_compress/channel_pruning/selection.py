@@ -13,7 +13,7 @@ from keras_compress.channel_pruning.groups import ChannelGroup, ChannelGroups
 from keras_compress.channel_pruning.targets import Target
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["next_channels", "select_greedily", "select_uniformly"]
+__all__ = ["next_channels", "removal_steps", "select_greedily", "select_uniformly"]
 
 Masks = dict[str, NDArray[np.bool_]]
 
@@ -83,12 +83,12 @@ def select_uniformly(
         KerasCompressError: If the target can't be reached.
     """
     limits = target.limits(costs.full)
-    orders = {name: _ladder(groups[name], scores[name]) for name in groups if name in scores}
+    orders = {name: removal_steps(groups[name], scores[name]) for name in groups if name in scores}
 
     def masks_at(share: float) -> Masks:
         found = {}
-        for name, ladder in orders.items():
-            fitting = [mask for mask in ladder if mask.sum() >= share * groups[name].size]
+        for name, steps in orders.items():
+            fitting = [mask for mask in steps if mask.sum() >= share * groups[name].size]
             found[name] = fitting[-1]
         return found
 
@@ -155,7 +155,7 @@ def _fewest(
     return None
 
 
-def _ladder(group: ChannelGroup, scores: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
+def removal_steps(group: ChannelGroup, scores: NDArray[np.float64]) -> list[NDArray[np.bool_]]:
     """Return what a group may be cut to, step by step, the whole first."""
     masks = [np.ones(group.size, bool)]
     while (channels := next_channels(group, scores, masks[-1])) is not None:

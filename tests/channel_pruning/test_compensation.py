@@ -13,6 +13,7 @@ from keras_compress.channel_pruning import (
     Data,
     ExplainedVariance,
     Lasso,
+    cap,
     find_groups,
     prune,
 )
@@ -224,3 +225,37 @@ def test_lasso_scores_are_the_penalties_at_which_channels_come_in():
         solver = Solver(penalty / len(design), fit_intercept=False, tol=1e-10, max_iter=100_000)
         solver.fit(design, target)
         assert np.array_equal(np.abs(solver.coef_) > 1e-9, found > penalty)
+
+
+def test_cap_goes_as_far_as_the_floor_allows():
+    model = randomized("residual")
+    x = inputs_of(32, 12, 12, 3)
+    wanted = keras.ops.convert_to_numpy(model(x))
+
+    def nearness(net) -> float:
+        found = keras.ops.convert_to_numpy(net(x))
+        return 1 - float(np.square(found - wanted).sum() / np.square(wanted).sum())
+
+    seen = []
+    settings = {"round_to": 1, "rescale": False}
+    found = cap(
+        model, x, nearness, max_drop=0.3, progress=lambda *each: seen.append(each), **settings
+    )
+    assert [name for name, _, _ in seen] == list(find_groups(model))
+    steps = [1 - 0.3 * (i + 1) / len(seen) for i in range(len(seen))]
+    assert all(score >= floor for (_, _, score), floor in zip(seen, steps, strict=True))
+    assert nearness(found.model) >= 0.7 - 1e-3
+    assert found.report.after["macs"] < found.report.before["macs"]
+    kept = {row.group: row.kept for row in found.report.groups}
+    assert kept == {name: number for name, number, _ in seen}
+    nothing = cap(model, x, nearness, max_drop=0.0, **settings)
+    assert nothing.report.after == nothing.report.before
+    assert nearness(nothing.model) > 1 - 1e-9
+
+
+def test_scores_of_cap_are_checked():
+    model, x = randomized("residual"), inputs_of(8, 12, 12, 3)
+    with pytest.raises(KerasCompressError, match="nan from `evaluate`"):
+        cap(model, x, lambda net: float("nan"))
+    with pytest.raises(KerasCompressError, match="`max_drop` must be at least 0"):
+        cap(model, x, lambda net: 1.0, max_drop=-1)

@@ -243,7 +243,7 @@ def test_targets_are_checked(bad):
 def test_other_arguments_are_checked():
     with pytest.raises(KerasCompressError, match="one of 'global', 'uniform'"):
         prune(wide(), method="best")
-    with pytest.raises(KerasCompressError, match="`verify=True` and no `x`"):
+    with pytest.raises(KerasCompressError, match="`verify=True` needs samples"):
         prune(wide(), verify=True)
     with pytest.raises(KerasCompressError, match="a subclassed Subclassed"):
         prune(subclassed())
