@@ -276,9 +276,36 @@ def _open(
         made_from=made_from,
     )
     write_through(folder / "base.keras", model.save, made_from=made_from)
+    _check_file(folder / "base.keras", model, data.x_test[:8])
     found = {"base_size": base_size, "base_accuracy": accuracy, "smallest_size": smallest}
     write_atomic(manifest, json.dumps({"fingerprint": fingerprint, **found}, indent=1) + "\n")
     return base_size, accuracy, smallest
+
+
+def _check_file(path: Path, model: Any, samples: np.ndarray) -> None:
+    """Raise unless trials, in processes of their own, find the model in its file."""
+    import keras
+
+    rule = "Trials begin with the model as its file holds it."
+    remedy = (
+        "Register the classes and functions of yours that it uses by "
+        "`keras.saving.register_keras_serializable`, and write layers instead of lambdas."
+    )
+    # A trial on another process knows nothing that was handed over to this one.
+    try:
+        found = keras.models.load_model(path, compile=False)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        line = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise KerasCompressError(
+            f"{rule} Received: {model.name!r}, which can't be loaded from one "
+            f"({type(error).__name__}: {line.strip()[:200]}). {remedy}"
+        ) from error
+    ours, theirs = (np.asarray(each.predict(samples, verbose=0)) for each in (model, found))
+    if not np.allclose(ours, theirs, rtol=1e-4, atol=1e-5):
+        raise KerasCompressError(
+            f"{rule} Received: {model.name!r}, which computes something else once it is loaded. "
+            f"{remedy}"
+        )
 
 
 def _fingerprint(model: Any, data: ImageData, settings: TrialSettings) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -187,3 +188,32 @@ def test_missing_ray_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(KerasCompressError, match=r"keras-compress\[ray\]"):
         list(run_all(os.path.realpath, [(1,)], workers=1, backend="ray"))
+
+
+class Shift(keras.layers.Layer):
+    """Not registered, and its configuration forgets what it was told."""
+
+    def __init__(self, by=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.by = by
+
+    def call(self, x):
+        return x + self.by
+
+    def get_config(self):
+        return super().get_config()
+
+
+@pytest.mark.parametrize("kind", ["lambda", "unregistered", "forgetful"])
+def test_a_model_that_its_file_does_not_hold_is_refused_before_the_trials(kind, data, tmp_path):
+    odd = keras.layers.Lambda(lambda x: x - 0.5) if kind == "lambda" else Shift(0.5)
+    entries = [keras.Input((8, 8, 1)), odd, keras.layers.Flatten()]
+    model = keras.Sequential([*entries, keras.layers.Dense(3, activation="softmax")], name="odd")
+    known = {"Shift": Shift} if kind == "forgetful" else {}
+    words = "computes something else" if known else "can't be loaded"
+    with (
+        keras.saving.CustomObjectScope(known),
+        pytest.raises(KerasCompressError, match=rf"'odd', which {words}.*register_keras"),
+    ):
+        deep_compression(model, data, CompressionTarget(size=900), folder=tmp_path, **SMALL)
+    assert not (tmp_path / "trials").exists() and not (tmp_path / "search.json").exists()
