@@ -30,6 +30,8 @@ class OutputError:
             varies.
         saturated: Share of Keras' values that lie beyond what an integer result can hold; 0 for a
             float one.
+        within_one_step: Share of an integer result that is no more than one step from Keras';
+            `None` for a float one.
     """
 
     name: str
@@ -39,6 +41,7 @@ class OutputError:
     top1_agreement: float | None
     spread_error: float | None = None
     saturated: float = 0.0
+    within_one_step: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -49,6 +52,7 @@ class OutputError:
             "top1_agreement": self.top1_agreement,
             "spread_error": self.spread_error,
             "saturated": self.saturated,
+            "within_one_step": self.within_one_step,
         }
 
 
@@ -77,6 +81,7 @@ def compare(
     expected: np.ndarray,
     received: np.ndarray,
     limits: tuple[float, float] | None = None,
+    step: float | None = None,
 ) -> OutputError:
     """Return how far `received` is from `expected`, a result over all samples.
 
@@ -85,6 +90,7 @@ def compare(
         expected: What Keras computed.
         received: What the converted model computed.
         limits: What an integer result can hold. Defaults to `None`.
+        step: The distance of two numbers of an integer result. Defaults to `None`.
 
     Raises:
         ExportError: If sizes differ, or one of them is NaN or infinite.
@@ -119,11 +125,19 @@ def compare(
         top1_agreement=agreement,
         spread_error=_of_spread(difference, expected),
         saturated=share_outside(expected, limits),
+        within_one_step=_within(difference, step),
     )
 
 
 # Below this share of the largest value, what varies in a result may be rounding alone.
 _LEAST_SPREAD = 1e-5
+
+
+def _within(difference: np.ndarray, step: float | None) -> float | None:
+    if step is None or not difference.size:
+        return None
+    # Keras' own result may be a float in between, or the same number to the last digit.
+    return float((difference <= 1.01 * step).mean())
 
 
 def _of_spread(difference: np.ndarray, expected: np.ndarray) -> float | None:

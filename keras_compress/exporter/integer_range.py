@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_compress.exporter.tflite_file import Tensor, TfliteFile
 
-__all__ = ["clipped_inputs", "integer_limits", "result_limits", "share_outside"]
+__all__ = ["clipped_inputs", "integer_limits", "result_limits", "result_step", "share_outside"]
 
 
 def integer_limits(tensor: Tensor) -> tuple[float, float] | None:
@@ -20,11 +20,21 @@ def integer_limits(tensor: Tensor) -> tuple[float, float] | None:
 
 def result_limits(file: TfliteFile, name: str) -> tuple[float, float] | None:
     """The same for the result `name` of a file with a signature, be it turned to float or not."""
+    return integer_limits(_computed_result(file, name))
+
+
+def result_step(file: TfliteFile, name: str) -> float | None:
+    """The distance of two numbers of an integer result; `None` for a float one."""
+    tensor = _computed_result(file, name)
+    return None if integer_limits(tensor) is None else float(tensor.scales[0])
+
+
+def _computed_result(file: TfliteFile, name: str) -> Tensor:
     index = file.signatures[0].outputs[name]
     for operator in file.operators:
         if operator.name == "DEQUANTIZE" and index in operator.outputs:
             index = operator.inputs[0]
-    return integer_limits(file.tensor(index))
+    return file.tensor(index)
 
 
 def share_outside(values: np.ndarray, limits: tuple[float, float] | None) -> float:

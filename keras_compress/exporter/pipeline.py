@@ -157,7 +157,11 @@ def convert(
             finds NaN or an error above `tolerance`.
     """
     from keras_compress.exporter import checks
-    from keras_compress.exporter.trained_ranges import check_trained_ranges, has_trained_ranges
+    from keras_compress.exporter.trained_ranges import (
+        check_trained_ranges,
+        has_trained_ranges,
+        simulation_notes,
+    )
 
     tell = progress or (lambda line: None)
     trained = has_trained_ranges(model)
@@ -252,6 +256,8 @@ def convert(
     if verification is not None:
         named = dict(zip([spec.name for spec in takes.specs], rows, strict=True))
         notes += notes_module.verification_notes(verification, precision, file, named)
+        if trained:
+            notes += simulation_notes(verification)
     if sparse:
         notes += notes_module.sparse_notes(data)
     for note in notes:

@@ -6,7 +6,10 @@ from typing import Any
 
 from keras_compress.errors import ExportError
 
-__all__ = ["check_trained_ranges", "has_trained_ranges"]
+__all__ = ["check_trained_ranges", "has_trained_ranges", "simulation_notes"]
+
+# Of all numbers of a result; what lies half way between two integers may become either.
+_LEAST_ALIKE = 0.999
 
 
 def has_trained_ranges(model: Any) -> bool:
@@ -34,3 +37,14 @@ def check_trained_ranges(*, precision: str, has_data: bool, per_channel: bool) -
             f"{'`representative_data`' if has_data else 'per_channel=False'}. Leave it out; "
             "give data to compare on as `samples`."
         )
+
+
+def simulation_notes(verification: Any) -> list[str]:
+    """Which results of the file aren't what the model simulated, one sentence each."""
+    return [
+        f"Only {output.within_one_step:.2%} of result {output.name!r} are within one step of what "
+        "the model simulates. Compare with verify_layers=True to find out where; a LeakyReLU, "
+        "which XNNPACK computes in few digits, does this."
+        for output in verification.outputs
+        if output.within_one_step is not None and output.within_one_step < _LEAST_ALIKE
+    ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_compress.exporter.comparison import LayerError, OutputError, compare, relative_error
 from keras_compress.exporter.inputs import ModelInputs
-from keras_compress.exporter.integer_range import result_limits
+from keras_compress.exporter.integer_range import result_limits, result_step
 from keras_compress.exporter.tflite_file import Tensor, TfliteFile
 from keras_compress.exporter.tflite_run import dequantized, quantized, run_tflite, signature_of
 from keras_compress.exporter.tracing import LayerOutput, Trace, run_layers, run_model
@@ -80,7 +80,7 @@ def verify_outputs(
     expected = run_model(model, inputs, rows)
     received = run_tflite(data, file, dict(zip(_names(inputs), rows, strict=True)))
     return tuple(
-        compare(name, wanted, received[name], result_limits(file, name))
+        compare(name, wanted, received[name], result_limits(file, name), result_step(file, name))
         for name, wanted in zip(trace.outputs, expected, strict=True)
     )
 

@@ -12,7 +12,9 @@ from tests.training import compiled, data, fit, sequential
 if keras.backend.backend() != "tensorflow":
     pytest.skip("TFLite is TensorFlow's alone", allow_module_level=True)
 
+from keras_compress.exporter.comparison import compare
 from keras_compress.exporter.tflite_run import run_tflite
+from keras_compress.exporter.trained_ranges import simulation_notes
 
 layers = keras.layers
 SHAPE = (12, 12, 3)
@@ -100,7 +102,7 @@ def images(count=32):
 
 def steps_apart(model, x):
     """How many steps of the result the file is from `model`, and both results."""
-    exported = exporter.convert(model, precision="int8", samples=x[:2])
+    exported = exporter.convert(model, precision="int8", samples=x)
     file = exporter.read_tflite(exported.tflite)
     assert not [tensor.name for tensor in file.tensors if tensor.dtype == "FLOAT32"]
     (name, index), (source,) = (
@@ -130,7 +132,9 @@ def test_the_file_is_the_simulation(builder, weights):
     x = images()
     config = quantization.QuantizationConfig(weights=WEIGHTS[weights])
     prepared = quantization.prepare(with_numbers(builder()), config, x)
-    apart, received, expected, _ = steps_apart(prepared, x)
+    apart, received, expected, exported = steps_apart(prepared, x)
+    (error,) = exported.verification.outputs
+    assert error.within_one_step == (apart < 1.01).mean()
     assert (apart < 1.01).mean() >= 0.999
     # Where a sum lies half way between two numbers, the last digit of a float decides.
     assert (apart < 0.01).mean() >= 0.97
@@ -244,6 +248,23 @@ def test_what_does_not_go_with_trained_ranges_is_refused():
         exporter.convert(prepared, precision="int8", per_channel=False)
     plain = quantization.finalize(prepared, keep_ranges=False)
     assert exporter.convert(plain, samples=x).verification.max_abs_error < 1e-4
+
+
+def test_a_file_that_differs_from_the_simulation_is_told_of():
+    expected = np.linspace(0, 1, 100)
+    off = expected.copy()
+    off[:2] += 0.25
+    errors = [
+        compare("scores", expected, received, (0.0, 1.0), step=0.1)
+        for received in (expected + 0.1, off)
+    ]
+    assert [error.within_one_step for error in errors] == [1.0, 0.98]
+    verifications = [
+        exporter.Verification(100, "samples", (error,), (), (), "runtime") for error in errors
+    ]
+    assert simulation_notes(verifications[0]) == []
+    (note,) = simulation_notes(verifications[1])
+    assert "Only 98.00% of result 'scores'" in note and "verify_layers=True" in note
 
 
 def test_float_results_on_request():
