@@ -7,16 +7,15 @@ namespace {
 constexpr uint64_t kBudget = 300000000;
 // A graph gains most for its time: it may take more than all, and nothing is left for tensors then.
 constexpr uint64_t kGraphBudget = 400000000;
-constexpr uint64_t kGraphByte = 700;
 constexpr uint64_t kGraphSample = 7000000;
+
+}  // namespace
 
 uint64_t tensor_time(const kc_tensor& tensor) {
   constexpr int32_t kFloat32 = 0, kFloat16 = 1;
   if (tensor.type == kFloat32) return tensor.size * 100;
   return tensor.type == kFloat16 ? tensor.size * 200 : tensor.size * 350;
 }
-
-}  // namespace
 
 Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
   Modelled found;
@@ -26,9 +25,14 @@ Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
     total += tensor_time(tensors[i]);
     outside -= tensors[i].size < outside ? tensors[i].size : outside;
   }
-  const uint64_t graph = kGraphSample + outside * kGraphByte;
-  found.graph = graph <= kGraphBudget;
-  if (found.graph) total += graph;
+  const uint64_t graph = kGraphSample + outside * kByteModelTime;
+  if (graph <= kGraphBudget) {
+    found.graph = GraphCoding::kModelled;
+    total += graph;
+  } else if (lz_time(outside, outside / 2) <= kGraphBudget) {
+    found.graph = GraphCoding::kLz;
+    total += lz_time(outside, outside / 2);
+  }
   while (total > kBudget) {
     uint64_t largest = 0;
     for (size_t i = 0; i < tensors.size(); ++i) {
@@ -40,6 +44,7 @@ Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
     }
     found.largest_tensor = largest - 1;
   }
+  found.left = total < kBudget ? kBudget - total : 0;
   return found;
 }
 

@@ -4,13 +4,21 @@
 
 #include "bytes.h"
 #include "keras_compress.h"
+#include "skeleton_coding.h"
 
 namespace kc {
 
 struct Modelled {
   uint64_t largest_tensor = 0;  // in bytes; larger ones get light models
-  bool graph = false;           // and all bytes outside of tensors?
+  GraphCoding graph = GraphCoding::kRepeats;  // of all bytes outside of tensors
+  uint64_t left = 0;            // nanoseconds of the budget that no part takes
 };
+
+// Nanoseconds that it takes to restore bytes by the byte model, or by lz into which they were coded, and
+// a tensor by the models of its type.
+constexpr uint64_t kByteModelTime = 700;
+constexpr uint64_t lz_time(uint64_t size, uint64_t coded) { return 20 * size + 200 * coded; }
+uint64_t tensor_time(const kc_tensor& tensor);
 
 // The dearest parts are left out, until what is left keeps the budget of the `auto` codec.
 Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size);

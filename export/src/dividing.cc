@@ -150,6 +150,7 @@ void cut_blocks(uint64_t first, uint64_t count, Extent* e) {
 uint64_t section_elements(uint8_t method, int growth) {
   const MethodInfo& info = *find_method(method);
   const uint64_t few = info.has(kLearns) ? kLargestSection : (info.has(kLight) ? 120000 : 250000);
+  if (info.has(kFarBack)) return growth <= 2 ? 4 * kLargestSection : 4 * kLargestSection << (growth - 2);
   constexpr int kFull = 4;  // from here on all are of the largest size
   if (growth <= kFull) return few << growth < kLargestSection ? few << growth : kLargestSection;
   return kLargestSection << (growth - kFull - 1);

@@ -3,7 +3,9 @@
 #include "block_side.h"
 #include "float_model.h"
 #include "huffman.h"
+#include "lz.h"
 #include "section_parts.h"
+#include "stop.h"
 #include "symbols.h"
 
 namespace kc {
@@ -403,6 +405,14 @@ uint32_t code_noise(SignBytes* from, uint32_t, int bits) {
 
 bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* out) {
   if (e.method == kMethodRaw) return out->append(data, static_cast<size_t>(e.size)), !out->failed();
+  if (e.method == kMethodRepeats) {
+    Bytes bytes, coded;
+    bytes.append(data, static_cast<size_t>(e.size));
+    if (bytes.failed() || !lz_encode(bytes, 0, &coded)) return false;
+    out->varint(coded.size());
+    out->append(coded.data(), coded.size());
+    return !out->failed();
+  }
   if (e.method == kMethodPlanes) return encode_planes(e, data, out);
   size_t count = static_cast<size_t>(e.count());
   Array<uint8_t> symbols(count);
@@ -431,6 +441,17 @@ Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data
     const uint8_t* bytes = in->take(static_cast<size_t>(e.size));
     if (bytes == nullptr) return Decoded::kMalformed;
     memcpy(data, bytes, static_cast<size_t>(e.size));
+    return Decoded::kDone;
+  }
+  if (e.method == kMethodRepeats) {
+    Bytes bytes;
+    const uint64_t coded = in->varint();
+    const uint8_t* from = coded <= in->left() ? in->take(static_cast<size_t>(coded)) : nullptr;
+    if (in->bad() || from == nullptr) return Decoded::kMalformed;
+    const bool good = lz_decode(from, static_cast<size_t>(coded), static_cast<size_t>(e.size), &bytes);
+    if (bytes.failed() || stopped()) return Decoded::kMemory;
+    if (!good) return Decoded::kMalformed;
+    memcpy(data, bytes.data(), static_cast<size_t>(e.size));
     return Decoded::kDone;
   }
   if (e.method == kMethodPlanes) return decode_planes(plan, e, in, data);

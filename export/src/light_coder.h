@@ -102,6 +102,8 @@ class LightDecoder {
   }
 
   uint64_t bits() const { return 8ull * (size_ - static_cast<size_t>(end_ - at_)); }
+  // More zeros were asked for than any end makes needed.
+  bool dry() const { return overrun_ > 8; }
   // All bytes were used, and no more zeros asked for than the shortest end makes needed.
   bool exact() const { return at_ == end_ && overrun_ <= 8; }
 

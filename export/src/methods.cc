@@ -2,6 +2,7 @@
 
 #include "fast_coding.h"
 #include "light_coding.h"
+#include "lz_coding.h"
 #include "modelled_coding.h"
 #include "plan_fields.h"
 
@@ -62,6 +63,10 @@ constexpr MethodInfo kMethods[] = {
     // patches: bytes, by the byte model beside a window of the base
     {kMethodBeside, "beside", kPatchOnly | kOfBytes | kLearns, KC_FIELDS(BaseAnd<WindowFields>),
      KC_MODELLED(BesideRun)},
+    // bytes, by repeats with Huffman codes
+    {kMethodRepeats, "repeats", kOfBytes, KC_FIELDS(NoFields), KC_PLAINLY},
+    // bytes, by repeats with adaptive codes
+    {kMethodLz, "lz", kOfBytes | kFarBack, KC_FIELDS(NoFields), KC_WRITES(encode_lz_section), decode_lz_section},
 };
 
 constexpr bool in_order() {

@@ -16,6 +16,7 @@ enum Trait : uint16_t {
   kOfBytes = 32,     // by a model of bytes, of a bounded size
   kLearns = 64,      // by a model that is worth keeping over many elements
   kLight = 128,      // by light models
+  kFarBack = 256,    // what is alike may be far apart
 };
 
 // Where the extents that name a place in the base are expected: where the bytes would stand if

@@ -1,6 +1,7 @@
 #include "pack.h"
 
 #include "budget.h"
+#include "byte_choice.h"
 #include "checksum.h"
 #include "choose.h"
 #include "dividing.h"
@@ -54,6 +55,7 @@ bool add_extent(const uint8_t* data, Extent e, size_t* end, Plan* plan, Bytes* s
 bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& modelled,
                const List<kc_tensor>& tensors, const Patcher& patcher, Plan* plan, Bytes* skeleton) {
   size_t end = 0, chosen_at = 0;
+  uint64_t left = modelled.left;
   List<Extent> found;
   auto add_found = [&](size_t before) {
     // Of a patch, what lies before the first may stand in the base as well.
@@ -79,13 +81,16 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& 
     bool use = false;
     chosen_at = plan->extents.size();
     share_or_choose(tensor, data, plan, &e, &use);
+    bool slowly = false;
     if (use && codec == KC_CODEC_FAST) {
       make_fast(&e);
     } else if (use && (codec == KC_CODEC_SMALL || (codec == KC_CODEC_AUTO && tensor.size > modelled.largest_tensor))) {
       make_light(*plan, data, &e);
     } else if (use) {
+      slowly = true;
       try_repeats(*plan, data, &e);
     }
+    if (use) try_bytes(*plan, data, tensor, codec, slowly, &left, &e);
     // Huffman codes of their bytes gain nothing over the skeleton's repeats.
     if (e.method == kMethodIntegers && codec == KC_CODEC_FAST) use = false;
     if (plan->is_patch) {
@@ -182,7 +187,9 @@ bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_
   const List<kc_tensor>& tensors = walked ? walker.tensors() : none;
   const Modelled modelled = within_budget(tensors, size);
   graph_ = codec == KC_CODEC_SMALLEST ? GraphCoding::kSmallest
-           : codec == KC_CODEC_AUTO && modelled.graph ? GraphCoding::kModelled : GraphCoding::kRepeats;
+           : codec == KC_CODEC_FAST   ? GraphCoding::kRepeats
+           : codec == KC_CODEC_SMALL  ? GraphCoding::kLz
+                                      : modelled.graph;
   Patcher patcher;
   if (plan.is_patch && (!patcher.init(base, base_size) || !patcher.graph_ranges(&ranges_))) return false;
   if (size == 0 || !make_plan(data, size, codec, modelled, tensors, patcher, &packing.plan, &skeleton_)) {

@@ -26,6 +26,8 @@ enum Method : uint8_t {
   kMethodLightFloats = 14,
   kMethodLightIntegers = 15,
   kMethodBeside = 16,
+  kMethodRepeats = 17,
+  kMethodLz = 18,
   kMethodCount
 };
 

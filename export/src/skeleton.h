@@ -14,6 +14,8 @@ enum SkeletonForm : uint8_t {
   kSkeletonPlain = 0,
   kSkeletonRepeats = 1,         // lz.h
   kSkeletonSampleRepeats = 2,   // so, with all samples before it
+  kSkeletonLz = 3,              // lz_coding.h
+  kSkeletonSampleLz = 4,        // so, with all samples before it
   // 16 times 1 to 3, for tables of 2^14, 2^16 or 2^18 groups, + the number of the sample beside which
   // it is modelled.
   kSkeletonModel = 16,

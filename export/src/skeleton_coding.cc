@@ -1,6 +1,7 @@
 #include "skeleton_coding.h"
 
 #include "lz.h"
+#include "lz_coding.h"
 #include "sections.h"
 #include "skeleton.h"
 
@@ -10,6 +11,7 @@ namespace {
 // How much of a skeleton is compared with the samples.
 constexpr size_t kMostCompared = 1u << 16;
 constexpr size_t kFullTables = 1u << 11;  // bytes that fill tables of 2^12 groups
+constexpr size_t kMostTriedAll = 1u << 18;  // bytes of which forms are tried that hardly ever win
 constexpr int kPatchTables = 2;
 // The samples must save this share of what the quick form takes without them.
 constexpr size_t kSamplesSave = 64;
@@ -71,14 +73,17 @@ void write_head(SkeletonForm form, const Bytes& plan_bytes, const Bytes& skeleto
   out->varint(skeleton.size());
 }
 
-bool encode_repeats(const Bytes& plan_bytes, const Bytes& skeleton, bool after_samples, Bytes* out) {
+// `form` is one of repeats.
+bool encode_repeats(SkeletonForm form, const Bytes& plan_bytes, const Bytes& skeleton, Bytes* out) {
   Bytes history;
+  const bool after_samples = form == kSkeletonSampleRepeats || form == kSkeletonSampleLz;
   if (after_samples && !read_samples(&history)) return false;
   const size_t start = history.size();
   history.append(plan_bytes.data(), plan_bytes.size());
   history.append(skeleton.data(), skeleton.size());
-  write_head(after_samples ? kSkeletonSampleRepeats : kSkeletonRepeats, plan_bytes, skeleton, out);
-  return !history.failed() && lz_encode(history, start, out);
+  write_head(form, plan_bytes, skeleton, out);
+  if (history.failed()) return false;
+  return form >= kSkeletonLz ? lz_encode_modelled(history, start, out) : lz_encode(history, start, out);
 }
 
 bool encode_plain(const Bytes& plan_bytes, const Bytes& skeleton, Bytes* out) {
@@ -107,7 +112,7 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
     return false;
   }
   const size_t total = plan_bytes.size() + skeleton.size();
-  const bool slow = (coding != GraphCoding::kRepeats || plan.is_patch) &&
+  const bool slow = (coding >= GraphCoding::kModelled || plan.is_patch) &&
                     skeleton.size() <= kMostModelledBytes;
   const size_t sample = slow ? nearest_sample(skeleton) : 0;
   if (plan.is_patch && slow) {
@@ -124,15 +129,22 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
     return true;
   }
   if (!encode_plain(plan_bytes, skeleton, out)) return false;
-  if (!slow) {
-    if (!encode_repeats(plan_bytes, skeleton, false, &other)) return false;
-    // Samples take some of the time that this form is for.
-    other.size() * 64 < total * 63 ? keep_smaller(&other, out) : other.clear();
-    const size_t without = out->size();
-    if (!encode_repeats(plan_bytes, skeleton, true, &other)) return false;
-    if (other.size() + without / kSamplesSave < without) keep_smaller(&other, out);
-    return true;
+  if (!encode_repeats(kSkeletonRepeats, plan_bytes, skeleton, &other)) return false;
+  keep_smaller(&other, out);
+  const size_t without = out->size();
+  if (!encode_repeats(kSkeletonSampleRepeats, plan_bytes, skeleton, &other)) return false;
+  // Samples take some of the time that this form is for.
+  const bool much = other.size() + without / kSamplesSave < without;
+  if (much || coding != GraphCoding::kRepeats) keep_smaller(&other, out);
+  if (coding == GraphCoding::kRepeats) return true;
+  if (coding == GraphCoding::kLz || total <= kMostTriedAll) {
+    constexpr SkeletonForm kForms[] = {kSkeletonLz, kSkeletonSampleLz};
+    for (const SkeletonForm form : kForms) {
+      if (!encode_repeats(form, plan_bytes, skeleton, &other)) return false;
+      keep_smaller(&other, out);
+    }
   }
+  if (!slow) return true;
   for (int tables = 1; tables <= (coding == GraphCoding::kSmallest ? kMostTables : 1); ++tables) {
     if (tables != 1 && total < (kFullTables << (2 * tables))) break;
     if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, sample, tables, none, original_size,

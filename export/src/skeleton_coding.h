@@ -9,6 +9,7 @@ namespace kc {
 
 enum class GraphCoding {
   kRepeats,   // restored at once
+  kLz,        // restored no slower than xz does
   kModelled,  // beside the nearest sample
   kSmallest,  // so, with tables that take more memory than `auto` may
 };

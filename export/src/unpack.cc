@@ -1,8 +1,10 @@
 #include "unpack.h"
 
 #include "lz.h"
+#include "lz_coding.h"
 #include "rules.h"
 #include "skeleton.h"
+#include "stop.h"
 
 namespace kc {
 namespace {
@@ -53,6 +55,13 @@ Decoded decode_with_model(Reader* in, uint8_t form, size_t plan_size, uint64_t o
   return Decoded::kDone;
 }
 
+Decoded decode_repeats(uint8_t form, const uint8_t* data, size_t length, size_t size, Bytes* history) {
+  if (form >= kSkeletonLz) return lz_decode_modelled(data, length, size, history);
+  const bool good = lz_decode(data, length, size, history);
+  if (history->failed() || stopped()) return Decoded::kMemory;
+  return good ? Decoded::kDone : Decoded::kMalformed;
+}
+
 Decoded decode_skeleton(const Container& container, const Span& first, Plan* plan,
                         Bytes* skeleton) {
   Reader in(first.data, first.size);
@@ -74,12 +83,12 @@ Decoded decode_skeleton(const Container& container, const Span& first, Plan* pla
   if (form == kSkeletonPlain) {
     if (in.left() < plan_bytes || in.left() - plan_bytes != size) return Decoded::kMalformed;
     coded = in.here();
-  } else if (form == kSkeletonRepeats || form == kSkeletonSampleRepeats) {
-    if (form == kSkeletonSampleRepeats && !read_samples(&history)) return Decoded::kMemory;
+  } else if (form <= kSkeletonSampleLz) {
+    const bool after_samples = form == kSkeletonSampleRepeats || form == kSkeletonSampleLz;
+    if (after_samples && !read_samples(&history)) return Decoded::kMemory;
     const size_t start = history.size();
-    const bool good = lz_decode(in.here(), in.left(), plan_bytes + size, &history);
-    if (history.failed()) return Decoded::kMemory;
-    if (!good) return Decoded::kMalformed;
+    const Decoded result = decode_repeats(form, in.here(), in.left(), plan_bytes + size, &history);
+    if (result != Decoded::kDone) return result;
     coded = history.data() + start;
   } else {
     return Decoded::kUnsupported;

@@ -1,0 +1,73 @@
+#include "byte_choice.h"
+
+#include "methods.h"
+#include "sections.h"
+#include "stop.h"
+
+namespace kc {
+namespace {
+
+constexpr uint64_t kShortest = 128;
+constexpr uint64_t kMostOfBytes = 1u << 22;  // more takes the packer too long
+
+// Is a good share of the bytes where five stand that stood before?
+bool repeats_itself(const uint8_t* data, size_t size) {
+  constexpr int kBits = 14;
+  constexpr size_t kRun = 5;
+  Array<uint32_t> seen(1u << kBits);
+  if (!seen.ok()) return false;
+  size_t found = 0;
+  for (size_t i = 0; i + kRun <= size; ++i) {
+    if (stopped_at(i)) return false;
+    const uint32_t word = load32(data + i), h = (word + data[i + 4] * 0x85EBCA6Bu) * 0x9E3779B1u >> (32 - kBits);
+    const uint32_t before = seen[h];
+    found += before != 0 && load32(data + before - 1) == word && data[before + 3] == data[i + 4] ? 1 : 0;
+    seen[h] = static_cast<uint32_t>(i + 1);
+  }
+  return found * 16 > size;
+}
+
+// What the plan holds of the extent beside its section.
+uint64_t plan_bytes(const Plan& plan, const Extent& e) {
+  Bytes fields;
+  BasePlaces places;
+  find_method(e.method)->write_fields(plan, e, &places, &fields);
+  return fields.size();
+}
+
+uint64_t cost(const Plan& plan, const Extent& e, const uint8_t* file) {
+  const uint64_t bytes = extent_cost(plan, e, file);
+  return bytes == UINT64_MAX ? bytes : bytes + plan_bytes(plan, e);
+}
+
+}  // namespace
+
+void try_bytes(const Plan& plan, const uint8_t* file, const kc_tensor& tensor, int32_t codec, bool modelled,
+               uint64_t* left, Extent* e) {
+  if (has_trait(e->method, kInline) || e->size < kShortest || e->size > kMostOfBytes) return;
+  if (!repeats_itself(file + e->offset, static_cast<size_t>(e->size))) return;
+  uint64_t least = cost(plan, *e, file);
+  const uint64_t allowed = (modelled ? tensor_time(tensor) : 0) + *left;
+  uint64_t time = modelled ? tensor_time(tensor) : 0, needed = time;
+  Extent best = *e;
+  const auto try_out = [&](Method method, uint64_t bytes_time) {
+    Extent other;
+    other.offset = other.place = e->offset;
+    other.size = e->size;
+    other.crc = e->crc;
+    other.method = method;
+    other.stride = method == kMethodBytes ? e->element : 1;
+    const uint64_t taken = cost(plan, other, file);
+    if (method == kMethodLz && taken != UINT64_MAX) bytes_time = lz_time(e->size, taken);
+    if (taken >= least || (codec == KC_CODEC_AUTO && bytes_time > allowed)) return;
+    least = taken, best = other, needed = bytes_time;
+  };
+  try_out(kMethodRepeats, 0);
+  if (codec != KC_CODEC_FAST) try_out(kMethodLz, 0);
+  const uint64_t slow = e->size * kByteModelTime;
+  if (codec == KC_CODEC_SMALLEST || (codec == KC_CODEC_AUTO && slow <= allowed)) try_out(kMethodBytes, slow);
+  *e = best;
+  if (codec == KC_CODEC_AUTO && needed > time) *left -= needed - time < *left ? needed - time : *left;
+}
+
+}  // namespace kc

@@ -1,0 +1,203 @@
+// Adaptive model of repeats and literals: what LZ finds, as binary decisions with a counter each.
+//
+// As in LZMA a decision is known by what came before (literals or matches) and by where in a word it
+// stands; distances are those of the last four matches, or new. Literals are told by the byte before
+// and, once it has seen something, by the two before.
+#ifndef KC_LZ_MODEL_H_
+#define KC_LZ_MODEL_H_
+
+#include "light_coder.h"
+#include "lz_step.h"
+#include "mixing.h"
+
+namespace kc {
+
+class LzModel {
+ public:
+  static constexpr int kAligned = 4;       // lowest bits of a distance that are modelled
+  static constexpr uint32_t kFullyModelled = 14;  // distance classes below: all their bits are
+
+  bool init() {
+    return matches_.reset(8 * kLzPlaces) && fill_fresh(&matches_) && reps_.reset(8 * 4) && fill_fresh(&reps_) &&
+           bytes_.reset(8 * kLzPlaces) && fill_fresh(&bytes_) &&
+           lengths_.reset(kLzLengthSets * kLzPlaces * 64) && fill_fresh(&lengths_) &&
+           length_bits_.reset(kLzLengthSets * 64 * 16) && fill_fresh(&length_bits_) &&
+           distances_.reset(4 * 64) && fill_fresh(&distances_) && distance_bits_.reset(64 * 64) &&
+           fill_fresh(&distance_bits_) && aligned_.reset(1u << kAligned) && fill_fresh(&aligned_) &&
+           zero_.reset(4 * 256) && fill_fresh(&zero_) && mixer_.reset(64, 26214) && first_.reset(256 * 256) && fill_fresh(&first_) && second_.reset(1u << kSecondBits) &&
+           fill_fresh(&second_) && matched_.reset(512 + 8) && fill_fresh(&matched_);
+  }
+
+  template <typename Coder>
+  KC_INLINE int code_kind(Coder* coder, const LzState& s, size_t place, int is_match) {
+    return bit(coder, &matches_[s.kinds * kLzPlaces + (place & 3)], is_match);
+  }
+
+  template <typename Coder>
+  uint8_t code_literal(Coder* coder, const LzState& s, size_t place, const uint8_t* end, size_t have, int byte) {
+    const Literal c = literal_context(s, place, end, have);
+    uint32_t node = 1;
+    for (int i = 7; i >= 0; --i) {
+      uint32_t* counters[kLiteralInputs];
+      int16_t inputs[kLiteralInputs];
+      const uint32_t p = predict(c, node, i, counters, inputs);
+      const int found = coder->code(byte >> i & 1, p);
+      mixer_.learn(inputs, found, kRate);
+      for (uint32_t* counter : counters) update_counter(counter, found, kLimit);
+      node = node * 2 + static_cast<uint32_t>(found);
+    }
+    return static_cast<uint8_t>(node);
+  }
+
+  // Behind a kind that is a match.
+  template <typename Coder>
+  bool code_match(Coder* coder, LzState* s, size_t place, LzStep* step) {
+    uint32_t* rep = &reps_[s->kinds * 4];
+    if (bit(coder, rep, step->rep >= 0) == 0) {
+      const uint32_t length = code_length(coder, 0, place, step->length - kShortestLz);
+      const uint32_t distance = code_distance(coder, length, step->distance - 1);
+      if (distance == UINT32_MAX) return false;
+      step->length = length + kShortestLz, step->distance = distance + 1, step->rep = -1;
+      s->match(step->distance);
+      return true;
+    }
+    int number = 0;
+    if (bit(coder, rep + 1, step->rep > 0) != 0) {
+      number = 1;
+      if (bit(coder, rep + 2, step->rep > 1) != 0) number = 2 + bit(coder, rep + 3, step->rep > 2);
+    } else if (bit(coder, &bytes_[s->kinds * kLzPlaces + (place & 3)], step->length == 1) != 0) {
+      step->length = 1, step->rep = 0, step->distance = s->reps[0];
+      s->rep(0);
+      return true;
+    }
+    step->length = code_length(coder, number == 0 ? 1 : 2, place, step->length - kShortestLz) + kShortestLz;
+    step->rep = number, step->distance = s->reps[number];
+    s->rep(number);
+    return true;
+  }
+
+  // Prices in 1/256 bit, as the counters stand, for the parser.
+  uint32_t kind_price(const LzState& s, size_t place, int is_match) const {
+    return price(matches_[s.kinds * kLzPlaces + (place & 3)], is_match);
+  }
+  uint32_t literal_price(const LzState& s, size_t place, const uint8_t* end, size_t have, int byte);
+  uint32_t match_price(const LzState& s) const { return price(reps_[s.kinds * 4], 0); }
+  uint32_t rep_price(const LzState& s, size_t place, int number, bool byte) const;
+  uint32_t length_price(size_t set, size_t place, uint32_t value) const;
+  uint32_t distance_class_price(uint32_t length, uint32_t number) const;
+  uint32_t distance_bits_price(uint32_t distance) const;
+  static uint32_t distance_class(uint32_t distance) { return LzClass(distance - 1).number; }
+
+ private:
+  static constexpr int kSecondBits = 18;
+  static constexpr uint32_t kLimit = 255;
+
+  // Counters of a literal: by its place in a word, by the byte before, by the two before, and by the byte
+  // that would have gone on with the match, as long as it agrees.
+  struct Literal {
+    uint32_t* zero;
+    uint32_t* one;
+    uint32_t* two;
+    uint32_t wanted;  // 0: there is none
+    size_t set;
+  };
+
+  static constexpr int kLiteralInputs = 4;
+  static constexpr int kRate = 20;
+
+  Literal literal_context(const LzState& s, size_t place, const uint8_t* end, size_t have) {
+    const uint32_t one = have > 0 ? end[-1] : 0, two = have > 1 ? end[-2] : 0;
+    const uint32_t hash = (one | two << 8) * 0x9E3779B1u >> (40 - kSecondBits);
+    const bool after_match = (s.kinds & 1) != 0 && s.reps[0] <= have;
+    return {zero_.data() + (place & 3) * 256, first_.data() + one * 256,
+            second_.data() + (static_cast<size_t>(hash) << 8),
+            after_match ? end[-static_cast<ptrdiff_t>(s.reps[0])] | 256u : 0, place & 3};
+  }
+
+  uint32_t predict(const Literal& c, uint32_t node, int i, uint32_t** counters, int16_t* inputs) {
+    const bool agrees = c.wanted >> (i + 1) == node;
+    counters[0] = c.zero + node;
+    counters[1] = c.one + node;
+    counters[2] = c.two + node;
+    counters[3] = &matched_[agrees ? ((c.wanted >> i & 1) << 8 | node) + 8 : static_cast<uint32_t>(i)];
+    for (int k = 0; k < kLiteralInputs; ++k) inputs[k] = static_cast<int16_t>(counter_input(*counters[k]));
+    return clamped(squash(mixer_.dot(inputs, ((agrees ? 4 : 0) + c.set) * 8 + static_cast<size_t>(i))));
+  }
+
+  static uint32_t clamped(uint32_t p) { return p < 32 ? 32 : (p > 65536 - 32 ? 65536 - 32 : p); }
+
+  template <typename Coder>
+  static KC_INLINE int bit(Coder* coder, uint32_t* counter, int value) {
+    const int b = coder->code(value, clamped(*counter >> 16));
+    update_counter(counter, b, kLimit);
+    return b;
+  }
+
+  template <typename Coder>
+  static uint32_t code_tree(Coder* coder, uint32_t* counters, int bits, uint32_t value) {
+    uint32_t node = 1;
+    for (int i = bits - 1; i >= 0; --i) {
+      node = node * 2 + static_cast<uint32_t>(bit(coder, counters + node, static_cast<int>(value >> i & 1)));
+    }
+    return node - (1u << bits);
+  }
+
+  template <typename Coder>
+  uint32_t code_length(Coder* coder, size_t set, size_t place, uint32_t value) {
+    const LzClass c(value);
+    const uint32_t number = code_tree(coder, &lengths_[(set * kLzPlaces + (place & 3)) * 64], 6, c.number);
+    const int extra = LzClass::extra_of(number);
+    const uint32_t rest = value & ((1u << extra) - 1);
+    const int modelled = extra < 4 ? extra : 4;
+    uint32_t found = code_tree(coder, &length_bits_[(set * 64 + number) * 16], modelled, rest >> (extra - modelled));
+    for (int i = extra - modelled - 1; i >= 0; --i) {
+      found = found * 2 + static_cast<uint32_t>(coder->code(static_cast<int>(rest >> i & 1), 32768));
+    }
+    return LzClass::start_of(number) + found;
+  }
+
+  // Distance less 1; all ones: too far for any.
+  template <typename Coder>
+  uint32_t code_distance(Coder* coder, uint32_t length, uint32_t value) {
+    const LzClass c(value);
+    const uint32_t set = length < 3 ? length : 3;
+    const uint32_t number = code_tree(coder, &distances_[set * 64], 6, c.number);
+    const int extra = LzClass::extra_of(number);
+    if (extra > 30) return UINT32_MAX;
+    const uint32_t rest = value & ((1u << extra) - 1);
+    uint32_t found = 0;
+    if (number < kFullyModelled) {
+      found = code_tree(coder, &distance_bits_[number * 64], extra, rest);
+    } else {
+      for (int i = extra - 1; i >= kAligned; --i) {
+        found = found * 2 + static_cast<uint32_t>(coder->code(static_cast<int>(rest >> i & 1), 32768));
+      }
+      found = found << kAligned | code_reversed(coder, rest & ((1u << kAligned) - 1));
+    }
+    return LzClass::start_of(number) + found;
+  }
+
+  // The lowest bits first: words make them zero.
+  template <typename Coder>
+  uint32_t code_reversed(Coder* coder, uint32_t value) {
+    uint32_t node = 1, found = 0;
+    for (int i = 0; i < kAligned; ++i) {
+      const uint32_t b = static_cast<uint32_t>(bit(coder, &aligned_[node], static_cast<int>(value >> i & 1)));
+      node = node * 2 + b;
+      found |= b << i;
+    }
+    return found;
+  }
+
+  static uint32_t price(uint32_t counter, int bit);
+  static uint32_t price_p16(uint32_t p, int bit);
+  static uint32_t tree_price(const uint32_t* counters, int bits, uint32_t value);
+
+  Array<uint32_t> matches_, reps_, bytes_, lengths_, length_bits_, distances_, distance_bits_, aligned_;
+  Array<uint32_t> zero_, first_, second_, matched_;
+  MixerSet<kLiteralInputs> mixer_;
+};
+
+}  // namespace kc
+
+#endif  // KC_LZ_MODEL_H_
