@@ -7,8 +7,17 @@
 #include "stop.h"
 #include "zeroed_pages.h"
 
+// The codec that was asked for and, of smaller files, those that restore faster: where one of them
+// happens to be smaller, it is taken.
 struct kc_job {
-  kc::PackJob work;
+  kc::PackJob work[4];
+  int count = 0;
+
+  uint32_t sections() const {
+    uint32_t all = 0;
+    for (int i = 0; i < count; ++i) all += work[i].sections();
+    return all;
+  }
 };
 
 struct kc_file {
@@ -34,6 +43,11 @@ void drop(T* object) {
   object->~T();
   free(object);
 }
+
+// Bytes of a file that is packed with all codecs in question.
+constexpr size_t kMostTriedWhole = 1u << 20;
+// From the smallest files to the fastest restoring.
+constexpr int32_t kCodecs[] = {KC_CODEC_SMALLEST, KC_CODEC_AUTO, KC_CODEC_SMALL, KC_CODEC_FAST};
 
 void clear(kc_error* error) {
   if (error != nullptr) memset(error, 0, sizeof *error);
@@ -151,17 +165,27 @@ int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** j
   }
   *job = make<kc_job>();
   if (*job == nullptr) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
-  if (!(*job)->work.open(data, size, codec)) {
+  bool opened = true;
+  for (const int32_t tried : kCodecs) {
+    const bool asked = tried == codec;
+    if (!opened || (!asked && ((*job)->count == 0 || size > kMostTriedWhole))) continue;
+    opened = (*job)->work[(*job)->count++].open(data, size, tried);
+  }
+  if (!opened) {
     drop(*job);
     *job = nullptr;
     return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
   }
-  *sections = (*job)->work.sections();
+  *sections = (*job)->sections();
   return KC_OK;
 }
 
 void kc_pack_section(kc_job* job, uint32_t section) {
-  if (job != nullptr) job->work.work(section);
+  for (int i = 0; job != nullptr && i < job->count; ++i) {
+    const uint32_t own = job->work[i].sections();
+    if (section < own) return job->work[i].work(section);
+    section -= own;
+  }
 }
 
 int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent* extents,
@@ -172,10 +196,16 @@ int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   }
   kc::Bytes packed;
-  const kc::Packing& packing = job->work.packing;
-  int32_t status = job->work.finish(&packed, error);
+  int taken = 0;
+  int32_t status = KC_OK;
+  for (int i = 0; i < job->count && status == KC_OK; ++i) {
+    kc::Bytes other;
+    status = job->work[i].finish(&other, error);
+    if (status == KC_OK && (i == 0 || other.size() <= packed.size())) packed.swap(other), taken = i;
+  }
   if (status == KC_OK) {
-    summarize(packing.plan, job->work.size(), packed.size(), summary);
+    const kc::Packing& packing = job->work[taken].packing;
+    summarize(packing.plan, job->work[taken].size(), packed.size(), summary);
     summary->sections = packing.stored ? 1 : packing.sections;
     summary->skeleton_size = packing.stored ? summary->original_size : packing.skeleton_size;
     summary->skeleton_packed = packing.stored ? summary->original_size : packing.skeleton_packed;

@@ -10,7 +10,6 @@ Decoded lz_decode_modelled(const uint8_t* data, size_t length, size_t size, Byte
   LzModel model;
   const size_t start = history->size(), end = start + size;
   if (!model.init()) return Decoded::kMemory;
-  history->reserve(size);
   LightDecoder coder(data, length);
   LzState state;
   while (history->size() < end) {
@@ -18,13 +17,13 @@ Decoded lz_decode_modelled(const uint8_t* data, size_t length, size_t size, Byte
     // A cut file ends in zeros, which may be a match of gigabytes, or literals without end.
     if (stopped() || history->failed()) return Decoded::kMemory;
     if (coder.dry()) return Decoded::kMalformed;
-    if (model.code_kind(&coder, state, at, 0) == 0) {
+    if (model.code_kind(&coder, state, 0) == 0) {
       history->push(model.code_literal(&coder, state, at, history->data() + at, at, 0));
       state.literal();
       continue;
     }
     LzStep step;
-    if (!model.code_match(&coder, &state, at, &step) || step.distance > at || step.length > end - at) {
+    if (!model.code_match(&coder, &state, &step) || step.distance > at || step.length > end - at) {
       return Decoded::kMalformed;
     }
     uint8_t* to = history->extend(step.length);

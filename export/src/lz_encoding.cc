@@ -35,19 +35,19 @@ uint32_t LzModel::literal_price(const LzState& s, size_t place, const uint8_t* e
   return sum;
 }
 
-uint32_t LzModel::rep_price(const LzState& s, size_t place, int number, bool byte) const {
+uint32_t LzModel::rep_price(const LzState& s, int number, bool byte) const {
   const uint32_t* rep = &reps_[s.kinds * 4];
   uint32_t sum = price(rep[0], 1) + price(rep[1], number > 0);
-  if (number == 0) return sum + price(bytes_[s.kinds * kLzPlaces + (place & 3)], byte);
+  if (number == 0) return sum + price(bytes_[s.kinds], byte);
   sum += price(rep[2], number > 1);
   return number > 1 ? sum + price(rep[3], number > 2) : sum;
 }
 
-uint32_t LzModel::length_price(size_t set, size_t place, uint32_t value) const {
+uint32_t LzModel::length_price(size_t set, uint32_t value) const {
   const LzClass c(value);
   const int modelled = c.extra < 4 ? c.extra : 4;
   const uint32_t rest = (value & ((1u << c.extra) - 1)) >> (c.extra - modelled);
-  return tree_price(&lengths_[(set * kLzPlaces + (place & 3)) * 64], 6, c.number) +
+  return tree_price(&lengths_[set * 64], 6, c.number) +
          tree_price(&length_bits_[(set * 64 + c.number) * 16], modelled, rest) +
          256u * static_cast<uint32_t>(c.extra - modelled);
 }
@@ -88,9 +88,9 @@ bool lz_encode_modelled(const Bytes& history, size_t start, Bytes* out) {
     for (size_t k = 0; k < steps.size(); ++k) {
       LzStep step = steps[k];
       const bool is_match = step.distance != 0;
-      model.code_kind(&coder, state, at, is_match);
+      model.code_kind(&coder, state, is_match);
       if (is_match) {
-        model.code_match(&coder, &state, at, &step);
+        model.code_match(&coder, &state, &step);
       } else {
         model.code_literal(&coder, state, at, history.data() + at, at, history.data()[at]);
         state.literal();

@@ -1,8 +1,7 @@
 // Adaptive model of repeats and literals: what LZ finds, as binary decisions with a counter each.
 //
-// As in LZMA a decision is known by what came before (literals or matches) and by where in a word it
-// stands; distances are those of the last four matches, or new. Literals are told by the byte before
-// and, once it has seen something, by the two before.
+// As in LZMA a decision is known by what came before, literals or matches; distances are those of the
+// last four matches, or new. For literals four predictions are mixed.
 #ifndef KC_LZ_MODEL_H_
 #define KC_LZ_MODEL_H_
 
@@ -14,23 +13,29 @@ namespace kc {
 
 class LzModel {
  public:
-  static constexpr int kAligned = 4;       // lowest bits of a distance that are modelled
+  static constexpr int kAligned = 4;  // lowest bits of a distance that are modelled
   static constexpr uint32_t kFullyModelled = 14;  // distance classes below: all their bits are
 
   bool init() {
-    return matches_.reset(8 * kLzPlaces) && fill_fresh(&matches_) && reps_.reset(8 * 4) && fill_fresh(&reps_) &&
-           bytes_.reset(8 * kLzPlaces) && fill_fresh(&bytes_) &&
-           lengths_.reset(kLzLengthSets * kLzPlaces * 64) && fill_fresh(&lengths_) &&
-           length_bits_.reset(kLzLengthSets * 64 * 16) && fill_fresh(&length_bits_) &&
-           distances_.reset(4 * 64) && fill_fresh(&distances_) && distance_bits_.reset(64 * 64) &&
-           fill_fresh(&distance_bits_) && aligned_.reset(1u << kAligned) && fill_fresh(&aligned_) &&
-           zero_.reset(4 * 256) && fill_fresh(&zero_) && mixer_.reset(64, 26214) && first_.reset(256 * 256) && fill_fresh(&first_) && second_.reset(1u << kSecondBits) &&
-           fill_fresh(&second_) && matched_.reset(512 + 8) && fill_fresh(&matched_);
+    struct Table {
+      Array<uint32_t>* counters;
+      size_t count;
+    };
+    const Table tables[] = {{&matches_, 8}, {&reps_, 8 * 4}, {&bytes_, 8},
+                            {&lengths_, kLzLengthSets * 64}, {&length_bits_, kLzLengthSets * 64 * 16},
+                            {&distances_, 4 * 64}, {&distance_bits_, kFullyModelled * 64},
+                            {&aligned_, 1u << kAligned}, {&by_place_, kLzPlaces * 256}, {&by_one_, 256 * 256},
+                            {&by_two_, 1u << kTwoBits}, {&by_match_, 8 + 2 * 256}};
+    for (const Table& table : tables) {
+      if (!table.counters->reset(table.count)) return false;
+      fill_fresh(table.counters);
+    }
+    return mixer_.reset(2 * kLzPlaces * 8, kFirstWeight);
   }
 
   template <typename Coder>
-  KC_INLINE int code_kind(Coder* coder, const LzState& s, size_t place, int is_match) {
-    return bit(coder, &matches_[s.kinds * kLzPlaces + (place & 3)], is_match);
+  KC_INLINE int code_kind(Coder* coder, const LzState& s, int is_match) {
+    return bit(coder, &matches_[s.kinds], is_match);
   }
 
   template <typename Coder>
@@ -51,10 +56,11 @@ class LzModel {
 
   // Behind a kind that is a match.
   template <typename Coder>
-  bool code_match(Coder* coder, LzState* s, size_t place, LzStep* step) {
+  bool code_match(Coder* coder, LzState* s, LzStep* step) {
     uint32_t* rep = &reps_[s->kinds * 4];
     if (bit(coder, rep, step->rep >= 0) == 0) {
-      const uint32_t length = code_length(coder, 0, place, step->length - kShortestLz);
+      const uint32_t length = code_length(coder, 0, step->length - kShortestLz);
+      if (length > kLongest) return false;
       const uint32_t distance = code_distance(coder, length, step->distance - 1);
       if (distance == UINT32_MAX) return false;
       step->length = length + kShortestLz, step->distance = distance + 1, step->rep = -1;
@@ -65,32 +71,36 @@ class LzModel {
     if (bit(coder, rep + 1, step->rep > 0) != 0) {
       number = 1;
       if (bit(coder, rep + 2, step->rep > 1) != 0) number = 2 + bit(coder, rep + 3, step->rep > 2);
-    } else if (bit(coder, &bytes_[s->kinds * kLzPlaces + (place & 3)], step->length == 1) != 0) {
+    } else if (bit(coder, &bytes_[s->kinds], step->length == 1) != 0) {
       step->length = 1, step->rep = 0, step->distance = s->reps[0];
       s->rep(0);
       return true;
     }
-    step->length = code_length(coder, number == 0 ? 1 : 2, place, step->length - kShortestLz) + kShortestLz;
+    const uint32_t length = code_length(coder, number == 0 ? 1 : 2, step->length - kShortestLz);
+    if (length > kLongest) return false;
+    step->length = length + kShortestLz;
     step->rep = number, step->distance = s->reps[number];
     s->rep(number);
     return true;
   }
 
   // Prices in 1/256 bit, as the counters stand, for the parser.
-  uint32_t kind_price(const LzState& s, size_t place, int is_match) const {
-    return price(matches_[s.kinds * kLzPlaces + (place & 3)], is_match);
+  uint32_t kind_price(const LzState& s, int is_match) const {
+    return price(matches_[s.kinds], is_match);
   }
   uint32_t literal_price(const LzState& s, size_t place, const uint8_t* end, size_t have, int byte);
   uint32_t match_price(const LzState& s) const { return price(reps_[s.kinds * 4], 0); }
-  uint32_t rep_price(const LzState& s, size_t place, int number, bool byte) const;
-  uint32_t length_price(size_t set, size_t place, uint32_t value) const;
+  uint32_t rep_price(const LzState& s, int number, bool byte) const;
+  uint32_t length_price(size_t set, uint32_t value) const;
   uint32_t distance_class_price(uint32_t length, uint32_t number) const;
   uint32_t distance_bits_price(uint32_t distance) const;
   static uint32_t distance_class(uint32_t distance) { return LzClass(distance - 1).number; }
 
  private:
-  static constexpr int kSecondBits = 18;
-  static constexpr uint32_t kLimit = 255;
+  static constexpr uint32_t kLongest = 1u << 29;  // of a match; the writer's are shorter
+  static constexpr int32_t kFirstWeight = 65536 * 40 / 100;
+  static constexpr int kTwoBits = 18;
+  static constexpr uint32_t kLimit = 60;
 
   // Counters of a literal: by its place in a word, by the byte before, by the two before, and by the byte
   // that would have gone on with the match, as long as it agrees.
@@ -103,14 +113,14 @@ class LzModel {
   };
 
   static constexpr int kLiteralInputs = 4;
-  static constexpr int kRate = 20;
+  static constexpr int kRate = 50;
 
   Literal literal_context(const LzState& s, size_t place, const uint8_t* end, size_t have) {
     const uint32_t one = have > 0 ? end[-1] : 0, two = have > 1 ? end[-2] : 0;
-    const uint32_t hash = (one | two << 8) * 0x9E3779B1u >> (40 - kSecondBits);
+    const uint32_t hash = (one | two << 8) * 0x9E3779B1u >> (40 - kTwoBits);
     const bool after_match = (s.kinds & 1) != 0 && s.reps[0] <= have;
-    return {zero_.data() + (place & 3) * 256, first_.data() + one * 256,
-            second_.data() + (static_cast<size_t>(hash) << 8),
+    return {by_place_.data() + (place & 3) * 256, by_one_.data() + one * 256,
+            by_two_.data() + (static_cast<size_t>(hash) << 8),
             after_match ? end[-static_cast<ptrdiff_t>(s.reps[0])] | 256u : 0, place & 3};
   }
 
@@ -119,7 +129,7 @@ class LzModel {
     counters[0] = c.zero + node;
     counters[1] = c.one + node;
     counters[2] = c.two + node;
-    counters[3] = &matched_[agrees ? ((c.wanted >> i & 1) << 8 | node) + 8 : static_cast<uint32_t>(i)];
+    counters[3] = &by_match_[agrees ? ((c.wanted >> i & 1) << 8 | node) + 8 : static_cast<uint32_t>(i)];
     for (int k = 0; k < kLiteralInputs; ++k) inputs[k] = static_cast<int16_t>(counter_input(*counters[k]));
     return clamped(squash(mixer_.dot(inputs, ((agrees ? 4 : 0) + c.set) * 8 + static_cast<size_t>(i))));
   }
@@ -143,9 +153,9 @@ class LzModel {
   }
 
   template <typename Coder>
-  uint32_t code_length(Coder* coder, size_t set, size_t place, uint32_t value) {
+  uint32_t code_length(Coder* coder, size_t set, uint32_t value) {
     const LzClass c(value);
-    const uint32_t number = code_tree(coder, &lengths_[(set * kLzPlaces + (place & 3)) * 64], 6, c.number);
+    const uint32_t number = code_tree(coder, &lengths_[set * 64], 6, c.number);
     const int extra = LzClass::extra_of(number);
     const uint32_t rest = value & ((1u << extra) - 1);
     const int modelled = extra < 4 ? extra : 4;
@@ -194,7 +204,7 @@ class LzModel {
   static uint32_t tree_price(const uint32_t* counters, int bits, uint32_t value);
 
   Array<uint32_t> matches_, reps_, bytes_, lengths_, length_bits_, distances_, distance_bits_, aligned_;
-  Array<uint32_t> zero_, first_, second_, matched_;
+  Array<uint32_t> by_place_, by_one_, by_two_, by_match_;
   MixerSet<kLiteralInputs> mixer_;
 };
 

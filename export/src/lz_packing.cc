@@ -74,13 +74,13 @@ class BlockPrices {
  public:
   const TokenPrices* now = nullptr;
 
-  uint32_t kind_price(const LzState&, size_t, int) const { return 0; }
+  uint32_t kind_price(const LzState&, int) const { return 0; }
   uint32_t literal_price(const LzState&, size_t, const uint8_t*, size_t, int byte) const { return now->tokens[byte]; }
   uint32_t match_price(const LzState&) const { return 0; }
-  uint32_t rep_price(const LzState&, size_t, int number, bool byte) const {
+  uint32_t rep_price(const LzState&, int number, bool byte) const {
     return number == 0 && !byte ? now->distances[0] : kNever;
   }
-  uint32_t length_price(size_t, size_t, uint32_t value) const {
+  uint32_t length_price(size_t, uint32_t value) const {
     if (value + kShortestLz < kShortest) return kNever;
     const LzClass c(static_cast<uint32_t>(value + kShortestLz - kShortest));
     return now->tokens[256 + c.number] + 256u * static_cast<uint32_t>(c.extra);

@@ -63,11 +63,7 @@ class LzParser {
  private:
   void take_prices() {
     for (size_t set = 0; set < kLzLengthSets; ++set) {
-      for (size_t place = 0; place < kLzPlaces; ++place) {
-        for (uint32_t n = 0; n < kLzPriced; ++n) {
-          lengths_[set][place][n] = model_->length_price(set, place, n);
-        }
-      }
+      for (uint32_t n = 0; n < kLzPriced; ++n) lengths_[set][n] = model_->length_price(set, n);
     }
     for (uint32_t set = 0; set < 4; ++set) {
       for (uint32_t n = 0; n < 64; ++n) distances_[set][n] = model_->distance_class_price(set, n);
@@ -114,21 +110,21 @@ class LzParser {
   void leave(size_t at, size_t i, size_t count, const LzFinder::Match* matches, size_t found) {
     const LzNode& node = nodes_[i];
     const LzState& s = node.state;
-    const size_t here = at + i, place = here & 3, left = count - i;
-    const uint32_t literal = node.price + model_->kind_price(s, place, 0) +
+    const size_t here = at + i, left = count - i;
+    const uint32_t literal = node.price + model_->kind_price(s, 0) +
                              model_->literal_price(s, here, data_ + here, here, data_[here]);
     offer(i + 1, literal, 1, 0, -1);
-    const uint32_t match = node.price + model_->kind_price(s, place, 1);
+    const uint32_t match = node.price + model_->kind_price(s, 1);
     for (int r = 0; r < kLzReps; ++r) {
       if (s.reps[r] > here) continue;
       if (r == 0 && data_[here] == data_[here - s.reps[0]]) {
-        offer(i + 1, match + model_->rep_price(s, place, 0, true), 1, s.reps[0], 0);
+        offer(i + 1, match + model_->rep_price(s, 0, true), 1, s.reps[0], 0);
       }
       const size_t n = finder_.match(here, here - s.reps[r], left);
       if (n < kShortestLz) continue;
-      const uint32_t begun = match + model_->rep_price(s, place, r, false);
+      const uint32_t begun = match + model_->rep_price(s, r, false);
       for (uint32_t length = kShortestLz; length <= n; ++length) {
-        offer(i + length, begun + lengths_[r == 0 ? 1 : 2][place][length - kShortestLz], length, s.reps[r], r);
+        offer(i + length, begun + lengths_[r == 0 ? 1 : 2][length - kShortestLz], length, s.reps[r], r);
       }
     }
     const uint32_t begun = match + model_->match_price(s);
@@ -138,7 +134,7 @@ class LzParser {
       const uint32_t number = Model::distance_class(distance), bits = model_->distance_bits_price(distance);
       for (; length <= matches[k].length && length <= left; ++length) {
         const uint32_t set = length - kShortestLz < 3 ? length - kShortestLz : 3;
-        offer(i + length, begun + lengths_[0][place][length - kShortestLz] + distances_[set][number] + bits,
+        offer(i + length, begun + lengths_[0][length - kShortestLz] + distances_[set][number] + bits,
               length, distance, -1);
       }
     }
@@ -149,7 +145,7 @@ class LzParser {
   Model* model_;
   LzFinder finder_;
   Array<LzNode> nodes_;
-  uint32_t lengths_[kLzLengthSets][kLzPlaces][kLzPriced];
+  uint32_t lengths_[kLzLengthSets][kLzPriced];
   uint32_t distances_[4][64];
 };
 

@@ -201,18 +201,22 @@ def read_class(number: int, bits: Bits) -> int:
 
 def read_repeats(source: Input, size: int, before_it: bytes = b"") -> bytes:
     """Section 5: `size` bytes, which may repeat some of what stands before them."""
-    tokens, distances = read_code(source), read_code(source)
-    bits = Bits(source.take(len(source.data) - source.at))
     out = bytearray(before_it)
     start, before = len(out), 0
     while len(out) - start < size:
-        token = next_symbol(tokens, bits)
-        if token < 256:
-            out.append(token)
-            continue
-        length = read_class(token - 256, bits) + 3
-        before = read_class(next_symbol(distances, bits), bits) or before
-        for _ in range(length):
-            out.append(out[-before])
-    bits.finish()
+        end = len(out) + source.varint()
+        tokens, distances = read_code(source), read_code(source)
+        bits = Bits(source.take(source.varint()))
+        while len(out) < end:
+            token = next_symbol(tokens, bits)
+            if token < 256:
+                out.append(token)
+                continue
+            length = read_class(token - 256, bits) + 3
+            before = read_class(next_symbol(distances, bits), bits) or before
+            for _ in range(length):
+                out.append(out[-before])
+        assert len(out) == end
+        bits.finish()
+    assert source.at == len(source.data) and len(out) - start == size
     return bytes(out[start:])

@@ -22,6 +22,7 @@ from tests.packing.slow_coding import (
 from tests.packing.slow_float_model import FloatModel
 from tests.packing.slow_integer_model import IntegerModel, LightIntegerModel
 from tests.packing.slow_light_model import LightDecoder, LightFloatModel, LightModel
+from tests.packing.slow_lz import LzModel
 from tests.packing.slow_patch import (
     DriftModel,
     PartnerModel,
@@ -81,8 +82,13 @@ def read_first(section: bytes, size: int, base: bytes | None) -> tuple[list[dict
         extents, rules, plan, skeleton = read_with_model(source, form, plan_size, size, base)
     else:
         total = plan_size + source.varint()
-        before = b"".join(a + b for a, b in samples()) if form == 2 else b""
-        body = source.take(total) if form == 0 else read_repeats(source, total, before)
+        before = b"".join(a + b for a, b in samples()) if form in (2, 4) else b""
+        body = source.take(len(section) - source.at)
+        if form in (1, 2):
+            body = read_repeats(Input(body), total, before)
+        elif form:
+            body = LzModel(body, before).decode(total)
+        assert len(body) == total
         extents, rules, plan = read_plan(body[:plan_size])
         skeleton = bytearray(body[plan_size:])
     apply_rules(plan, rules, skeleton)
@@ -209,6 +215,7 @@ class Section:
         self.source, self.first, self.total, self.base = Input(data), first, 0, base
         self.model: object = None
         self.sides: object = None  # the model of scales and offsets
+        self.used = 0  # bytes of an lz section that were taken
         if first["method"] in _MODELLED:
             self.coder = ArithmeticDecoder(self.source.take(self.source.varint()))
             self.noise = Bits(self.source.take(len(data) - self.source.at))
@@ -225,6 +232,14 @@ class Section:
             return elements(extent, self.read_symbols(extent))
         if method == 0:
             return self.source.take(extent["size"])
+        if method == 17:
+            return read_repeats(Input(self.source.take(self.source.varint())), extent["size"])
+        if method == 18:
+            if self.model is None:
+                rest = self.source.take(len(self.source.data) - self.source.at)
+                self.model = LzModel(rest).decode(self.total)
+            at, self.used = self.used, self.used + extent["size"]
+            return self.model[at : self.used]
         if method == 8:
             return read_planes(self.source, extent)
         if method == 3:

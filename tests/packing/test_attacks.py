@@ -118,7 +118,7 @@ _attack("no section", container([], original_size=0, form=0), _MALFORMED + _HEAD
 _attack("too many", container([b""] * 70_000, original_size=0, form=1), _MALFORMED + _HEADER)
 _attack("two stored", container([b"ab", b"c"], original_size=3, form=0), _MALFORMED + _HEADER)
 _attack("stored too short", container([b"abc"], original_size=4, form=0), _MALFORMED + _HEADER)
-_attack("form 3", _first(3, 2, 98, _DATA), _UNKNOWN + _SKELETON_SECTION)
+_attack("form 5", _first(5, 2, 98, _DATA), _UNKNOWN + _SKELETON_SECTION)
 _attack("form 64", _first(64, 2, 98, _DATA), _UNKNOWN + _SKELETON_SECTION)
 _attack("frame of form 4", container([_DATA], original_size=100, form=4), _UNKNOWN + _HEADER)
 _attack("a method of no number", _coded(bytes(50), 0x80 | 100), _UNKNOWN + _SKELETON_SECTION)
