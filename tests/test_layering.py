@@ -39,7 +39,7 @@ ALLOWED = {
     "clustering": {"engine"},
     "compat": {"clustering", "copying", "engine", "pruning"},
     # It tells the exporter what its layers are in a file.
-    "quantization": {"engine", "exporter"},
+    "quantization": {"engine", "exporter", "rate"},
     "rate": {"engine"},
     "distillation": {"engine"},
     "packing": set(),

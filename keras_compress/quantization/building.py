@@ -94,6 +94,7 @@ class _Builder:
                 self._quantizer(node),
                 self._config.freeze_statistics_after,
                 self._config.preserve_sparsity,
+                self._config.rate_weight,
                 name=node.layer.name,
             )
         return self._quantized[key]

@@ -36,6 +36,9 @@ class QuantizationConfig:
             1806.08342, section 3.2.2). Defaults to `None`: batch statistics throughout.
         preserve_sparsity: Whether weights that are zero stay zero, as pruning left them. Defaults
             to `False`.
+        rate_weight: What one bit of the packed integers costs, in units of the loss, as in
+            `rate.RateConfig`: the loss that is minimised grows by it times their code length.
+            Defaults to `0.0`.
 
     Raises:
         KerasCompressError: If an argument is out of range.
@@ -47,6 +50,7 @@ class QuantizationConfig:
     last: WeightQuantizer | None = None
     freeze_statistics_after: int | None = None
     preserve_sparsity: bool = False
+    rate_weight: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("weights", "first", "last"):
@@ -59,6 +63,11 @@ class QuantizationConfig:
             raise KerasCompressError(
                 "`activations` must be an `ActivationQuantizer`. "
                 f"Received: activations={self.activations!r}."
+            )
+        if not 0.0 <= self.rate_weight < float("inf"):
+            raise KerasCompressError(
+                "`rate_weight` must be a finite number, 0 or more. "
+                f"Received: rate_weight={self.rate_weight!r}."
             )
         after = self.freeze_statistics_after
         if after is not None and (

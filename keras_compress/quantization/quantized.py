@@ -24,6 +24,7 @@ from keras_compress.quantization.numerics import (
     weight_steps,
 )
 from keras_compress.quantization.quantizers import WeightQuantizer
+from keras_compress.rate import code_length
 
 #: Activations that the device computes with the operator before them.
 FUSED = ("linear", "relu", "relu6")
@@ -52,6 +53,7 @@ class Quantized(keras.layers.Layer):
             Defaults to `None`: not in training.
         preserve_sparsity: Whether weights that are zero when `protect_zeros` is called stay so.
             Defaults to `False`.
+        rate_weight: What one bit of the packed integers adds to the loss. Defaults to `0.0`.
 
     Raises:
         KerasCompressError: If the layer or the activation is of another kind.
@@ -65,6 +67,7 @@ class Quantized(keras.layers.Layer):
         quantizer: WeightQuantizer | None = None,
         freeze_after: int | None = None,
         preserve_sparsity: bool = False,
+        rate_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
         operator = operator_of(layer)
@@ -81,6 +84,7 @@ class Quantized(keras.layers.Layer):
         self.quantizer = quantizer or WeightQuantizer()
         self.freeze_after = freeze_after
         self.preserve_sparsity = preserve_sparsity
+        self.rate_weight = float(rate_weight)
         self._operator = operator
 
     def build(self, input_shape: Any) -> None:
@@ -152,6 +156,23 @@ class Quantized(keras.layers.Layer):
         integers = self._folded(None, False)[0]
         return np.asarray(ops.convert_to_numpy(integers)).astype(np.int8)
 
+    def bits(self) -> Any:
+        """Return the estimated bits of the packed integers, a float32 scalar with a gradient.
+
+        A normalization scales the channels of a kernel and their steps alike, so that both are
+        taken without it.
+        """
+        kernel, factor = self._kernel(), None
+        if self.norm is not None and not self.quantizer.per_channel:
+            mean = ops.convert_to_tensor(self.norm.moving_mean)
+            variance = ops.convert_to_tensor(self.norm.moving_variance)
+            factor, _ = self._fold(mean, variance, self._bias())
+        steps = self._steps(kernel, factor, True)
+        if factor is not None:
+            kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
+        limit = weight_limit(self.quantizer.bits)
+        return code_length(ops.clip(kernel / steps, -limit, limit))
+
     def on_grid(self, layer: Any) -> Quantized:
         """Return a wrapper like this one, without normalization, around a layer on its grid.
 
@@ -177,6 +198,8 @@ class Quantized(keras.layers.Layer):
 
     def call(self, inputs: Any, input_step: Any = None, training: bool = False) -> Any:
         inputs = ops.cast(inputs, "float32")
+        if training and self.rate_weight:
+            self.add_loss(self.rate_weight * self.bits())
         if self.norm is None or not training:
             return self._activated(self._on_integers(inputs, input_step, training))
         return self._activated(self._normalized(inputs))
@@ -368,6 +391,7 @@ class Quantized(keras.layers.Layer):
             "quantizer": keras.saving.serialize_keras_object(self.quantizer),
             "freeze_after": self.freeze_after,
             "preserve_sparsity": self.preserve_sparsity,
+            "rate_weight": self.rate_weight,
         }
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 
 from keras_compress import clustering, distillation, pruning, quantization
 from tests.training import compiled, data, fit, outputs
@@ -72,3 +73,18 @@ def test_the_float_net_teaches_the_quantized_one():
     assert history[-1] < history[0]
     np.testing.assert_array_equal(outputs(teacher, x), before)
     assert "unseen" not in {row.action for row in quantization.report(student)}
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_bits_of_the_integers_are_paid_for(per_channel):
+    x, _ = data()
+    weights = quantization.WeightQuantizer(per_channel=per_channel)
+    bits = {}
+    for price in (0.0, 1e-3):
+        config = quantization.QuantizationConfig(weights=weights, rate_weight=price)
+        model = quantization.prepare(compiled(net), config, x)
+        before = float(keras.ops.convert_to_numpy(model.get_layer("logits").bits()))
+        fit(model, 4)
+        after = float(keras.ops.convert_to_numpy(model.get_layer("logits").bits()))
+        bits[price] = after / before
+    assert bits[1e-3] < 0.97 * bits[0.0]
