@@ -33,7 +33,7 @@ ALLOWED = {
     "engine": {"copying"},
     "architectures": {"binary"},
     "binary": {"engine"},
-    "loading": {"binary"},
+    "loading": {"binary", "quantization"},
     "pruning": {"engine"},
     "channel_pruning": {"copying", "engine"},
     "clustering": {"engine"},

@@ -102,6 +102,7 @@ def _run(args: argparse.Namespace) -> int:
     from keras_compress.exporter.pipeline import ExportWarning, convert
     from keras_compress.exporter.quiet import quiet_native_output
     from keras_compress.exporter.sample_file import load_samples
+    from keras_compress.exporter.trained_ranges import has_trained_ranges
     from keras_compress.packing import pack
 
     with quiet_native_output(), warnings.catch_warnings():
@@ -113,10 +114,13 @@ def _run(args: argparse.Namespace) -> int:
             data = None
             if args.data is not None:
                 data = load_samples(args.data, model, limit=args.samples)
+            # Trained on integers it needs no calibration, and is compared on the data.
+            trained = has_trained_ranges(model)
             exported = convert(
                 model,
                 precision=args.precision,
-                representative_data=data,
+                representative_data=None if trained else data,
+                samples=data if trained else None,
                 verify_layers=args.layers,
                 tolerance=args.tolerance,
                 fold_batch_norm=not args.no_fold_batch_norm,

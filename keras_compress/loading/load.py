@@ -204,6 +204,9 @@ def _load_keras_3(path: Path, custom_objects: Any, safe_mode: bool) -> Any:
         raise ModelFileError(
             f"Keras reads a saved model from a name that ends in .keras. Received: {path}."
         )
+    # Its layers are in files of prepared and finalized models, and registered as it is imported.
+    from keras_compress import quantization  # noqa: F401
+
     try:
         return keras.models.load_model(
             path, custom_objects=custom_objects, compile=False, safe_mode=safe_mode

@@ -89,6 +89,9 @@ class FakeQuantize(keras.layers.Layer):
             # A factor of the step that calibration found: an optimizer that moves weights by so
             # much a step, such as Adam, then suits steps of any size.
             self.factor = self.add_weight(name="factor", shape=(), initializer="ones")
+        for variable in self.weights:
+            # Ranges are told by the file's steps; the exporter asks.
+            variable.of_training = True
         self._values_per_sample = math.prod(int(n) for n in input_shape[1:] if n is not None)
         self.built = True
 

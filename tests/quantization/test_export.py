@@ -12,6 +12,7 @@ from tests.training import compiled, data, fit, sequential
 if keras.backend.backend() != "tensorflow":
     pytest.skip("TFLite is TensorFlow's alone", allow_module_level=True)
 
+from keras_compress.cli.main import main
 from keras_compress.exporter.comparison import compare
 from keras_compress.exporter.tflite_run import run_tflite
 from keras_compress.exporter.trained_ranges import simulation_notes
@@ -273,3 +274,14 @@ def test_float_results_on_request():
     exported = exporter.convert(prepared, precision="int8", samples=x, io_dtype="float32")
     assert exported.operators[0] == "QUANTIZE" and exported.operators[-1] == "DEQUANTIZE"
     assert exported.verification.top1_agreement == 1.0
+
+
+def test_the_command_exports_a_saved_model(tmp_path):
+    x = images(4)
+    prepared = quantization.prepare(short(), calibration_data=x)
+    prepared.save(tmp_path / "prepared.keras")
+    np.savez(tmp_path / "x.npz", x=x)
+    arguments = [tmp_path / "prepared.keras", "--data", tmp_path / "x.npz", "--out", tmp_path / "o"]
+    assert main(["export", "--precision", "int8", *map(str, arguments)]) == 0
+    file = exporter.read_tflite((tmp_path / "o/model.tflite").read_bytes())
+    assert not [tensor.name for tensor in file.tensors if tensor.dtype == "FLOAT32"]
