@@ -525,3 +525,23 @@ class Table:
 def test_a_layer_that_cannot_be_copied_is_named():
     with pytest.raises(KerasCompressError, match=r"'odd' of type Untold.*get_config"):
         copy_layer(Untold(Table(), name="odd"))
+
+
+@keras.saving.register_keras_serializable(package="keras_compress_tests")
+class Nameless(keras.layers.Layer):
+    """A layer that gives its weight no name, so that Keras numbers it."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="random_normal")
+
+    def call(self, x):
+        return x * self.scale
+
+
+def test_weights_without_a_name():
+    inputs = keras.Input(VECTOR)
+    model = keras.Model(inputs, Nameless()(Nameless()(inputs)))
+    x = np.random.default_rng(0).normal(size=(3, *VECTOR)).astype("float32")
+    copy = copy_model(model)
+    expected, found = (keras.ops.convert_to_numpy(m(x)) for m in (model, copy))
+    assert np.array_equal(expected, found)
