@@ -109,7 +109,7 @@ class Analysis:
             if rule is None:
                 raise NotUnderstoodError(f"{type(operation).__name__} isn't known to the rules")
             call = LayerCall(node, inputs, record, self._coupling)
-            found = rule(call)
+            found = _ruled(rule, call)
             call.commit()
             return [np.asarray(x) for x in (found if isinstance(found, list) else [found])]
         except NotUnderstoodError as error:
@@ -145,6 +145,16 @@ class Analysis:
             own = inspect.isfunction(value) and name not in ("build", "quantize")
             if own and not str(value.__module__).startswith("keras."):
                 raise NotUnderstoodError(f"its {name} is a function that isn't Keras' own")
+
+
+def _ruled(rule: Any, call: LayerCall) -> Any:
+    """Return what a rule says; where one of ours fails on odd settings, nothing is understood."""
+    if not type(call.layer).__module__.startswith("keras."):
+        return rule(call)
+    try:
+        return rule(call)
+    except (AttributeError, IndexError, TypeError, ValueError) as error:
+        raise NotUnderstoodError(f"its settings aren't known to the rules ({error})") from error
 
 
 def _holders(graph: Graph) -> dict[int, str]:

@@ -138,6 +138,23 @@ def test_a_rule_that_raises_says_why():
         registry._BY_CLASS.pop(ScaleOf)
 
 
+def test_settings_that_a_rule_does_not_expect_freeze_what_they_meet():
+    from keras_compress.channel_pruning import registry
+
+    def failing(call):
+        return call.layer.no_such_setting
+
+    known = registry._BY_CLASS[layers.ReLU]
+    registry._BY_CLASS[layers.ReLU] = failing
+    try:
+        inputs = image()
+        net = behind(inputs, layers.ReLU(name="odd")(layers.Conv2D(8, 3)(inputs)))
+        (reason,) = find_groups(net).frozen[0].reasons
+        assert "odd: its settings aren't known to the rules" in reason
+    finally:
+        registry._BY_CLASS[layers.ReLU] = known
+
+
 def test_only_layer_classes_have_rules():
     with pytest.raises(KerasCompressError, match="for layer classes"):
         register_rule(keras.Model().call)

@@ -134,6 +134,7 @@ def test_kinds_of_channels_go_in_step():
     assert inner.all() or not inner.any()
 
 
+@pytest.mark.slow
 def test_group_fisher_prunes_a_trained_net():
     model = wide()
     x, y = data(96)
