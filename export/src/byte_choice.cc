@@ -59,11 +59,12 @@ void try_bytes(const Plan& plan, const uint8_t* file, const kc_tensor& tensor, i
     other.stride = method == kMethodBytes ? e->element : 1;
     const uint64_t taken = cost(plan, other, file);
     if (method == kMethodLz && taken != UINT64_MAX) bytes_time = lz_time(e->size, taken);
-    if (taken >= least || (codec == KC_CODEC_AUTO && bytes_time > allowed)) return;
-    least = taken, best = other, needed = bytes_time;
+    if (codec == KC_CODEC_AUTO && bytes_time > allowed) return false;
+    if (taken < least) least = taken, best = other, needed = bytes_time;
+    return true;
   };
-  try_out(kMethodRepeats, 0);
-  if (codec != KC_CODEC_FAST) try_out(kMethodLz, 0);
+  // Repeats with Huffman codes are for where there is no time for adaptive ones.
+  if (codec == KC_CODEC_FAST || !try_out(kMethodLz, 0)) try_out(kMethodRepeats, 0);
   const uint64_t slow = e->size * kByteModelTime;
   if (codec == KC_CODEC_SMALLEST || (codec == KC_CODEC_AUTO && slow <= allowed)) try_out(kMethodBytes, slow);
   *e = best;

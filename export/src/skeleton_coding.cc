@@ -11,7 +11,6 @@ namespace {
 // How much of a skeleton is compared with the samples.
 constexpr size_t kMostCompared = 1u << 16;
 constexpr size_t kFullTables = 1u << 11;  // bytes that fill tables of 2^12 groups
-constexpr size_t kMostTriedAll = 1u << 18;  // bytes of which forms are tried that hardly ever win
 constexpr int kPatchTables = 2;
 // The samples must save this share of what the quick form takes without them.
 constexpr size_t kSamplesSave = 64;
@@ -129,22 +128,19 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
     return true;
   }
   if (!encode_plain(plan_bytes, skeleton, out)) return false;
-  if (!encode_repeats(kSkeletonRepeats, plan_bytes, skeleton, &other)) return false;
-  keep_smaller(&other, out);
-  const size_t without = out->size();
-  if (!encode_repeats(kSkeletonSampleRepeats, plan_bytes, skeleton, &other)) return false;
-  // Samples take some of the time that this form is for.
-  const bool much = other.size() + without / kSamplesSave < without;
-  if (much || coding != GraphCoding::kRepeats) keep_smaller(&other, out);
-  if (coding == GraphCoding::kRepeats) return true;
-  if (coding == GraphCoding::kLz || total <= kMostTriedAll) {
-    constexpr SkeletonForm kForms[] = {kSkeletonLz, kSkeletonSampleLz};
-    for (const SkeletonForm form : kForms) {
-      if (!encode_repeats(form, plan_bytes, skeleton, &other)) return false;
-      keep_smaller(&other, out);
+  // What a faster codec would do hardly ever wins, and of smaller files all codecs are tried.
+  if (!slow) {
+    const bool quick = coding == GraphCoding::kRepeats || skeleton.size() > kMostModelledBytes;
+    if (!encode_repeats(quick ? kSkeletonRepeats : kSkeletonLz, plan_bytes, skeleton, &other)) return false;
+    keep_smaller(&other, out);
+    const size_t without = out->size();
+    if (!encode_repeats(quick ? kSkeletonSampleRepeats : kSkeletonSampleLz, plan_bytes, skeleton, &other)) {
+      return false;
     }
+    // Samples take some of the time that the quick form is for.
+    if (!quick || other.size() + without / kSamplesSave < without) keep_smaller(&other, out);
+    return true;
   }
-  if (!slow) return true;
   for (int tables = 1; tables <= (coding == GraphCoding::kSmallest ? kMostTables : 1); ++tables) {
     if (tables != 1 && total < (kFullTables << (2 * tables))) break;
     if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, sample, tables, none, original_size,
