@@ -18,6 +18,7 @@ from keras_compress.engine.frozen import Frozen
 from keras_compress.engine.weights import WeightRef
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.kernel_axes import filter_axes, input_axis
+from keras_compress.pruning.ranking import keep_highest
 
 
 class Pattern(Frozen):
@@ -145,28 +146,6 @@ class Pattern(Frozen):
         else:
             kept = [keep_highest([each], share, self._least)[0] for each in pooled]
         return [self.spread(*each) for each in zip(kept, scores, refs, strict=True)]
-
-
-def keep_highest(scores: Sequence[np.ndarray], sparsity: float, least: int = 1) -> list[np.ndarray]:
-    """Return masks that keep the highest of all `scores`, ranked together.
-
-    Args:
-        scores: Arrays of any shapes.
-        sparsity: Share to drop, in [0, 1]: `round(sparsity * size)` of them, no more and no
-            fewer, ties included.
-        least: How many are kept at least. Defaults to `1`.
-
-    Returns:
-        A bool array for each of `scores`, `True` where it is kept.
-    """
-    together = np.concatenate([each.ravel() for each in scores])
-    keep = np.ones(together.size, dtype=bool)
-    dropped = min(round(sparsity * together.size), together.size - least)
-    if dropped > 0:
-        keep[np.argpartition(together, dropped - 1)[:dropped]] = False
-    bounds = np.cumsum([each.size for each in scores])[:-1]
-    parts = np.split(keep, bounds)
-    return [part.reshape(each.shape) for part, each in zip(parts, scores, strict=True)]
 
 
 @keras.saving.register_keras_serializable(package="keras_compress.pruning")

@@ -16,7 +16,8 @@ from keras_compress import exporter, pruning
 from keras_compress.engine.weights import iter_weights
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning import Blocks, Filters, NofM, Pruned, PruningConfig, Unstructured
-from keras_compress.pruning.patterns import get_pattern, keep_highest
+from keras_compress.pruning.patterns import get_pattern
+from keras_compress.pruning.ranking import keep_highest
 from tests.training import sequential, tensorflow_only
 
 _SCORES = hnp.arrays(
