@@ -1,4 +1,4 @@
-"""The whole way once: train, prune, cluster, convert, pack, unpack, time, report."""
+"""The whole way once: train, remove channels, prune, cluster, convert, pack, unpack, time, report."""
 
 from __future__ import annotations
 
@@ -99,8 +99,9 @@ def run_demo(
 ) -> DemoResult:
     """Take a small net the whole way, from `fit` to a packed and timed model.
 
-    A baseline is trained; a copy of it is pruned during `fit` on a polynomial schedule, then
-    its weights share trained values; each is finalized and converted to `.tflite`, the last one
+    A baseline is trained; the channels that matter least are removed and the rest is trained on;
+    that net is pruned during `fit` on a polynomial schedule, then its weights share trained values;
+    each is finalized and converted to `.tflite`, the last one
     to full int8 as well. The files are measured, not the Keras models: accuracy by running them
     on the held-out part, size on packing them (and unpacking, compared byte for byte), latency
     by timing them interleaved. Shipped is the int8 model, a quarter of the size unpacked, unless
@@ -143,6 +144,13 @@ def run_demo(
     trained = train(data, settings, progress)
     stages = [
         _Stage("baseline", "Baseline", "float32", trained.baseline, ""),
+        _Stage(
+            "narrow",
+            "Fewer channels",
+            "float32",
+            trained.narrow,
+            "The channels that matter least removed for good: fewer multiply-accumulates.",
+        ),
         _Stage(
             "pruned",
             "Pruned",
@@ -202,10 +210,11 @@ def run_demo(
         "compressed": by_name[shipped],
         "stages": records,
         "layers": layer_facts(
-            trained.baseline,
+            trained.narrow,
             trained.clustered,
             [trained.pruning_report, trained.clustering_report],
         ),
+        "channels": trained.channel_report,
         "packed": inspect(packed[shipped], compare=True).to_dict(),
         "bench": timing,
         "verification": {name: item.verification.to_dict() for name, item in conversions.items()},

@@ -52,8 +52,11 @@ class DemoSettings:
         architecture: Name of a function in `keras_compress.architectures`.
         plans: What to do with which layer; layers without a plan are left alone.
         baseline: How to train the untouched net.
+        narrowing: How to go on once channels are removed.
         pruning: How to go on while it is pruned.
         clustering: How to go on with shared values.
+        macs_left: Share of the multiply-accumulates that is left when channels are removed, between
+            0 and 1. Defaults to `0.4`.
         batch_size: Images a step. Defaults to `32`.
         ramp: Share of the pruning steps over which the sparsity rises; the rest recovers.
             Defaults to `0.6`.
@@ -66,8 +69,10 @@ class DemoSettings:
     architecture: str
     plans: tuple[LayerPlan, ...]
     baseline: Phase
+    narrowing: Phase
     pruning: Phase
     clustering: Phase
+    macs_left: float = 0.4
     batch_size: int = 32
     ramp: float = 0.6
     mask_updates: int = 50
@@ -89,12 +94,13 @@ _DIGITS = DemoSettings(
     architecture="digits_cnn",
     plans=(
         LayerPlan("conv1", 0.3, 16),
-        LayerPlan("conv2", 0.88, 12),
-        LayerPlan("hidden", 0.93, 12),
-        LayerPlan("classifier", 0.5, 12),
+        LayerPlan("conv2", 0.75, 16),
+        LayerPlan("hidden", 0.85, 16),
+        LayerPlan("classifier", 0.5, 16),
     ),
     baseline=Phase(40, 2e-3),
-    pruning=Phase(80, 1e-3),
+    narrowing=Phase(20, 1e-3),
+    pruning=Phase(60, 1e-3),
     clustering=Phase(25, 5e-4),
 )
 
@@ -107,6 +113,7 @@ _LENET_5 = DemoSettings(
         LayerPlan("ip2", 0.8, 12),
     ),
     baseline=Phase(8, 1e-3),
+    narrowing=Phase(3, 1e-3),
     pruning=Phase(12, 1e-3),
     clustering=Phase(5, 5e-4),
     batch_size=128,
@@ -125,6 +132,7 @@ _SMALL_CNN = DemoSettings(
         LayerPlan("classifier", 0.5, 16),
     ),
     baseline=Phase(10, 1e-3),
+    narrowing=Phase(4, 1e-3),
     pruning=Phase(10, 1e-3),
     clustering=Phase(3, 5e-4),
     batch_size=64,
@@ -158,7 +166,7 @@ def _for_few_images(settings: DemoSettings, images: int) -> DemoSettings:
     factor = max(1.0, _MANY_IMAGES / images)
     longer = {
         name: replace(phase, epochs=min(_MOST_EPOCHS, round(phase.epochs * factor)))
-        for name in ("baseline", "pruning", "clustering")
+        for name in ("baseline", "narrowing", "pruning", "clustering")
         if (phase := getattr(settings, name))
     }
     return replace(settings, **longer)

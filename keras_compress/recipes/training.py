@@ -1,4 +1,4 @@
-"""The training half of the demo: a baseline, then pruned, then with shared values.
+"""The training half of the demo: a baseline, fewer channels, then pruned, then shared values.
 
 Every step hands the next a plain Keras model, and none changes the model it was given.
 """
@@ -19,33 +19,50 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainedModels", "train"]
 
+_SCORED_IMAGES = 1024
+
 
 @dataclass(frozen=True)
 class TrainedModels:
     """The model after each stage, finalized, and what each technique reported."""
 
     baseline: keras.Model
+    narrow: keras.Model
     pruned: keras.Model
     clustered: keras.Model
+    channel_report: dict[str, Any]
     pruning_report: dict[str, Any]
     clustering_report: dict[str, Any]
 
 
 def train(data: ImageData, settings: DemoSettings, progress: Progress) -> TrainedModels:
-    """Train the net of `settings` on `data`, prune it, cluster it.
+    """Train the net of `settings` on `data`, remove channels, prune it, cluster it.
 
     Draws from Keras' global generators: seed them with `keras.utils.set_random_seed` first.
     """
-    from keras_compress import clustering, pruning
+    from keras_compress import channel_pruning, clustering, pruning
     from keras_compress.engine.cloning import copy_model
 
     baseline = build_model(settings, data)
     progress.begin("Train the baseline", _steps(data, settings, settings.baseline))
     progress.end(_fit(baseline, data, settings, settings.baseline, [], progress))
 
+    cut = channel_pruning.prune(
+        baseline,
+        channel_pruning.Target(macs=settings.macs_left),
+        criterion="taylor",
+        x=data.x_train[:_SCORED_IMAGES],
+        y=data.y_train[:_SCORED_IMAGES],
+    )
+    narrow, channel_report = cut.model, cut.report.to_dict()
+    progress.begin("Remove channels", _steps(data, settings, settings.narrowing))
+    summary = _fit(narrow, data, settings, settings.narrowing, [], progress)
+    left = channel_report["after"]["macs"] / channel_report["before"]["macs"]
+    progress.end(f"{summary}, {left:.0%} of the multiply-accumulates left")
+
     steps = _steps(data, settings, settings.pruning)
     rising = max(1, round(steps * settings.ramp))
-    working = copy_model(baseline)
+    working = copy_model(narrow)
     callbacks = [
         pruning.PruningCallback(
             pruning.PruningConfig(
@@ -76,7 +93,9 @@ def train(data: ImageData, settings: DemoSettings, progress: Progress) -> Traine
     clustering_report = clustering.report(working).to_dict()
     clustered = clustering.finalize(working)
     progress.end(summary)
-    return TrainedModels(baseline, pruned, clustered, pruning_report, clustering_report)
+    return TrainedModels(
+        baseline, narrow, pruned, clustered, channel_report, pruning_report, clustering_report
+    )
 
 
 def _steps(data: ImageData, settings: DemoSettings, phase: Phase) -> int:

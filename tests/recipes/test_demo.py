@@ -19,6 +19,7 @@ SETTINGS = recipes.DemoSettings(
     architecture="digits_cnn",
     plans=(LayerPlan("conv2", 0.8, 8), LayerPlan("hidden", 0.9, 8)),
     baseline=Phase(4, 2e-3),
+    narrowing=Phase(2, 2e-3),
     pruning=Phase(4, 2e-3),
     clustering=Phase(2, 5e-4),
     timed_runs=20,
@@ -78,13 +79,16 @@ def test_both_ends_have_the_four_figures(result):
 
 def test_it_is_much_smaller(result):
     stages = {stage["name"]: stage for stage in result.report["stages"]}
-    assert list(stages) == ["baseline", "pruned", "clustered", "int8"]
+    assert list(stages) == ["baseline", "narrow", "pruned", "clustered", "int8"]
     assert [stage["name"] for stage in stages.values() if stage["shipped"]] == [
         result.report["settings"]["choice"]["shipped"]
     ]
     sizes = [stage["packed_bytes"] for stage in stages.values()]
-    assert sizes[0] > sizes[1] > 3 * sizes[2]
-    assert stages["clustered"]["ratio"] > 15
+    assert sizes[0] > 2 * sizes[1] > 2 * sizes[2] > 4 * sizes[3]
+    assert stages["clustered"]["ratio"] > 40
+    assert stages["narrow"]["tflite_bytes"] < 0.5 * stages["baseline"]["tflite_bytes"]
+    macs = [result.report["channels"][when]["macs"] for when in ("before", "after")]
+    assert macs[1] <= 0.4 * macs[0]
     assert stages["int8"]["tflite_bytes"] < 0.3 * stages["baseline"]["tflite_bytes"]
     assert result.report["bench"]["models"][-1]["name"] == "model.kcz"
 
@@ -116,6 +120,7 @@ def test_shared_values_and_zeros_survived(result):
 def test_progress_is_told(result, notes):
     assert [stage[0] for stage in notes.stages] == [
         "Train the baseline",
+        "Remove channels",
         "Prune during fit",
         "Train shared values",
         "Convert to .tflite",
@@ -124,8 +129,9 @@ def test_progress_is_told(result, notes):
         "Time the models",
     ]
     steps = -(-1347 // 32)
-    assert [stage[1:3] for stage in notes.stages[:3]] == [[n * steps] * 2 for n in (4, 4, 2)]
-    assert "zeros" in notes.stages[1][3]
+    assert [stage[1:3] for stage in notes.stages[:4]] == [[n * steps] * 2 for n in (4, 2, 4, 2)]
+    assert "multiply-accumulates" in notes.stages[1][3]
+    assert "zeros" in notes.stages[2][3]
 
 
 def test_four_files_are_written(result, tmp_path):
@@ -186,6 +192,7 @@ def test_rgb_images_of_any_size_and_two_classes():
     settings = dataclasses.replace(
         recipes.settings_for(data),
         baseline=phase,
+        narrowing=phase,
         pruning=phase,
         clustering=phase,
         timed_runs=10,
@@ -193,7 +200,7 @@ def test_rgb_images_of_any_size_and_two_classes():
     )
     report = recipes.run_demo(data, settings=settings).report
     assert report["title"] == "small_cnn on made up"
-    assert report["stages"][2]["ratio"] > 3
+    assert report["stages"][3]["ratio"] > 3
     assert report["settings"]["image_shape"] == [13, 10, 3]
 
 
