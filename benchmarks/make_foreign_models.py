@@ -31,6 +31,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.packing.foreign_models import Foreign, nibbles
+from tests.packing.quantizers import QUANTIZERS, model_of
+from tests.packing.quantizers import blockwise as made
 
 _T, _OP = schema.TensorType, schema.BuiltinOperator
 _VELA_CONFIGURATIONS = [
@@ -196,6 +198,37 @@ def blockwise(rng: np.random.Generator) -> bytes:
     return f.finish()
 
 
+def dequantized(rng: np.random.Generator) -> bytes:
+    """What GGUF's Q4_0, Q4_1 and Q8_0, NF4 and zero points leave, in float32 or float16."""
+    dtype = ["float32", "float32", "float16"][int(rng.integers(3))]
+    names = sorted(QUANTIZERS) if dtype == "float32" else ["int4", "q4_0", "q4_1", "zero_point"]
+    tensors = {}
+    for i in range(int(rng.integers(1, 4))):
+        block = int(rng.choice([16, 32, 32, 64, 128, 256]))
+        shape = int(rng.integers(3, 20)) * 8, int(rng.integers(1, 6)) * 256
+        axis = int(rng.integers(4) > 0)
+        if axis == 0:
+            shape = shape[1] // 2, shape[0]
+        name = names[int(rng.integers(len(names)))]
+        block = block if shape[axis] % block == 0 else shape[axis]
+        seed = int(rng.integers(1 << 30))
+        tensors[f"{name}{i}"] = made(name, shape, block, axis=axis, seed=seed)
+    return model_of(tensors, dtype)
+
+
+def int2(rng: np.random.Generator) -> bytes:
+    """Matrices of int2 or uint4, four or two numbers a byte."""
+    f = Foreign()
+    for i in range(int(rng.integers(1, 4))):
+        shape = int(rng.integers(40, 400)), int(rng.integers(8, 24)) * 16
+        w = _weights(rng, *shape)
+        w /= np.abs(w).mean(1, keepdims=True)
+        bits, kind = ((2, _T.INT2), (4, _T.UINT4))[int(rng.integers(2))]
+        q = np.clip(np.round(w), -2, 1) if bits == 2 else np.clip(np.round(w * 2 + 8), 0, 15)
+        f.tensor(f"w{i}", kind, q.shape, f.buffer(nibbles(q, bits)))
+    return f.finish()
+
+
 def loops(rng: np.random.Generator) -> bytes:
     """What TFLite's converter makes of loops, branches and several signatures."""
     import tensorflow as tf
@@ -285,6 +318,7 @@ def accelerator(data: Path, vela: str, work: Path) -> Iterator[tuple[str, bytes]
 KINDS: dict[str, Callable[[np.random.Generator], bytes]] = {
     "vocabulary": vocabulary, "strings": strings, "metadata_zip": metadata, "int4": int4,
     "blockwise": blockwise, "loops_signatures": loops, "resource_variables": variables,
+    "dequantized": dequantized, "int2": int2,
 }  # fmt: skip
 
 

@@ -1,88 +1,14 @@
 #include "block_search.h"
 
-#include "block_fit.h"
+#include "block_samples.h"
 #include "entropy.h"
+#include "level_search.h"
 #include "stop.h"
 
 namespace kc {
 namespace {
 
 constexpr uint64_t kFewestElements = 256;
-constexpr uint64_t kShortest = 8;    // elements of a block
-constexpr uint64_t kLongestTried = 1u << 16;
-constexpr size_t kSamples = 10;
-constexpr size_t kMostListed = 64;
-constexpr int kMostOrders = 5;
-
-struct Tensor {
-  const uint8_t* data;
-  uint64_t count;
-  int format;
-
-  void gather(uint64_t first, uint64_t stride, size_t n, float* values) const {
-    for (size_t k = 0; k < n; ++k) values[k] = block_value(data, static_cast<size_t>(first + k * stride), format);
-  }
-};
-
-// Room for the values of a block, got when the first of its size is looked at: of most tensors a few values
-// tell that they are of no blocks.
-class Scratch {
- public:
-  float* of(size_t n) {
-    if (n <= kFew) return few_;
-    if (many_.size() < n && !many_.reset(n)) return nullptr;
-    return many_.data();
-  }
-
- private:
-  static constexpr size_t kFew = 160;
-  float few_[kFew];
-  Array<float> many_;
-};
-
-// The axes along which blocks may lie: the last, the first, all but the first, all but the last, all.
-int possible_orders(const kc_tensor& tensor, uint64_t count, BlockOrder* orders) {
-  uint64_t first = count, last = count, all = 1;
-  for (uint32_t i = 0; i < tensor.rank && all <= count; ++i) {
-    if (tensor.shape[i] <= 0) return 0;
-    const uint64_t d = static_cast<uint64_t>(tensor.shape[i]);
-    if (i == 0) first = d;
-    last = d;
-    all = d > count ? count + 1 : all * d;
-  }
-  if (all != count) first = last = count;
-  const BlockOrder possible[kMostOrders] = {
-      {0, 1, last}, {0, count / first, first}, {0, 1, count / first}, {0, last, count / last}, {0, 1, count}};
-  int found = 0;
-  for (const BlockOrder& o : possible) {
-    bool known = o.axis < kShortest;
-    for (int k = 0; k < found; ++k) known = known || (orders[k].stride == o.stride && orders[k].axis == o.axis);
-    if (!known) orders[found++] = o;
-  }
-  return found;
-}
-
-// Where blocks begin, whatever their length is: ends of axes; of one long axis, multiples of powers of two.
-size_t sample_places(const Tensor& tensor, const BlockOrder& o, uint64_t* places) {
-  const uint64_t lines = tensor.count / o.axis;
-  size_t found = 0;
-  if (lines == 1) {
-    const uint64_t step = o.axis / kSamples >> 8 << 8;
-    for (uint64_t at = 0; found < kSamples && at < o.axis; at += step) {
-      places[found++] = at;
-      if (step == 0) break;
-    }
-    return found;
-  }
-  for (size_t k = 0; k < kSamples && k < lines; ++k) {
-    const uint64_t line = lines <= kSamples ? k : (lines - 1) * k / (kSamples - 1);
-    places[found++] = line / o.stride * (o.axis * o.stride) + line % o.stride;
-  }
-  return found;
-}
-
-// Of the axis a whole part, or a power of two.
-bool may_be_block(const BlockOrder& o, uint64_t block) { return o.axis % block == 0 || (block & (block - 1)) == 0; }
 
 struct Sampled {
   int most = 0;           // the largest integer
@@ -90,13 +16,13 @@ struct Sampled {
 };
 
 // The block that takes least among those that all samples are made of, in `order`. False: there is none.
-bool sampled_length(const Tensor& tensor, bool with_offset, Scratch* scratch, BlockOrder* order, Sampled* best) {
+bool sampled_length(const FloatTensor& tensor, bool with_offset, Scratch* scratch, BlockOrder* order, Sampled* best) {
   uint64_t places[kSamples], told[kSamples];
   const size_t samples = sample_places(tensor, *order, places);
   size_t telling = 0;
   int most = 0;
   // Of less exact numbers more have to agree until they tell something.
-  const uint64_t shortest = tensor.format == 2 ? kShortest : 2 * kShortest;
+  const uint64_t shortest = tensor.format == 2 ? kShortestBlock : 2 * kShortestBlock;
   const size_t fewest = tensor.format == 2 ? 3 : 6;
   uint64_t bits = 0;  // of samples' elements, and of their scales
   const auto fits = [&](uint64_t place, uint64_t length, bool* tells) {
@@ -126,7 +52,7 @@ bool sampled_length(const Tensor& tensor, bool with_offset, Scratch* scratch, Bl
   if (telling == 0 || (telling == 1 && samples > 1)) return false;
   order->block = 0;
   uint64_t block = 0;
-  for (uint64_t length = shortest; length <= order->axis && length <= kLongestTried; ++length) {
+  for (uint64_t length = shortest; length <= order->axis && length <= kLongestBlockTried; ++length) {
     if (!may_be_block(*order, length)) continue;
     bits = 0;
     bool all = true;
@@ -148,7 +74,7 @@ bool sampled_length(const Tensor& tensor, bool with_offset, Scratch* scratch, Bl
 // Fits every block. Scales are above zero; that of blocks which tell nothing is another's.
 class Fitter {
  public:
-  Fitter(const Tensor& tensor, FoundBlocks* found) : tensor_(tensor), found_(found) {}
+  Fitter(const FloatTensor& tensor, FoundBlocks* found) : tensor_(tensor), found_(found) {}
 
   bool run(int most) {
     const BlockOrder& o = found_->order;
@@ -220,7 +146,7 @@ class Fitter {
     }
   }
 
-  const Tensor& tensor_;
+  const FloatTensor& tensor_;
   FoundBlocks* found_;
   Array<uint8_t> zeros_;
   float before_ = 0;
@@ -228,13 +154,13 @@ class Fitter {
   int lowest_ = 0, highest_ = 0, turned_lowest_ = 0, turned_highest_ = 0;
 };
 
-bool gives_back(const Tensor& tensor, const FoundBlocks& found) {
+bool gives_back(const FloatTensor& tensor, const FoundBlocks& found) {
   Array<uint8_t> symbols(static_cast<size_t>(tensor.count));
   return symbols.ok() && find_block_symbols(found.parts(tensor.format), tensor.data,
                                             static_cast<size_t>(tensor.count), symbols.data());
 }
 
-bool find_integers(const Tensor& tensor, const BlockOrder* orders, int count, bool with_offset, FoundBlocks* found) {
+bool find_integers(const FloatTensor& tensor, const BlockOrder* orders, int count, bool with_offset, FoundBlocks* found) {
   Scratch scratch;
   BlockOrder possible[kMostOrders];
   Sampled sampled[kMostOrders];
@@ -253,174 +179,6 @@ bool find_integers(const Tensor& tensor, const BlockOrder* orders, int count, bo
     sampled[best] = sampled[left];
   }
   return false;
-}
-
-// Levels that are no integers, such as NF4's: shares of a block's largest element, which is one of them.
-class LevelFinder {
- public:
-  explicit LevelFinder(const Tensor& tensor) : tensor_(tensor) {}
-
-  // Are there few different values at the start of a block that is long?
-  bool has_few(const BlockOrder& o) const {
-    float values[2 * kMostListed];
-    const size_t n = static_cast<size_t>(o.block < 2 * kMostListed ? o.block : 2 * kMostListed);
-    tensor_.gather(0, o.stride, n, values);
-    size_t different = 0;
-    for (size_t i = 0; i < n; ++i) {
-      size_t k = 0;
-      while (k < different && values[k] != values[i]) ++k;
-      if (k == different) values[different++] = values[i];
-    }
-    return different <= kMostListed;
-  }
-
-  // The shares of some blocks' elements; false if there are too many different ones.
-  bool sample(const BlockOrder& o, Scratch* scratch) {
-    float* values = scratch->of(static_cast<size_t>(o.block));
-    if (values == nullptr) return false;
-    uint64_t places[kSamples];
-    const size_t samples = sample_places(tensor_, o, places);
-    found_ = 0;
-    size_t seen = 0;
-    for (size_t k = 0; k < samples; ++k) {
-      const uint64_t rest = o.axis == tensor_.count ? o.axis - places[k] : o.axis;
-      const size_t n = static_cast<size_t>(o.block < rest ? o.block : rest);
-      tensor_.gather(places[k], o.stride, n, values);
-      if (!add(values, n, n < kMostSeen ? n : kMostSeen)) return false;
-      seen += n < kMostSeen ? n : kMostSeen;
-    }
-    return found_ >= 4 && seen >= 4 * found_;
-  }
-
-  size_t levels() const { return found_; }
-
-  bool run(FoundBlocks* found) {
-    const BlockOrder& o = found->order;
-    Array<float> values(static_cast<size_t>(o.block));
-    if (!values.ok()) return false;
-    found->scales.clear(), found->offsets.clear();
-    float before = 0;
-    const bool all = o.each(tensor_.count, [&](size_t number, size_t first, size_t n) {
-      if (stopped_at(number)) return false;
-      tensor_.gather(first, o.stride, n, values.data());
-      if (!add(values.data(), n, n)) return false;
-      if (before == 0 && scale_ != 0) {
-        for (size_t k = 0; k < number; ++k) store32(found->scales.data() + 4 * k, bits_of(scale_));
-      }
-      before = scale_ != 0 ? scale_ : before;
-      found->scales.u32(bits_of(before));
-      return true;
-    });
-    if (!all || before == 0 || found->scales.failed()) return false;
-    o.each(tensor_.count, [&](size_t number, size_t first, size_t n) {
-      tensor_.gather(first, o.stride, n, values.data());
-      const double scale = float_of(load32(found->scales.data() + 4 * number));
-      for (size_t i = 0; i < n; ++i) narrow(values[i], scale);
-      return true;
-    });
-    found->symbols = 0;
-    for (size_t k = 0; k < found_; ++k) {
-      float level = 0;
-      if (from_[k] != 0 || to_[k] != 0) {
-        const bool below = from_[k] < 0;
-        if (!simplest_between(below ? -to_[k] : from_[k], below ? -from_[k] : to_[k], &level)) return false;
-        if (below) level = -level;
-      }
-      found->levels[found->symbols++] = level;
-    }
-    found->listed = true;
-    found->has_offsets = false;
-    found->signed_zeros = negative_zero_;
-    return found->symbols >= 2;
-  }
-
- private:
-  static constexpr size_t kMostSeen = 48;  // elements of a sampled block
-
-  // Takes the shares of the first `taken` elements.
-  bool add(const float* values, size_t n, size_t taken) {
-    Block block;
-    if (!block.look(values, n, tensor_.format)) return false;
-    negative_zero_ = negative_zero_ || block.negative_zero;
-    const double reach = block.reach();
-    scale_ = static_cast<float>(reach);
-    for (size_t i = 0; i < taken && reach != 0; ++i) {
-      const double share = values[i] / reach;
-      const size_t k = place_of(share);
-      if (k < found_ && near(share, centre_[k])) continue;
-      if (k > 0 && near(share, centre_[k - 1])) continue;
-      if (found_ == kMostListed) return false;
-      for (size_t j = found_; j > k; --j) centre_[j] = centre_[j - 1], from_[j] = from_[j - 1], to_[j] = to_[j - 1];
-      ++found_;
-      centre_[k] = share;
-      from_[k] = -2, to_[k] = 2;
-    }
-    return true;
-  }
-
-  // Of the first centre that is not below `share`.
-  size_t place_of(double share) const {
-    size_t low = 0, high = found_;
-    while (low < high) {
-      const size_t middle = (low + high) / 2;
-      (centre_[middle] < share ? low : high) = centre_[middle] < share ? middle + 1 : middle;
-    }
-    return low;
-  }
-
-  bool near(double a, double b) const {
-    const double unit = tensor_.format == 2 ? 0x1p-22 : (tensor_.format == 0 ? 0x1p-9 : 0x1p-6);
-    return size_of(a - b) <= unit * size_of(b);
-  }
-
-  void narrow(float value, double scale) {
-    const double share = value / scale;
-    size_t k = place_of(share);
-    if (k == found_ || !near(share, centre_[k])) --k;
-    if (value == 0) {
-      from_[k] = to_[k] = 0;
-      return;
-    }
-    const double size = size_of(value);
-    double from = lower_end(size, tensor_.format) / scale, to = upper_end(size, tensor_.format) / scale;
-    if (value < 0) {
-      const double turned = -from;
-      from = -to, to = turned;
-    }
-    from_[k] = from > from_[k] ? from : from_[k];
-    to_[k] = to < to_[k] ? to : to_[k];
-  }
-
-  const Tensor& tensor_;
-  double centre_[kMostListed], from_[kMostListed], to_[kMostListed];
-  size_t found_ = 0;
-  float scale_ = 0;
-  bool negative_zero_ = false;
-};
-
-bool find_levels(const Tensor& tensor, const BlockOrder* orders, int count, FoundBlocks* found) {
-  if (tensor.count < 1024) return false;
-  Scratch scratch;
-  LevelFinder finder(tensor);
-  // Other lengths than the block's, or a part of it, see more levels than there are.
-  size_t fewest = kMostListed + 1;
-  uint64_t longest = 0;
-  for (int k = 0; k < count; ++k) {
-    BlockOrder o = orders[k];
-    for (uint64_t block = 2 * kShortest; block <= o.axis && block <= kLongestTried; ++block) {
-      if (!may_be_block(o, block)) continue;
-      o.block = block;
-      if (block > kMostListed && !finder.has_few(o)) break;
-      if (!finder.sample(o, &scratch) || finder.levels() > fewest) continue;
-      if (finder.levels() == fewest && block <= longest) continue;
-      fewest = finder.levels();
-      longest = block;
-      found->order = o;
-    }
-  }
-  if (longest == 0) return false;
-  LevelFinder all(tensor);
-  return all.run(found) && gives_back(tensor, *found);
 }
 
 }  // namespace
@@ -484,11 +242,11 @@ void find_zero_signs(const Blockwise& from, const uint8_t* data, size_t count, c
 
 bool find_blocks(const kc_tensor& shape, const uint8_t* data, size_t count, int format, FoundBlocks* found) {
   if (count < kFewestElements) return false;
-  const Tensor tensor = {data, count, format};
+  const FloatTensor tensor = {data, count, format};
   BlockOrder orders[kMostOrders];
   const int possible = possible_orders(shape, count, orders);
   return find_integers(tensor, orders, possible, false, found) ||
-         find_integers(tensor, orders, possible, true, found) || find_levels(tensor, orders, possible, found);
+         find_integers(tensor, orders, possible, true, found) || (find_levels(tensor, orders, possible, found) && gives_back(tensor, *found));
 }
 
 }  // namespace kc

@@ -1,5 +1,7 @@
 #include "budget.h"
 
+#include "decode_costs.h"
+
 namespace kc {
 namespace {
 
@@ -11,11 +13,7 @@ constexpr uint64_t kGraphSample = 7000000;
 
 }  // namespace
 
-uint64_t tensor_time(const kc_tensor& tensor) {
-  constexpr int32_t kFloat32 = 0, kFloat16 = 1;
-  if (tensor.type == kFloat32) return tensor.size * 100;
-  return tensor.type == kFloat16 ? tensor.size * 200 : tensor.size * 350;
-}
+uint64_t tensor_time(const kc_tensor& tensor) { return tensor.size * restoring_time(tensor.type); }
 
 Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
   Modelled found;
