@@ -1,7 +1,5 @@
 #include "budget.h"
 
-#include "decode_costs.h"
-
 namespace kc {
 namespace {
 

@@ -3,6 +3,7 @@
 #define KC_BUDGET_H_
 
 #include "bytes.h"
+#include "decode_costs.h"
 #include "keras_compress.h"
 #include "skeleton_coding.h"
 
@@ -16,7 +17,7 @@ struct Modelled {
 
 // Nanoseconds that it takes to restore bytes by the byte model, or by lz into which they were coded, and
 // a tensor by the models of its type.
-constexpr uint64_t kByteModelTime = 700;
+constexpr uint64_t kByteModelTime = kByteModelCost;
 constexpr uint64_t lz_time(uint64_t size, uint64_t coded) { return 20 * size + 200 * coded; }
 uint64_t tensor_time(const kc_tensor& tensor);
 
