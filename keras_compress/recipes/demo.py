@@ -1,4 +1,4 @@
-"""The whole way once: train, remove channels, prune, cluster, convert, pack, unpack, time, report."""
+"""The whole way once: train, fewer channels, prune, cluster, convert, pack, time, report."""
 
 from __future__ import annotations
 
