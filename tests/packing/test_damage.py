@@ -47,7 +47,8 @@ def test_every_flipped_bit_of_golden_files_is_found(path):
         else None
     )
     broken = bytearray(path.read_bytes())
-    for at in range(len(broken)):
+    # Of larger ones not every byte: the whole takes no minute.
+    for at in range(0, len(broken), 1 if len(broken) < 2000 else 11):
         for bit in range(8):
             broken[at] ^= 1 << bit
             with pytest.raises(PackedFileError):
