@@ -292,7 +292,7 @@ def find_groups(model: Any) -> ChannelGroups:
     ```python
     groups = channel_pruning.find_groups(model)
     print(groups)
-    groups = groups.restrict(round_to=16, veto="stem*")
+    groups = groups.restrict(round_to=16, veto="conv1")
     ```
 
     Args:

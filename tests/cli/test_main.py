@@ -12,7 +12,18 @@ import pytest
 from keras_compress import KerasCompressError, __version__
 from keras_compress.cli import main as cli
 
-COMMANDS = ["demo", "compress", "export", "pack", "unpack", "inspect", "bench", "report"]
+COMMANDS = [
+    "demo",
+    "compress",
+    "prune-channels",
+    "architectures",
+    "export",
+    "pack",
+    "unpack",
+    "inspect",
+    "bench",
+    "report",
+]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

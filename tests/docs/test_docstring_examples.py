@@ -19,6 +19,7 @@ import pytest
 import keras_compress
 from keras_compress import (
     binary,
+    channel_pruning,
     clustering,
     distillation,
     exporter,
@@ -35,6 +36,8 @@ ELSEWHERE = {
     "recipes/demo.py:run_demo": "tests/recipes/test_demo.py",
     "recipes/deep_compression.py:deep_compression": "tests/recipes/test_deep_compression.py",
     "pruning/sensitivity.py:scan_sensitivity": "tests/pruning/test_sensitivity.py",
+    "recipes/smaller_net.py:prune_channels": "tests/recipes/test_prune_channels.py",
+    "channel_pruning/registry.py:register_rule": "tests/channel_pruning/test_groups.py",
     "exporter/sparse_ready.py:make_sparse_ready": "tests/exporter/test_sparse_runtime.py",
     "exporter/sparse_runtime.py:check_sparse_runtime": "tests/exporter/test_sparse_runtime.py",
 }
@@ -90,6 +93,22 @@ def _classifier() -> keras.Model:
     return model
 
 
+def _wide() -> keras.Model:
+    """A net of which channels can go."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 1)),
+            layers.Conv2D(32, 3, strides=4, activation="relu", name="conv1"),
+            layers.Conv2D(32, 3, activation="relu", name="conv2"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(10, activation="softmax", name="dense"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
 def _logits(name: str) -> keras.Model:
     layers = keras.layers
     return keras.Sequential(
@@ -105,11 +124,12 @@ def _logits(name: str) -> keras.Model:
 
 def _namespace(name: str, module: str) -> dict[str, object]:
     x, y = _images(32), np.arange(32) % 10
-    model = _classifier()
+    model = _wide() if name.startswith("channel_pruning/") else _classifier()
     return {
         **{k: v for k, v in vars(importlib.import_module(module)).items() if k[0] != "_"},
         **{package: getattr(keras_compress, package) for package in ("bench", "report")},
         "keras": keras, "np": np, "keras_compress": keras_compress, "binary": binary,
+        "channel_pruning": channel_pruning, "x_held_out": x, "y_held_out": y,
         "clustering": clustering, "exporter": exporter, "pruning": pruning, "rate": rate,
         "recipes": recipes,
         **{name: getattr(distillation, name) for name in distillation.__all__},
