@@ -1,5 +1,6 @@
 #include "byte_choice.h"
 
+#include "entropy.h"
 #include "methods.h"
 #include "sections.h"
 #include "stop.h"
@@ -27,12 +28,17 @@ bool repeats_itself(const uint8_t* data, size_t size) {
   return found * 16 > size;
 }
 
-// What the plan holds of the extent beside its section.
+// What the plan holds of the extent beside its section, about: the plan is packed, too, and in
+// large tables, such as those of channel codebooks, most bytes are zeros.
 uint64_t plan_bytes(const Plan& plan, const Extent& e) {
   Bytes fields;
   BasePlaces places;
   find_method(e.method)->write_fields(plan, e, &places, &fields);
-  return fields.size();
+  constexpr size_t kLarge = 1024;
+  if (fields.size() < kLarge) return fields.size();
+  uint32_t counts[256] = {};
+  for (size_t i = 0; i < fields.size(); ++i) ++counts[fields.data()[i]];
+  return entropy_bits(counts, 256) / 8;
 }
 
 uint64_t cost(const Plan& plan, const Extent& e, const uint8_t* file) {
