@@ -57,6 +57,10 @@ def require_removable(model: Any) -> None:
             in a subclassed model or within a layer that makes it.
     """
     require_built(model)
+    if isinstance(model, keras.distillation.Distiller):
+        # It is the student that is finalized.
+        require_removable(model.student)
+        return
     if not is_clonable(model):
         _refuse_wrappers(model)
         return

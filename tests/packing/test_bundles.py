@@ -57,7 +57,8 @@ def test_inspect_names_the_part():
         seen = packing.inspect(data)
         assert {tensor.part for tensor in seen.tensors} == set(parts)
         kernels = [tensor for tensor in seen.tensors if tensor.name == "kernel"]
-        assert [tensor.coder for tensor in kernels] == ["symbols"] * 3
+        assert len(kernels) == 3
+        assert {tensor.coder for tensor in kernels} <= {"symbols", "light"}
 
 
 def test_a_name_of_several_parts_is_asked_for_with_its_part():

@@ -84,8 +84,8 @@ for name, call in chosen.items():
             os.kill(os.getpid(), signal.SIGINT)
 
         timer = threading.Timer(share * whole, interrupt)
-        timer.start()
         try:
+            timer.start()
             call()
             timer.cancel()
         except KeyboardInterrupt:

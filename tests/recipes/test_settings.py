@@ -49,7 +49,7 @@ def test_few_images_get_more_epochs():
 
 def test_settings_become_json():
     record = json.loads(json.dumps(settings_for(load_digits()).to_dict()))
-    assert record["plans"]["hidden"] == {"sparsity": 0.93, "n_clusters": 12}
+    assert record["plans"]["hidden"] == {"sparsity": 0.85, "n_clusters": 16}
     assert record["baseline"]["epochs"] == 40
 
 
