@@ -228,13 +228,14 @@ int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* base, siz
   if (!job.open(data, size, KC_CODEC_SMALLEST, base, base_size)) {
     return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
   }
-  kc::Bytes packed, whole;
+  kc::Bytes packed;
   int32_t status = job.finish(&packed, error);
   if (status != KC_OK) return status;
   // Where the base is of no use, the file by itself is smaller, and restored without it.
   for (const int32_t codec : kCodecs) {
     if (codec != KC_CODEC_SMALLEST && size > kMostTriedWhole) continue;
     kc::PackJob alone;
+    kc::Bytes whole;
     if (!alone.open(data, size, codec)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
     status = alone.finish(&whole, error);
     if (status != KC_OK) return status;
