@@ -31,6 +31,8 @@ def compiled(model):
 @pytest.mark.parametrize("technique", TECHNIQUES)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
 def test_a_wrapper_that_is_an_argument_of_the_layer_around_it(technique, dtype):
+    if technique == "clustering" and keras.backend.backend() != "tensorflow":
+        pytest.skip("Keras' JAX trainer refuses it: the optimizer is built before the centroids")
     wrapper, callback, package = TECHNIQUES[technique]
     around = layers.TimeDistributed(
         wrapper(layers.Dense(5, name="inner", dtype=dtype)), dtype=dtype
