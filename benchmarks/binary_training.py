@@ -24,9 +24,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from cache_folder import CACHE
 from rich.console import Console
 from rich.table import Table
-from work_folder import WORK
 
 from keras_compress.architectures import binary_resnet8, vgg_small
 
@@ -261,7 +261,7 @@ def main() -> None:
     two.add_argument("--resnet-width", type=float, default=1.0)
     two.add_argument("--vgg-width", type=float, default=1.0)
     two.add_argument(
-        "--folder", default=str(WORK / "binary_training"), help="checkpoints and teachers"
+        "--folder", default=str(CACHE / "binary_training"), help="checkpoints and teachers"
     )
     two.add_argument("--out", default=str(RESULTS / "binary_training.json"))
     args = parser.parse_args()

@@ -23,7 +23,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parent))
 
 import numpy as np
-from work_folder import WORK
+from cache_folder import CACHE
 
 RESULTS = Path(__file__).resolve().parent / "results" / "deep_compression"
 # name -> net, most bytes, largest error in %, what stands in print
@@ -213,7 +213,7 @@ def main() -> int:
         if name != "check":
             command.add_argument("name", choices=sorted(GOALS))
             command.add_argument("--seed", type=int, default=0)
-            command.add_argument("--cache", type=Path, default=WORK / "deep_compression")
+            command.add_argument("--cache", type=Path, default=CACHE / "deep_compression")
             command.add_argument("--run", help="name of the run in the cache")
     commands.choices["train"].add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE")
     commands.choices["check"].add_argument("--results", type=Path, default=RESULTS)

@@ -19,9 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from cache_folder import CACHE
 from deep_compression_data import COPIES, data_folder, distorted, load
 from keras import layers
-from work_folder import WORK
 
 
 def mnist_teacher() -> keras.Model:
@@ -156,7 +156,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", choices=("mnist", "cifar10"))
     parser.add_argument("--data", type=Path, default=data_folder())
-    parser.add_argument("--cache", type=Path, default=WORK / "deep_compression")
+    parser.add_argument("--cache", type=Path, default=CACHE / "deep_compression")
     parser.add_argument("--epochs", type=int, help="of 600 x 128 and of 200 x 250 images")
     parser.add_argument("--bfloat16", action="store_true", help="train in mixed precision")
     parser.add_argument("--nets", nargs="+", type=Path, help="nets of CIFAR-10 that teach together")

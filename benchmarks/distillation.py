@@ -20,9 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from cache_folder import CACHE
 from rich.console import Console
 from rich.table import Table
-from work_folder import WORK
 
 from keras_compress import distillation
 
@@ -164,7 +164,7 @@ def run(args, data, seed: int) -> dict[str, dict]:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="mnist.npz; Keras downloads it otherwise")
-    parser.add_argument("--work", type=Path, default=WORK / "distillation")
+    parser.add_argument("--work", type=Path, default=CACHE / "distillation")
     parser.add_argument("--teacher-epochs", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=512)

@@ -8,7 +8,7 @@ FOLDER holds `load.py`, CIFAR-10 and `models/mlperf_tiny/pretrainedResnet.h5`. `
 published float net on integers, chooses the epoch on 5,000 images that it isn't trained on here by
 what the simulation says of them, and looks at the 10,000 test images once, through the `.tflite`
 file. The published net saw these 5,000 before, so that their accuracy is no estimate of the test's.
-Each epoch is kept in `benchmarks/work/`, so that a stopped run goes on where it was. `control`
+Each epoch is kept in `benchmarks/cache/`, so that a stopped run goes on where it was. `control`
 trains the float net on the same images as long. `step` times one training step beside plain `fit`
 in interleaved rounds.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from work_folder import WORK
+from cache_folder import CACHE
 
 import keras_compress
 from keras_compress import exporter, quantization
@@ -114,7 +114,7 @@ def accuracy(args) -> None:
     train, held, test = load(args.data)
     net = float_net(args.data)
     name = f"resnet8_{args.bits}bit_{args.images}x{args.epochs}_seed{args.seed}"
-    folder = WORK / "quantization_aware" / name
+    folder = CACHE / "quantization_aware" / name
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "log.json"
     log = json.loads(log_path.read_text()) if log_path.exists() else []

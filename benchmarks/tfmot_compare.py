@@ -23,7 +23,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from work_folder import WORK
+from cache_folder import CACHE
 
 SPARSITIES = (0.5, 0.8, 0.95)
 CLUSTERS = (8, 16, 32)
@@ -330,7 +330,7 @@ def main():
     parser.add_argument("role", choices=["accuracy", "steps", "table", "train-side", "time-side"])
     parser.add_argument("--peer-python")
     parser.add_argument("--data", default="mnist.npz")
-    parser.add_argument("--work", type=Path, default=WORK / "tfmot_compare")
+    parser.add_argument("--work", type=Path, default=CACHE / "tfmot_compare")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--samples", type=int, default=12000)
     parser.add_argument("--start-epochs", type=int, default=4)
