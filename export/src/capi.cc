@@ -232,15 +232,14 @@ int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* base, siz
   int32_t status = job.finish(&packed, error);
   if (status != KC_OK) return status;
   // Where the base is of no use, the file by itself is smaller, and restored without it.
-  for (const int32_t codec : kCodecs) {
-    if (codec != KC_CODEC_SMALLEST && size > kMostTriedWhole) continue;
-    kc::PackJob alone;
-    kc::Bytes whole;
-    if (!alone.open(data, size, codec)) return fail(error, KC_ERROR_MEMORY, KC_PLACE_NONE);
-    status = alone.finish(&whole, error);
-    if (status != KC_OK) return status;
-    if (whole.size() <= packed.size()) packed.swap(whole);
+  kc_bytes whole = {};
+  status = kc_pack(data, size, KC_CODEC_SMALLEST, &whole, error);
+  if (status != KC_OK) return status;
+  if (whole.size <= packed.size()) {
+    *out = whole;
+    return KC_OK;
   }
+  kc_free(&whole);
   out->size = packed.size();
   out->data = packed.release();
   return KC_OK;

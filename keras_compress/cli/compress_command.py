@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from keras_compress.cli.model_file import MODEL_HELP, open_for_command
-from keras_compress.cli.number_options import at_least, number_in, seed
+from keras_compress.cli.model_file import open_for_command
+from keras_compress.cli.number_options import at_least, number_in
+from keras_compress.cli.training_options import add_model_and_data, add_training
 
 
 def register(subparsers: Any) -> None:
@@ -21,14 +22,7 @@ def register(subparsers: Any) -> None:
             "no trial meets the target; the nearest is left in the folder all the same."
         ),
     )
-    parser.add_argument("model", metavar="MODEL.keras", help=f"a trained classifier: {MODEL_HELP}")
-    parser.add_argument(
-        "--data",
-        metavar="FILE.npz",
-        required=True,
-        help="images in the npz layout of keras.datasets, as the model takes them once scaled "
-        "to 0..1: x_train, y_train, x_test, y_test",
-    )
+    add_model_and_data(parser)
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument(
         "--target-size", type=_size, metavar="SIZE", help="most bytes, such as 30KB or 12KiB"
@@ -39,28 +33,16 @@ def register(subparsers: Any) -> None:
         metavar="POINTS",
         help="most points of accuracy to lose",
     )
-    parser.add_argument("--out", metavar="DIR", default="keras-compress-out", help="its folder")
-    counts = (
-        ("epochs", 10, at_least(1), "epochs of a trial"),
-        ("batch-size", 128, at_least(1), "images of a batch"),
-        ("rounds", 3, at_least(1), "rounds of the search"),
-        ("trials", 4, at_least(2), "trials of a round"),
-        ("workers", 1, at_least(1), "trials that run side by side"),
-        ("seed", 0, seed, "seed of the training"),
-    )
-    for name, default, kind, text in counts:
-        parser.add_argument(
-            f"--{name}", type=kind, metavar="N", default=default, help=f"{text} ({default})"
-        )
-    parser.add_argument(
-        "--learning-rate",
-        type=number_in(0, above=True),
-        metavar="RATE",
-        default=1e-3,
-        help="of Adam (0.001)",
+    add_training(
+        parser,
+        "epochs of a trial",
+        (
+            ("rounds", 3, at_least(1), "rounds of the search"),
+            ("trials", 4, at_least(2), "trials of a round"),
+            ("workers", 1, at_least(1), "trials that run side by side"),
+        ),
     )
     parser.add_argument("--ray", action="store_true", help="run the trials on a Ray cluster")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run)
 
 

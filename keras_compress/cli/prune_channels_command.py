@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from keras_compress.cli.model_file import MODEL_HELP, open_for_command
-from keras_compress.cli.number_options import at_least, number_in, seed
+from keras_compress.cli.model_file import open_for_command
+from keras_compress.cli.number_options import at_least, number_in
+from keras_compress.cli.training_options import add_model_and_data, add_training
 
 _CRITERIA = ("group_fisher", "taylor", "fisher", "l1", "l2", "fpgm", "bn_gamma", "random")
 
@@ -23,14 +24,7 @@ def register(subparsers: Any) -> None:
             "nearest net is left in the folder all the same."
         ),
     )
-    parser.add_argument("model", metavar="MODEL.keras", help=f"a trained classifier: {MODEL_HELP}")
-    parser.add_argument(
-        "--data",
-        metavar="FILE.npz",
-        required=True,
-        help="images in the npz layout of keras.datasets, as the model takes them once scaled "
-        "to 0..1: x_train, y_train, x_test, y_test",
-    )
+    add_model_and_data(parser)
     goal = parser.add_mutually_exclusive_group()
     for name, text in (
         ("macs", "multiply-accumulates"),
@@ -47,28 +41,14 @@ def register(subparsers: Any) -> None:
         help="most points of accuracy to lose; without a target it is searched for how far "
         "pruning may go",
     )
-    parser.add_argument("--out", metavar="DIR", default="keras-compress-out", help="its folder")
     parser.add_argument(
         "--criterion", choices=_CRITERIA, default=_CRITERIA[0], help="how channels are scored"
     )
-    counts = (
-        ("round-to", 8, at_least(1), "channels left are a multiple of it"),
-        ("epochs", 10, at_least(1), "epochs after the cut"),
-        ("batch-size", 128, at_least(1), "images of a batch"),
-        ("seed", 0, seed, "seed of the training"),
+    add_training(
+        parser,
+        "epochs after the cut",
+        (("round-to", 8, at_least(1), "channels left are a multiple of it"),),
     )
-    for name, default, kind, text in counts:
-        parser.add_argument(
-            f"--{name}", type=kind, metavar="N", default=default, help=f"{text} ({default})"
-        )
-    parser.add_argument(
-        "--learning-rate",
-        type=number_in(0, above=True),
-        metavar="RATE",
-        default=1e-3,
-        help="of Adam (0.001)",
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=_run, wrong_usage=parser.error)
 
 

@@ -47,12 +47,14 @@ class Archive:
         weights: By the outermost layer's name (`kind` "keras": by its path in the file, for every
             leaf layer): names and values in Keras 2's order.
         version: The version of Keras that wrote it, as far as it says.
+        original: Of a SavedModel, what TensorFlow loaded.
     """
 
     kind: str
     model: dict[str, Any] | None
     weights: dict[str, list[tuple[str, np.ndarray]]] = field(default_factory=dict)
     version: str = "unknown"
+    original: Any = None
 
 
 def read_archive(path: str | os.PathLike[str]) -> Archive:
@@ -279,7 +281,9 @@ def _read_saved_model(path: Path) -> Archive:
         known = {id(v) for v in trainable}
         ordered = trainable + [v for v in variables if id(v) not in known]
         weights[facts["name"]] = [(v.name.partition(":")[0], v.numpy()) for v in ordered]
-    return Archive("saved_model", model, weights, str(nodes["root"].get("keras_version", "2")))
+    return Archive(
+        "saved_model", model, weights, str(nodes["root"].get("keras_version", "2")), loaded
+    )
 
 
 def _metadata_nodes(data: bytes) -> dict[str, dict[str, Any]]:

@@ -43,11 +43,7 @@ _WITHOUT_EFFECT: dict[str, tuple[Any, ...]] = {
 }
 #: What `get_config` of Keras 2's convolutions inherits and never uses.
 _INHERITED = {"kernel_initializer", "kernel_regularizer", "kernel_constraint"}
-_NAMED_ANEW = {
-    "LeakyReLU": {"alpha": "negative_slope"},
-    "BatchNormalizationV1": {},
-    "InputLayer": {"batch_input_shape": "batch_shape"},
-}
+_NAMED_ANEW = {"LeakyReLU": {"alpha": "negative_slope"}}
 _CLASSES_NAMED_ANEW = {
     "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization",
@@ -142,7 +138,7 @@ class Rewriting:
                 f"{label} brings Python code in the file: pass `safe_mode=False` if you trust it"
             )
             return entry
-        if name == "SyncBatchNormalization" or entry.get("class_name") == "SyncBatchNormalization":
+        if entry.get("class_name") == "SyncBatchNormalization":
             config["synchronized"] = True
         kind = self._stock(name)
         if kind is None:
@@ -155,13 +151,12 @@ class Rewriting:
         config = self._arguments(kind, name, label, config)
         if isinstance(config.get("name"), str):
             config["name"] = config["name"].replace("/", "_")
-        module = "keras_compress" if name in LARQ.values() else "keras.layers"
-        registered = f"keras_compress>{name}" if module == "keras_compress" else None
+        ours = name in LARQ.values()
         return {
-            "module": module if registered is None else kind.__module__,
+            "module": kind.__module__ if ours else "keras.layers",
             "class_name": name,
             "config": config,
-            "registered_name": registered,
+            "registered_name": f"keras_compress>{name}" if ours else None,
         }
 
     def _stock(self, name: str) -> Any:
@@ -209,9 +204,6 @@ class Rewriting:
     def _arguments(self, kind: Any, name: str, label: str, config: dict[str, Any]) -> dict:
         renamed = _NAMED_ANEW.get(name, {})
         config = {renamed.get(key, key): value for key, value in config.items()}
-        if name == "InputLayer":
-            # A placeholder whose length varies is what None in its shape already says.
-            config.pop("ragged", None)
         if name == "BatchNormalization" and isinstance(config.get("axis"), list | tuple):
             axes = list(config["axis"])
             if len(axes) != 1:

@@ -132,7 +132,7 @@ def open_model(
         )
     notes, difference = list(dict.fromkeys(rewriting.notes)), None
     if verify:
-        difference, reason = largest_difference(model, path, archive.kind)
+        difference, reason = largest_difference(model, path, archive.original)
         if reason:
             notes.append(reason)
         if difference is not None and not difference <= _TOLERANCE:

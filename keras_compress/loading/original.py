@@ -15,18 +15,18 @@ _SAMPLES = 4
 _FREE_SIDE, _FREE_STEPS = 96, 8
 
 
-def largest_difference(model: Any, path: Path, kind: str) -> tuple[float | None, str]:
+def largest_difference(model: Any, path: Path, loaded: Any) -> tuple[float | None, str]:
     """Return the largest relative difference to the original's outputs, or why there is none.
 
     Args:
         model: The opened model.
         path: The file or folder that it was opened from.
-        kind: As of `Archive`.
+        loaded: Of a SavedModel, what TensorFlow loaded; else `None`.
 
     Returns:
         Difference relative to the largest output, and an empty sentence; or `None` and the reason.
     """
-    if kind != "saved_model" and importlib.util.find_spec("tf_keras") is None:
+    if loaded is None and importlib.util.find_spec("tf_keras") is None:
         return None, (
             f"{path.name} wasn't compared with the original, which runs where `tf_keras` is "
             "installed."
@@ -35,7 +35,7 @@ def largest_difference(model: Any, path: Path, kind: str) -> tuple[float | None,
     try:
         sequential = isinstance(model, keras.Sequential)
         given = inputs[0] if sequential else keras.tree.pack_sequence_as(model.input, inputs)
-        theirs = _run_saved_model(path, given) if kind == "saved_model" else _run(path, given)
+        theirs = _run(path, given) if loaded is None else _run_saved_model(loaded, given)
     except Exception as error:
         # Whatever its graph and custom code may raise: the comparison is left out, and says so.
         text = " ".join(str(error).split())[:200]
@@ -70,9 +70,8 @@ def _run(path: Path, inputs: Any) -> list[np.ndarray]:
     return [np.asarray(each) for each in keras.tree.flatten(original(inputs))]
 
 
-def _run_saved_model(path: Path, inputs: Any) -> list[np.ndarray]:
+def _run_saved_model(loaded: Any, inputs: Any) -> list[np.ndarray]:
     import tensorflow as tf
 
-    loaded = tf.saved_model.load(str(path))
     outputs = loaded(keras.tree.map_structure(tf.constant, inputs), training=False)
     return [each.numpy() for each in tf.nest.flatten(outputs)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_compress.errors import KerasCompressError
+from keras_compress.recipes.argument_checks import check_max_drop
 
 __all__ = ["CompressionTarget", "parse_size"]
 
@@ -39,11 +40,8 @@ class CompressionTarget:
             )
         if self.size is not None:
             object.__setattr__(self, "size", parse_size(self.size))
-        elif not _is_share(self.max_drop):
-            raise KerasCompressError(
-                "`max_drop` must be a number of percentage points from 0 to 100. "
-                f"Received: max_drop={self.max_drop!r}."
-            )
+        else:
+            check_max_drop(self.max_drop)
 
     def is_met(self, size: int, accuracy: float, base_accuracy: float) -> bool:
         """Return whether a file of `size` bytes meets it; accuracies are from 0 to 1."""
@@ -69,7 +67,3 @@ def parse_size(size: Any) -> int:
             f"A size is a number of bytes, or text such as 30KB or 30KiB. Received: {size!r}."
         )
     return number
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100

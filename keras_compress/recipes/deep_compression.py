@@ -20,6 +20,7 @@ import numpy as np
 
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.accuracy import tflite_accuracy
+from keras_compress.recipes.argument_checks import check_count
 from keras_compress.recipes.compression_target import CompressionTarget
 from keras_compress.recipes.compression_trial import (
     Trial,
@@ -137,14 +138,14 @@ def deep_compression(
     """
     progress = progress or Progress()
     settings = TrialSettings(
-        _count("epochs", epochs),
-        _count("batch_size", batch_size),
+        check_count("epochs", epochs),
+        check_count("batch_size", batch_size),
         float(learning_rate),
         int(seed),
     )
-    _count("workers", workers)
-    _count("rounds", rounds)
-    if _count("trials_per_round", trials_per_round) < 2:
+    check_count("workers", workers)
+    check_count("rounds", rounds)
+    if check_count("trials_per_round", trials_per_round) < 2:
         raise KerasCompressError("`trials_per_round` must be at least 2. Received: 1.")
     folder = Path(folder)
     progress.begin("Measure the model")
@@ -351,11 +352,3 @@ def _write_best(
     write_atomic(
         folder / "compression.json", json.dumps(result.to_dict(), indent=1, default=str) + "\n"
     )
-
-
-def _count(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise KerasCompressError(
-            f"`{name}` must be an int of at least 1. Received: {name}={value!r}."
-        )
-    return value

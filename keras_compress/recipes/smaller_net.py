@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.accuracy import tflite_accuracy
+from keras_compress.recipes.argument_checks import check_count, check_max_drop
 from keras_compress.recipes.image_data import ImageData
 from keras_compress.recipes.progress import Progress
 from keras_compress.storage import Origins, write_atomic, write_through
@@ -76,14 +77,8 @@ class SmallerNetTarget:
                     f"`{name}` is the share that may be left, a float between 0 and 1. Received: "
                     f"{name}={value!r}."
                 )
-        drop = self.max_drop
-        if drop is not None and (
-            isinstance(drop, bool) or not isinstance(drop, int | float) or not 0 <= drop <= 100
-        ):
-            raise KerasCompressError(
-                "`max_drop` must be a number of percentage points from 0 to 100. Received: "
-                f"max_drop={drop!r}."
-            )
+        if self.max_drop is not None:
+            check_max_drop(self.max_drop)
 
 
 @dataclass(frozen=True)
@@ -184,13 +179,9 @@ def prune_channels(
             channel of it may go, or a share of `macs` or `parameters` can't be reached.
     """
     progress = progress or Progress()
-    training = _Training(epochs, batch_size, learning_rate, seed)
-    for name in ("epochs", "batch_size"):
-        value = getattr(training, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise KerasCompressError(
-                f"`{name}` must be an int of at least 1. Received: {name}={value!r}."
-            )
+    training = _Training(
+        check_count("epochs", epochs), check_count("batch_size", batch_size), learning_rate, seed
+    )
     search = _Search(model, data, criterion, round_to, training, progress)
     if target.max_drop is not None and not (target.macs or target.parameters or target.latency):
         small, pruned, note = search.down_to_accuracy(target.max_drop)

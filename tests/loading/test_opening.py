@@ -67,7 +67,7 @@ def test_a_saved_model_is_held_against_the_original(fixtures, file):
 
 
 def test_a_result_that_differs_is_refused(fixtures, monkeypatch):
-    def differ(model, path, kind):
+    def differ(model, path, loaded):
         return 0.5, ""
 
     monkeypatch.setattr("keras_compress.loading.load.largest_difference", differ)
