@@ -16,13 +16,9 @@ from keras_compress.channel_pruning.criteria import (
     Taylor,
 )
 from keras_compress.channel_pruning.explained_variance import ExplainedVariance
-from keras_compress.channel_pruning.groups import (
-    ChannelGroup,
-    ChannelGroups,
-    Frozen,
-    Member,
-    find_groups,
-)
+from keras_compress.channel_pruning.group import ChannelGroup, Frozen, Member
+from keras_compress.channel_pruning.grouping import find_groups
+from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.lasso import Lasso
 from keras_compress.channel_pruning.plan import ChannelPlan
 from keras_compress.channel_pruning.pruning import ChannelPruned, prune

@@ -13,7 +13,8 @@ import numpy as np
 from keras_compress.channel_pruning.compensation import Compensation
 from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.criteria import Criterion, Data, get_criterion
-from keras_compress.channel_pruning.groups import Selectors, find_groups
+from keras_compress.channel_pruning.grouping import find_groups
+from keras_compress.channel_pruning.groups import Selectors
 from keras_compress.channel_pruning.plan import ChannelPlan
 from keras_compress.channel_pruning.pruning import ChannelPruned
 from keras_compress.channel_pruning.report import channel_report

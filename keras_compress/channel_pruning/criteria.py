@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.costs import COSTS
 from keras_compress.channel_pruning.gates import channel_gradients
-from keras_compress.channel_pruning.groups import ChannelGroup, ChannelGroups, Member
+from keras_compress.channel_pruning.group import ChannelGroup, Member
+from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.errors import KerasCompressError
 
 __all__ = [

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_compress.channel_pruning.groups import ChannelGroup, ChannelGroups, find_groups
+from keras_compress.channel_pruning.group import ChannelGroup
+from keras_compress.channel_pruning.grouping import find_groups
+from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.surgery import remove_channels
 from keras_compress.channel_pruning.verification import difference_to_zeroed
 from keras_compress.errors import KerasCompressError

@@ -12,7 +12,8 @@ import numpy as np
 from keras_compress.channel_pruning.compensation import compensated_copy
 from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.criteria import Criterion, Data, get_criterion
-from keras_compress.channel_pruning.groups import ChannelGroups, Selectors, find_groups
+from keras_compress.channel_pruning.grouping import find_groups
+from keras_compress.channel_pruning.groups import ChannelGroups, Selectors
 from keras_compress.channel_pruning.plan import ChannelPlan
 from keras_compress.channel_pruning.reestimation import reestimate_statistics
 from keras_compress.channel_pruning.report import ChannelReport, channel_report

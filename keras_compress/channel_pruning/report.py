@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from keras_compress.channel_pruning.groups import ChannelGroups, Frozen
+from keras_compress.channel_pruning.group import Frozen
+from keras_compress.channel_pruning.groups import ChannelGroups
 
 __all__ = ["ChannelReport", "GroupReport", "channel_report"]
 

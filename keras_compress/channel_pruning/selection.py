@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.costs import ChannelCosts
-from keras_compress.channel_pruning.groups import ChannelGroup, ChannelGroups
+from keras_compress.channel_pruning.group import ChannelGroup
+from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.targets import Target
 from keras_compress.errors import KerasCompressError
 
