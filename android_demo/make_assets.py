@@ -16,8 +16,9 @@ import numpy as np
 
 from keras_compress.exporter import convert
 from keras_compress.packing import pack
-from keras_compress.recipes import Progress, load_digits, settings_for
+from keras_compress.recipes import load_digits, settings_for
 from keras_compress.recipes.training import train
+from keras_compress.search import Progress
 from keras_compress.storage import write_files
 
 ASSETS = Path(__file__).parent / "app/src/main/assets"

@@ -38,6 +38,7 @@ _PUBLIC = {
     "rate": "keras_compress.rate",
     "recipes": "keras_compress.recipes",
     "report": "keras_compress.report",
+    "search": "keras_compress.search",
     "unpack": "keras_compress.packing",
 }
 
@@ -68,6 +69,7 @@ __all__ = [
     "rate",
     "recipes",
     "report",
+    "search",
     "unpack",
 ]
 

@@ -26,15 +26,17 @@ TRAINING = {
     "rate",
     "recipes",
     "engine",
+    "search",
 }
 # What each subpackage may import of the others.
 ALLOWED = {
     "copying": set(),
+    "search": set(),
     "engine": {"copying"},
     "architectures": {"binary"},
     "binary": {"engine"},
     "loading": {"binary", "quantization"},
-    "pruning": {"engine"},
+    "pruning": {"engine", "search"},
     "channel_pruning": {"copying", "engine"},
     "clustering": {"engine"},
     "compat": {"clustering", "copying", "engine", "pruning"},
@@ -61,8 +63,9 @@ ALLOWED = {
         "pruning",
         "rate",
         "report",
+        "search",
     },
-    "cli": {"android", "bench", "exporter", "loading", "packing", "recipes", "report"},
+    "cli": {"android", "bench", "exporter", "loading", "packing", "recipes", "report", "search"},
 }
 
 

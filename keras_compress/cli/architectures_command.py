@@ -79,7 +79,7 @@ def _run(args: argparse.Namespace) -> int:
     from keras_compress.exporter.quiet import quiet_native_output
     from keras_compress.recipes.architecture_plot import plot_architectures
     from keras_compress.recipes.architecture_table import architecture_table
-    from keras_compress.recipes.progress import RichProgress
+    from keras_compress.search.progress import RichProgress
 
     with quiet_native_output(), RichProgress() as progress:
         rows = architecture_table(

@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
     from keras_compress.recipes.compression_target import CompressionTarget
     from keras_compress.recipes.deep_compression import deep_compression
     from keras_compress.recipes.image_data import load_npz
-    from keras_compress.recipes.progress import RichProgress
+    from keras_compress.search.progress import RichProgress
 
     target = CompressionTarget(size=args.target_size, max_drop=args.max_drop)
     data = load_npz(args.data)

@@ -55,7 +55,7 @@ def _run(args: argparse.Namespace) -> int:
     from keras_compress.exporter.quiet import quiet_native_output
     from keras_compress.recipes.demo import check_folder, run_demo
     from keras_compress.recipes.image_data import load_npz
-    from keras_compress.recipes.progress import RichProgress
+    from keras_compress.search.progress import RichProgress
 
     folder = check_folder(args.out)
     data = None if args.data is None else load_npz(args.data)

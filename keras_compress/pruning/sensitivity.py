@@ -7,10 +7,7 @@ the layers: for a drop that is accepted, or for a sparsity of the whole.
 
 from __future__ import annotations
 
-import concurrent.futures
-import hashlib
-import json
-import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,18 +17,22 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_compress.argument_checks import check_count
 from keras_compress.engine.preparation import require_chosen
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import Selectors, require_finite, select_weights
 from keras_compress.errors import KerasCompressError
 from keras_compress.pruning.patterns import Unstructured
 from keras_compress.pruning.schedules import check_sparsity
-from keras_compress.storage import read_file, write_atomic
+from keras_compress.search.bisection import bisect
+from keras_compress.search.fingerprint import fingerprint
+from keras_compress.search.journal import Journal
+from keras_compress.search.progress import Progress
+from keras_compress.search.trials import Trial, run_trials
 
 DEFAULT_RATES = (0.5, 0.7, 0.8, 0.9, 0.95)
 
-_FORMAT = "keras_compress.sensitivity/1"
-_LARGEST_FILE = 1 << 26
+_BASE = {"layer": None, "rate": 0.0}
 
 
 @dataclass(frozen=True)
@@ -115,13 +116,13 @@ class Sensitivity:
                 f"sparsity={wanted}, and rates that reach {self._total(self._rates(high)):.4f}. "
                 "Scan higher rates."
             )
-        low = 0.0
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (
-                (low, middle) if self._total(self._rates(middle)) >= wanted else (middle, high)
-            )
-        return self._rates(high)
+        found = bisect(
+            lambda drops: [self._total(self._rates(drop)) >= wanted for drop in drops],
+            high,
+            0.0,
+            rounds=60,
+        )
+        return self._rates(found.met)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scan as plain values that `json.dumps` takes."""
@@ -202,8 +203,8 @@ def scan_sensitivity(
     rates: Sequence[float] = DEFAULT_RATES,
     layers: Selectors = None,
     workers: int = 1,
-    path: Any = None,
-    progress: Callable[[str, float, float], None] | None = None,
+    path: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
 ) -> Sensitivity:
     """Score a net with one layer pruned at a time.
 
@@ -212,7 +213,7 @@ def scan_sensitivity(
     Example:
 
     ```python
-    scan = scan_sensitivity(model, Accuracy(x_test, y_test), workers=2, path="scan.json")
+    scan = scan_sensitivity(model, Accuracy(x_test, y_test), workers=2, path="scan.jsonl")
     rates = scan.propose(max_drop=0.01)
     ```
 
@@ -224,9 +225,9 @@ def scan_sensitivity(
         layers: Which layers, as in `PruningConfig`. Defaults to `None` (every kernel).
         workers: Processes that evaluate side by side; each loads the model once. Defaults to
             `1` (in this process).
-        path: A JSON file that is written after every score; a scan that finds it goes on from
-            there. Defaults to `None`.
-        progress: Called with layer, rate and score after each. Defaults to `None`.
+        path: A file for the `search.Journal`, written after every score; a scan that finds it goes
+            on from there. Defaults to `None`.
+        progress: Told how it goes. Defaults to `None`.
 
     Raises:
         KerasCompressError: If there is nothing to scan, a rate is out of range, a weight is not
@@ -238,20 +239,39 @@ def scan_sensitivity(
         raise KerasCompressError(
             f"`rates` must be one or more sparsities above 0. Received: rates={list(rates)!r}."
         )
+    check_count("workers", workers)
     sizes = _sizes(model, layers)
-    book = _Book(path, _fingerprint(model))
-    if book.base is None:
-        book.record(None, 0.0, _evaluated(evaluate, model))
-    trials = [(p, r) for p in sizes for r in wanted if (p, r) not in book.scores]
-    for layer, rate, score in _scores(model, evaluate, trials, workers):
-        book.record(layer, rate, score)
-        if progress is not None:
-            progress(layer, rate, score)
+    # The scores of other models, and of other layers and rates of this one, stand apart.
+    journal = Journal(path, fingerprint(model), check=lambda setting, score: float(score))
+    if _BASE not in journal:
+        journal.record(_BASE, _evaluated(evaluate, model))
+    progress = progress or Progress()
+    settings = [{"layer": layer, "rate": rate} for layer in sizes for rate in wanted]
+    progress.begin("Score each layer", sum(setting not in journal for setting in settings))
+
+    def tell(trial: Trial) -> None:
+        layer, rate = trial.setting.values()
+        progress.advance(1, f"{layer} at {rate:g}: {trial.result:.4g}")
+
+    with tempfile.TemporaryDirectory(prefix="keras_compress_") as folder:
+        file = Path(folder) / "model.keras"
+        if workers > 1:
+            model.save(file)
+        trials = run_trials(
+            _score_setting,
+            settings,
+            workers=workers,
+            prepare=_Scored(file, evaluate) if workers > 1 else lambda: (model, evaluate),
+            journal=journal,
+            on_result=tell,
+        )
+    progress.end()
+    scores = {(t.setting["layer"], t.setting["rate"]): t.result for t in trials}
     found = [
-        LayerSensitivity(path, size, {rate: book.scores[path, rate] for rate in wanted})
+        LayerSensitivity(path, size, {rate: scores[path, rate] for rate in wanted})
         for path, size in sizes.items()
     ]
-    return Sensitivity(float(book.base or 0.0), tuple(found))
+    return Sensitivity(float(journal.get(_BASE)), tuple(found))
 
 
 def _sizes(model: keras.Model, layers: Selectors) -> dict[str, int]:
@@ -274,30 +294,6 @@ def _evaluated(evaluate: Callable[[Any], float], model: keras.Model) -> float:
     return score
 
 
-def _scores(
-    model: keras.Model, evaluate: Any, trials: Sequence[tuple[str, float]], workers: int
-) -> Iterator[tuple[str, float, float]]:
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise KerasCompressError(f"`workers` must be an int of at least 1. Received: {workers!r}.")
-    if workers == 1 or len(trials) < 2:
-        for layer, rate in trials:
-            yield layer, rate, score_pruned(model, evaluate, layer, rate)
-        return
-    with tempfile.TemporaryDirectory(prefix="keras_compress_") as folder:
-        file = Path(folder) / "model.keras"
-        model.save(file)
-        # TensorFlow doesn't survive a fork.
-        with concurrent.futures.ProcessPoolExecutor(
-            min(workers, len(trials)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(str(file), evaluate),
-        ) as pool:
-            waiting = {pool.submit(_score_in_worker, *trial): trial for trial in trials}
-            for done in concurrent.futures.as_completed(waiting):
-                yield (*waiting[done], done.result())
-
-
 def score_pruned(
     model: keras.Model, evaluate: Callable[[Any], float], layer: str, rate: float
 ) -> float:
@@ -313,65 +309,16 @@ def score_pruned(
             ref.variable.assign(values)
 
 
-# What a worker process holds between its trials.
-_WORKER: dict[str, Any] = {}
+def _score_setting(scored: tuple[keras.Model, Any], setting: Mapping[str, Any]) -> float:
+    return score_pruned(*scored, setting["layer"], setting["rate"])
 
 
-def _start_worker(path: str, evaluate: Any) -> None:
-    _WORKER["model"] = keras.models.load_model(path)
-    _WORKER["evaluate"] = evaluate
+@dataclass(frozen=True)
+class _Scored:
+    """Loads, in a worker, the model that is scored."""
 
+    file: Path
+    evaluate: Any
 
-def _score_in_worker(layer: str, rate: float) -> float:
-    return score_pruned(_WORKER["model"], _WORKER["evaluate"], layer, rate)
-
-
-class _Book:
-    """The scores so far, in memory and on the disk."""
-
-    def __init__(self, path: Any, fingerprint: str) -> None:
-        self.path = None if path is None else Path(path)
-        self.fingerprint = fingerprint
-        self.base: float | None = None
-        self.scores: dict[tuple[str, float], float] = {}
-        if self.path is not None and self.path.exists():
-            self._read()
-
-    def record(self, layer: str | None, rate: float, score: float) -> None:
-        if layer is None:
-            self.base = score
-        else:
-            self.scores[layer, rate] = score
-        if self.path is not None:
-            rows = [[layer, rate, score] for (layer, rate), score in self.scores.items()]
-            record = {"format": _FORMAT, "model": self.fingerprint, "base": self.base}
-            write_atomic(self.path, json.dumps({**record, "scores": rows}, indent=1) + "\n")
-
-    def _read(self) -> None:
-        try:
-            record = json.loads(read_file(self.path, limit=_LARGEST_FILE))  # type: ignore[arg-type]
-            if record["format"] != _FORMAT:
-                raise ValueError("another format")
-            fingerprint = record["model"]
-            base = float(record["base"])
-            scores = {(str(p), float(r)): float(score) for p, r, score in record["scores"]}
-        except (KeyError, TypeError, ValueError) as error:
-            raise KerasCompressError(
-                f"A scan goes on from a file that a scan wrote. Received: {self.path}, which is "
-                "none or is damaged. Delete it or choose another `path`."
-            ) from error
-        if fingerprint != self.fingerprint:
-            raise KerasCompressError(
-                f"A scan goes on with the model it began with. Received: {self.path}, a scan of "
-                "other weights. Delete it or choose another `path`."
-            )
-        self.base, self.scores = base, scores
-
-
-def _fingerprint(model: keras.Model) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for variable in model.variables:
-        values = np.ascontiguousarray(values_of(variable))
-        digest.update(f"{values.shape}{values.dtype}".encode())
-        digest.update(values.view(np.uint8).data)
-    return digest.hexdigest()
+    def __call__(self) -> tuple[keras.Model, Any]:
+        return keras.models.load_model(self.file), self.evaluate

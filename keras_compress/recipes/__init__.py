@@ -12,7 +12,6 @@ from keras_compress.recipes.compression_target import CompressionTarget
 from keras_compress.recipes.deep_compression import DeepCompression, deep_compression
 from keras_compress.recipes.demo import DemoResult, run_demo
 from keras_compress.recipes.image_data import ImageData, load_digits, load_npz
-from keras_compress.recipes.progress import Progress, RichProgress
 from keras_compress.recipes.settings import DemoSettings, LayerPlan, Phase, settings_for
 from keras_compress.recipes.smaller_net import SmallerNet, SmallerNetTarget, prune_channels
 
@@ -25,8 +24,6 @@ __all__ = [
     "ImageData",
     "LayerPlan",
     "Phase",
-    "Progress",
-    "RichProgress",
     "SmallerNet",
     "SmallerNetTarget",
     "architecture_names",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_compress.errors import KerasCompressError
-from keras_compress.recipes.progress import Progress
+from keras_compress.search.progress import Progress
 
 __all__ = ["ArchitectureRow", "architecture_names", "architecture_table"]
 

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from keras_compress.argument_checks import check_max_drop
 from keras_compress.errors import KerasCompressError
-from keras_compress.recipes.argument_checks import check_max_drop
 
 __all__ = ["CompressionTarget", "parse_size"]
 

@@ -19,7 +19,7 @@ import numpy as np
 from keras_compress.recipes.accuracy import tflite_accuracy
 from keras_compress.storage import Origins, read_file, write_atomic, write_through
 
-__all__ = ["Trial", "TrialSettings", "origins", "run_trial", "write_arrays"]
+__all__ = ["CompressionTrial", "TrialSettings", "origins", "run_trial", "write_arrays"]
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -35,7 +35,7 @@ class TrialSettings:
 
 
 @dataclass(frozen=True)
-class Trial:
+class CompressionTrial:
     """What a trial came to.
 
     Attributes:
@@ -74,27 +74,23 @@ def origins(folder: Path) -> list[Path]:
     return [folder / "base.keras", *(folder / f"{name}.npy" for name in _ARRAYS)]
 
 
-def run_trial(folder: str, rate_weight: float, settings: dict[str, Any]) -> dict[str, Any]:
-    """Run, or go on with, or just look up the trial of `rate_weight`; return a `Trial`'s fields.
+def run_trial(folder: str, settings: TrialSettings, rate_weight: float) -> dict[str, Any]:
+    """Run, or go on with, the trial of `rate_weight`; return a `CompressionTrial`'s fields.
 
     Args:
         folder: Folder of the search, with `base.keras` and the arrays.
+        settings: What all trials have in common.
         rate_weight: Price of a bit.
-        settings: Fields of `TrialSettings`.
     """
-    chosen = TrialSettings(**settings)
     search = Path(folder)
     place = search / "trials" / f"rate-{rate_weight:.6e}"
-    done = place / "trial.json"
-    if done.exists():
-        return dict(json.loads(read_file(done, limit=1 << 20)))
     place.mkdir(parents=True, exist_ok=True)
 
     import keras_compress
     from keras_compress import exporter, rate
 
     arrays = {name: np.load(search / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-    model, epochs, stopped = _train(search, place, rate_weight, chosen, arrays)
+    model, epochs, stopped = _train(search, place, rate_weight, settings, arrays)
     plain = exporter.order_units(rate.finalize(model)).model
     exported = exporter.convert(plain, samples=np.asarray(arrays["x_test"][:16]))
     packed = keras_compress.pack(exported.tflite, codec="smallest")
@@ -103,10 +99,7 @@ def run_trial(folder: str, rate_weight: float, settings: dict[str, Any]) -> dict
     write_through(place / "model.keras", plain.save, made_from=made_from)
     write_atomic(place / "model.tflite", exported.tflite, made_from=made_from)
     write_atomic(place / "model.kcz", packed, made_from=made_from)
-    trial = Trial(rate_weight, len(packed), accuracy, epochs, stopped, place.name)
-    # Last: once it is there, all else is.
-    write_atomic(done, json.dumps(asdict(trial), indent=1) + "\n")
-    return asdict(trial)
+    return asdict(CompressionTrial(rate_weight, len(packed), accuracy, epochs, stopped, place.name))
 
 
 def _train(

@@ -8,8 +8,7 @@ target, and so on.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import functools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -18,20 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_compress.argument_checks import check_count
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.accuracy import tflite_accuracy
-from keras_compress.recipes.argument_checks import check_count
 from keras_compress.recipes.compression_target import CompressionTarget
 from keras_compress.recipes.compression_trial import (
-    Trial,
+    CompressionTrial,
     TrialSettings,
     origins,
     run_trial,
     write_arrays,
 )
 from keras_compress.recipes.image_data import ImageData
-from keras_compress.recipes.progress import Progress
-from keras_compress.recipes.trial_workers import run_all
+from keras_compress.search.bisection import Bracket, bisect
+from keras_compress.search.fingerprint import fingerprint
+from keras_compress.search.journal import Journal
+from keras_compress.search.progress import Progress
+from keras_compress.search.trials import Trial, run_trials
 from keras_compress.storage import Origins, read_file, write_atomic, write_through
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ __all__ = ["DeepCompression", "deep_compression"]
 
 # The first round; a price above the last leaves nothing of any net.
 _FIRST, _LAST = 1e-7, 1e-3
+_BASE = "base"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class DeepCompression:
         base_size: Bytes of the packed file before.
         base_accuracy: Accuracy before.
         smallest_size: Bytes that the graph alone takes, all weights zero: no file is smaller.
-        trials: All `Trial`s, by price.
+        trials: All `CompressionTrial`s, by price.
         packed: Path of the best packed file.
         note: Why the target was not reached, or what else to know; may be empty.
     """
@@ -67,7 +70,7 @@ class DeepCompression:
     base_size: int
     base_accuracy: float
     smallest_size: int
-    trials: tuple[Trial, ...]
+    trials: tuple[CompressionTrial, ...]
     packed: Path
     note: str
 
@@ -149,21 +152,36 @@ def deep_compression(
         raise KerasCompressError("`trials_per_round` must be at least 2. Received: 1.")
     folder = Path(folder)
     progress.begin("Measure the model")
-    base_size, base_accuracy, smallest = _open(folder, model, data, settings, made_from)
+    journal = _open(folder, model, data, settings, made_from)
+    base_size, base_accuracy, smallest = journal.get(_BASE)
     progress.end(f"{base_size:,} bytes packed, {base_accuracy:.2%}")
+    trials: dict[float, CompressionTrial] = {}
 
-    def run(prices: list[float]) -> list[Trial]:
-        calls = [(os.fspath(folder), price, asdict(settings)) for price in prices]
-        found: list[Trial] = []
-        running = run_all(run_trial, calls, workers=workers, backend=backend)
-        with contextlib.closing(running):
-            for _, fields in running:
-                found.append(Trial(**fields))
-                text = f"{found[-1].size:,} bytes, {found[-1].accuracy:.2%}"
-                progress.advance(1, text)
-        return found
+    def tell(trial: Trial) -> None:
+        progress.advance(1, f"{trial.result['size']:,} bytes, {trial.result['accuracy']:.2%}")
 
-    trials: list[Trial] = []
+    def run(prices: list[float]) -> None:
+        for trial in run_trials(
+            functools.partial(run_trial, os.fspath(folder), settings),
+            prices,
+            workers=workers,
+            backend=backend,
+            journal=journal,
+            on_result=tell,
+        ):
+            trials[trial.setting] = CompressionTrial(**trial.result)
+
+    def is_met(prices: list[float]) -> list[bool]:
+        prices = [float(f"{price:.6e}") for price in prices]
+        progress.begin(f"Search, at most {rounds} rounds", len(prices))
+        run(prices)
+        found = [trials[price] for price in prices]
+        return [target.is_met(t.size, t.accuracy, base_accuracy) for t in found]
+
+    def tell_round(bracket: Bracket) -> None:
+        low, high = sorted((bracket.met, bracket.unmet))
+        progress.end(f"the price is between {low:.1e} and {high:.1e}")
+
     note = ""
     if target.size is not None and target.size < smallest:
         note = (
@@ -171,20 +189,23 @@ def deep_compression(
             "every weight and bias zero. One trial was made, at the highest price."
         )
         progress.begin("One trial", 1)
-        trials += run([_LAST])
+        run([_LAST])
         progress.end(note)
     else:
-        low, high = _FIRST, _LAST
-        for turn in range(rounds):
-            inner = 0 if turn == 0 else 1
-            places = trials_per_round + 2 * inner
-            grid = np.geomspace(low, high, places)[inner : places - inner]
-            prices = [float(f"{price:.6e}") for price in grid]
-            progress.begin(f"Search, round {turn + 1} of {rounds}", len(prices))
-            trials = sorted([*trials, *run(prices)], key=lambda trial: trial.rate_weight)
-            low, high = _narrow(trials, target, base_accuracy)
-            progress.end(f"the price is between {low:.1e} and {high:.1e}")
-    best, reached = choose(trials, target, base_accuracy)
+        # A size is met by high prices, an accuracy by low ones.
+        ends = (_LAST, _FIRST / 10) if target.size is not None else (_FIRST / 10, _LAST)
+        first = np.geomspace(_FIRST, _LAST, trials_per_round).tolist()
+        bisect(
+            is_met,
+            *ends,
+            rounds=rounds,
+            points=trials_per_round,
+            first=first,
+            scale="log",
+            on_round=tell_round,
+        )
+    found = sorted(trials.values(), key=lambda trial: trial.rate_weight)
+    best, reached = choose(found, target, base_accuracy)
     if not reached and not note:
         note = (
             f"No trial met the target; {best.size:,} bytes at {best.accuracy:.2%} is the nearest. "
@@ -200,7 +221,7 @@ def deep_compression(
         base_size,
         base_accuracy,
         smallest,
-        tuple(trials),
+        tuple(found),
         folder / "model.kcz",
         note,
     )
@@ -209,8 +230,8 @@ def deep_compression(
 
 
 def choose(
-    trials: list[Trial], target: CompressionTarget, base_accuracy: float
-) -> tuple[Trial, bool]:
+    trials: list[CompressionTrial], target: CompressionTarget, base_accuracy: float
+) -> tuple[CompressionTrial, bool]:
     """Return the best trial, and whether it meets the target."""
     met = [t for t in trials if target.is_met(t.size, t.accuracy, base_accuracy)]
     if target.size is not None:
@@ -222,46 +243,23 @@ def choose(
     return max(trials, key=lambda t: (t.accuracy, -t.size)), False
 
 
-def _narrow(
-    trials: list[Trial], target: CompressionTarget, base_accuracy: float
-) -> tuple[float, float]:
-    """Return the two neighbouring prices between which the target lies."""
-    # A size is met by high prices, an accuracy by low ones.
-    good = [t.rate_weight for t in trials if target.is_met(t.size, t.accuracy, base_accuracy)]
-    bad = [t.rate_weight for t in trials if t.rate_weight not in good]
-    first, last = trials[0].rate_weight, trials[-1].rate_weight
-    if target.size is not None:
-        high = min(good, default=last)
-        low = max((price for price in bad if price < high), default=first / 10)
-    else:
-        low = max(good, default=first / 10)
-        high = min((price for price in bad if price > low), default=last)
-    return (low, high) if low < high else (low / 10, low)
-
-
 def _open(
     folder: Path, model: Any, data: ImageData, settings: TrialSettings, made_from: Origins = None
-) -> tuple[int, float, int]:
-    """Prepare `folder`, or check that it is of the same search; return what was measured."""
+) -> Journal:
+    """Prepare `folder`, or check that it is of the same search; return its journal.
+
+    The journal has, under `_BASE`, the bytes of the packed model, its accuracy, and the bytes that
+    its graph alone takes.
+    """
     import keras_compress
     from keras_compress import exporter
     from keras_compress.engine.cloning import copy_model
 
-    fingerprint = _fingerprint(model, data, settings)
-    manifest = folder / "search.json"
-    if manifest.exists():
-        try:
-            known = json.loads(read_file(manifest, limit=1 << 20))
-            if known["fingerprint"] == fingerprint:
-                return known["base_size"], known["base_accuracy"], known["smallest_size"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise KerasCompressError(
-                f"{manifest} is damaged ({error}). Choose another folder, or remove this one."
-            ) from error
-        raise KerasCompressError(
-            "A search goes on with the model, data and settings it began with. Received: "
-            f"{folder}, which holds trials of others. Choose another folder, or remove this one."
-        )
+    arrays = {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    searched = fingerprint(asdict(settings), model.name, model, *arrays.values())
+    journal = Journal(folder / "search.jsonl", searched, check=_check_result)
+    if _BASE in journal:
+        return journal
     folder.mkdir(parents=True, exist_ok=True)
     exported = exporter.convert(model, samples=data.x_test[:16])
     accuracy = tflite_accuracy(exported.tflite, data.x_test, data.y_test)
@@ -271,16 +269,21 @@ def _open(
     nothing = exporter.convert(empty, verify=False)
     base_size = len(keras_compress.pack(exported.tflite, codec="smallest"))
     smallest = len(keras_compress.pack(nothing.tflite, codec="smallest"))
-    write_arrays(
-        folder,
-        {name: getattr(data, name) for name in ("x_train", "y_train", "x_test", "y_test")},
-        made_from=made_from,
-    )
+    write_arrays(folder, arrays, made_from=made_from)
     write_through(folder / "base.keras", model.save, made_from=made_from)
     _check_file(folder / "base.keras", model, data.x_test[:8])
-    found = {"base_size": base_size, "base_accuracy": accuracy, "smallest_size": smallest}
-    write_atomic(manifest, json.dumps({"fingerprint": fingerprint, **found}, indent=1) + "\n")
-    return base_size, accuracy, smallest
+    # Last: once it is there, all else is.
+    journal.record(_BASE, [base_size, accuracy, smallest])
+    return journal
+
+
+def _check_result(setting: Any, result: Any) -> None:
+    if setting == _BASE:
+        size, accuracy, smallest = result
+        if not all(isinstance(value, int | float) for value in (size, accuracy, smallest)):
+            raise ValueError("what was measured is numbers")
+    elif os.path.basename(CompressionTrial(**result).folder) != result["folder"]:
+        raise ValueError("a trial's folder is one of the search's")
 
 
 def _check_file(path: Path, model: Any, samples: np.ndarray) -> None:
@@ -309,20 +312,12 @@ def _check_file(path: Path, model: Any, samples: np.ndarray) -> None:
         )
 
 
-def _fingerprint(model: Any, data: ImageData, settings: TrialSettings) -> str:
-    digest = hashlib.sha256()
-    digest.update(json.dumps([asdict(settings), model.name], sort_keys=True).encode())
-    for variable in model.variables:
-        digest.update(f"{variable.name} {tuple(variable.shape)} {variable.dtype}".encode())
-        digest.update(np.ascontiguousarray(np.asarray(variable)).tobytes())
-    for array in (data.x_train, data.y_train, data.x_test, data.y_test):
-        digest.update(f"{array.shape} {array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
 def _write_best(
-    folder: Path, name: str, result: DeepCompression, best: Trial, settings: TrialSettings
+    folder: Path,
+    name: str,
+    result: DeepCompression,
+    best: CompressionTrial,
+    settings: TrialSettings,
 ) -> None:
     from keras_compress import exporter
     from keras_compress.exporter.folder import report_of, write_folder

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.image_data import ImageData, load_digits
-from keras_compress.recipes.progress import Progress
 from keras_compress.recipes.settings import DemoSettings, settings_for
+from keras_compress.search.progress import Progress
 from keras_compress.storage import Origins
 
 if TYPE_CHECKING:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_compress.argument_checks import check_count, check_max_drop
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.accuracy import tflite_accuracy
-from keras_compress.recipes.argument_checks import check_count, check_max_drop
 from keras_compress.recipes.image_data import ImageData
-from keras_compress.recipes.progress import Progress
+from keras_compress.search.bisection import bisect
+from keras_compress.search.progress import Progress, progress_callback
 from keras_compress.storage import Origins, write_atomic, write_through
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _VALIDATION_SHARE = 0.1
 _SCORED_IMAGES = 1024
 _ROUNDS = 5
 _LEAST_SHARE = 0.02
+_LEAST_SHARE_TRAINED = 0.05
 # A measured ratio is this uncertain; the search goes on no finer.
 _RESOLUTION = 0.01
 _TIMED_RUNS = 20
@@ -250,10 +252,6 @@ class _Search:
         settings, progress = self._training, self.progress
         steps = settings.epochs * math.ceil(len(self._learnt) / settings.batch_size)
 
-        class Tell(keras.callbacks.Callback):
-            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-                progress.advance()
-
         keras.utils.set_random_seed(settings.seed)
         progress.begin(stage, steps)
         distiller = Distiller(self.model, small, student_loss_weight=0.5)
@@ -264,7 +262,7 @@ class _Search:
             self.data.y_train[self._learnt],
             batch_size=settings.batch_size,
             epochs=settings.epochs,
-            callbacks=[Tell(), keras.callbacks.TerminateOnNaN()],
+            callbacks=[progress_callback(progress), keras.callbacks.TerminateOnNaN()],
             verbose=0,
         )
         if not all(np.isfinite(w).all() for w in small.get_weights()):
@@ -285,27 +283,27 @@ class _Search:
         from keras_compress import exporter
 
         full = exporter.convert(self.model, verify=False).tflite
-        low, high, best = _LEAST_SHARE, 1.0, None
-        fastest = (math.inf, low)
-        self.progress.begin("Find the widths", _ROUNDS)
-        for _ in range(_ROUNDS):
-            share = math.sqrt(low * high)
+        best: float | None = None
+        fastest = (math.inf, _LEAST_SHARE)
+
+        def is_met(shares: list[float]) -> list[bool]:
+            nonlocal best, fastest
+            (share,) = shares
             try:
                 small = self.cut(macs=share).model
             except KerasCompressError:
-                # So little can't be left.
-                low = share
+                # So little can't be left: the search goes on above.
                 self.progress.advance()
-                continue
+                return [True]
             ratio = _latency_ratio(full, exporter.convert(small, verify=False).tflite)
             fastest = min(fastest, (ratio, share))
             self.progress.advance(detail=f"{share:.2f} of the MACs take {ratio:.2f} of the time")
             if ratio <= wanted:
-                best, low = share, share
-            else:
-                high = share
-            if high - low < _RESOLUTION:
-                break
+                best = share
+            return [ratio <= wanted]
+
+        self.progress.begin("Find the widths", _ROUNDS)
+        bisect(is_met, _LEAST_SHARE, 1.0, rounds=_ROUNDS, scale="log", resolution=_RESOLUTION)
         self.progress.end(f"{best or fastest[1]:.2f} of the multiply-accumulates")
         if best is not None:
             return best, ""
@@ -323,24 +321,25 @@ class _Search:
     def down_to_accuracy(self, max_drop: float) -> tuple[Any, ChannelPruned, str]:
         """Return the smallest trained net that loses at most `max_drop` points, by bisection."""
         floor = self.accuracy(self.model) - max_drop / 100
-        low, high = 0.05, 1.0
         best: tuple[Any, ChannelPruned] | None = None
         nearest: tuple[float, Any, ChannelPruned] | None = None
-        for turn in range(_ROUNDS):
-            share = math.sqrt(low * high)
+
+        def is_met(shares: list[float]) -> list[bool]:
+            nonlocal best, nearest
+            (share,) = shares
             try:
                 pruned = self.cut(macs=share)
             except KerasCompressError:
-                low = share
-                continue
-            small = self.train(pruned.model, f"Trial {turn + 1}: {share:.2f} of the MACs")
+                return [False]
+            small = self.train(pruned.model, f"Trial: {share:.2f} of the MACs")
             accuracy = self.accuracy(small)
-            if accuracy >= floor - 1e-9:
-                best, high = (small, pruned), share
-            else:
-                low = share
             if nearest is None or accuracy > nearest[0]:
                 nearest = (accuracy, small, pruned)
+            if accuracy >= floor - 1e-9:
+                best = (small, pruned)
+            return [accuracy >= floor - 1e-9]
+
+        bisect(is_met, 1.0, _LEAST_SHARE_TRAINED, rounds=_ROUNDS, scale="log")
         if best is not None:
             return *best, ""
         if nearest is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_compress.recipes.progress import Progress
 from keras_compress.recipes.settings import DemoSettings
+from keras_compress.search.progress import Progress
 
 __all__ = ["time_models"]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keras_compress.recipes.image_data import ImageData
-from keras_compress.recipes.progress import Progress
 from keras_compress.recipes.settings import DemoSettings, Phase, build_model
+from keras_compress.search.progress import Progress, progress_callback
 
 if TYPE_CHECKING:
     import keras
@@ -112,14 +112,6 @@ def _fit(
 ) -> str:
     import keras
 
-    class Tell(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-            progress.advance()
-
-        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-            accuracy = (logs or {}).get("accuracy", math.nan)
-            progress.advance(0, f"epoch {epoch + 1}/{phase.epochs}, training {accuracy:.2%}")
-
     rate = keras.optimizers.schedules.CosineDecay(
         phase.learning_rate, _steps(data, settings, phase)
     )
@@ -131,7 +123,7 @@ def _fit(
         data.y_train,
         batch_size=settings.batch_size,
         epochs=phase.epochs,
-        callbacks=[*callbacks, Tell()],
+        callbacks=[*callbacks, progress_callback(progress, phase.epochs)],
         verbose=0,
     )
     return f"training accuracy {history.history['accuracy'][-1]:.2%}"

@@ -16,7 +16,7 @@ import pytest
 
 from keras_compress.cli import stopping
 from keras_compress.packing import other_compressors
-from keras_compress.recipes.trial_workers import run_all
+from keras_compress.search.workers import run_in_workers
 from tests.packing.tflite_models import build_model
 from tests.processes import descendants, environment, is_alive, wait_for
 
@@ -87,7 +87,7 @@ def test_a_run_on_a_phone(number, phone, tflite_files, tmp_path):
 
 
 def test_trials_on_worker_processes():
-    running = run_all(time.sleep, [(0.0,), (600,), (600,), (600,)], workers=2)
+    running = run_in_workers(time.sleep, [0.0, 600, 600, 600], workers=2)
     assert next(running) == (0, None)
     started = time.monotonic()
     running.close()

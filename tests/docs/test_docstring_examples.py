@@ -27,6 +27,7 @@ from keras_compress import (
     pruning,
     rate,
     recipes,
+    search,
 )
 
 ROOT = Path(keras_compress.__file__).parent
@@ -131,7 +132,7 @@ def _namespace(name: str, module: str) -> dict[str, object]:
         "keras": keras, "np": np, "keras_compress": keras_compress, "binary": binary,
         "channel_pruning": channel_pruning, "x_held_out": x, "y_held_out": y,
         "clustering": clustering, "exporter": exporter, "pruning": pruning, "rate": rate,
-        "recipes": recipes,
+        "recipes": recipes, "search": search,
         **{name: getattr(distillation, name) for name in distillation.__all__},
         **{name: getattr(pruning, name) for name in pruning.__all__},
         **{name: getattr(clustering, name) for name in clustering.__all__},

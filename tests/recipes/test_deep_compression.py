@@ -16,10 +16,9 @@ import pytest
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes import CompressionTarget, deep_compression
 from keras_compress.recipes.compression_target import parse_size
-from keras_compress.recipes.compression_trial import Trial, run_trial
+from keras_compress.recipes.compression_trial import CompressionTrial, TrialSettings, run_trial
 from keras_compress.recipes.deep_compression import choose
 from keras_compress.recipes.image_data import ImageData
-from keras_compress.recipes.trial_workers import run_all
 
 
 @pytest.fixture(scope="module")
@@ -92,21 +91,20 @@ def test_a_size_below_the_graph_stops_early_and_leaves_the_best(model, data, tmp
 
 
 def trial_folder(folder, model, data):
-    from keras_compress.recipes.compression_trial import TrialSettings
     from keras_compress.recipes.deep_compression import _open
 
     _open(folder, model, data, TrialSettings(3, 16, 3e-3, 0))
-    return {"epochs": 6, "batch_size": 4, "learning_rate": 3e-3, "seed": 0}
+    return TrialSettings(6, 4, 3e-3, 0)
 
 
 def test_a_trial_killed_halfway_ends_in_the_same_bytes(model, data, tmp_path):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
         settings = trial_folder(tmp_path / name, model, data)
-    whole = run_trial(str(tmp_path / "whole"), 1e-4, settings)
+    whole = run_trial(str(tmp_path / "whole"), settings, 1e-4)
     code = (
-        "from keras_compress.recipes.compression_trial import run_trial; "
-        f"run_trial({str(tmp_path / 'killed')!r}, 1e-4, {settings!r})"
+        "from keras_compress.recipes.compression_trial import *; "
+        f"run_trial({str(tmp_path / 'killed')!r}, {settings!r}, 1e-4)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     place = tmp_path / "killed" / "trials" / whole["folder"]
@@ -115,8 +113,8 @@ def test_a_trial_killed_halfway_ends_in_the_same_bytes(model, data, tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert (place / "checkpoint.json").exists() and not (place / "trial.json").exists()
-    assert run_trial(str(tmp_path / "killed"), 1e-4, settings) == whole
+    assert (place / "checkpoint.json").exists() and not (place / "model.kcz").exists()
+    assert run_trial(str(tmp_path / "killed"), settings, 1e-4) == whole
     packed = [
         (tmp_path / name / "trials" / whole["folder"] / "model.kcz").read_bytes()
         for name in ("whole", "killed")
@@ -129,7 +127,7 @@ def test_a_loss_that_becomes_nan_ends_at_the_last_good_epoch(model, data, tmp_pa
         "broken", np.where(data.x_train > 1, 1e38, data.x_train), data.y_train, *two(data)
     )
     settings = trial_folder(tmp_path, model, broken)
-    trial = run_trial(str(tmp_path), 1e-5, settings)
+    trial = run_trial(str(tmp_path), settings, 1e-5)
     assert "NaN" in trial["stopped"] and trial["epochs"] < 6 and trial["size"] > 0
 
 
@@ -139,9 +137,9 @@ def two(data):
 
 def test_choice_follows_the_target():
     trials = [
-        Trial(1e-6, 900, 0.99, 3, "", "a"),
-        Trial(1e-5, 500, 0.98, 3, "", "b"),
-        Trial(1e-4, 300, 0.90, 3, "", "c"),
+        CompressionTrial(1e-6, 900, 0.99, 3, "", "a"),
+        CompressionTrial(1e-5, 500, 0.98, 3, "", "b"),
+        CompressionTrial(1e-4, 300, 0.90, 3, "", "c"),
     ]
     assert choose(trials, CompressionTarget(size=600), 0.99) == (trials[1], True)
     assert choose(trials, CompressionTarget(size=100), 0.99) == (trials[2], False)
@@ -166,28 +164,6 @@ def test_a_target_is_exactly_one_of_two():
     for fields in ({}, {"size": 1, "max_drop": 1.0}, {"max_drop": -1}, {"max_drop": float("nan")}):
         with pytest.raises(KerasCompressError):
             CompressionTarget(**fields)
-
-
-def test_workers_are_other_processes():
-    # A function that every interpreter has: a worker need not be able to import the tests.
-    process = os.path.realpath("/proc/self")
-    if process == "/proc/self":
-        pytest.skip("no /proc to ask for the process")
-    links = [("/proc/self",), ("/proc/self",)]
-    found = [result for _, result in run_all(os.path.realpath, links, workers=2)]
-    assert len(found) == 2 and process not in found
-    assert [r for _, r in run_all(os.path.realpath, links[:1], workers=4)] == [process]
-
-
-def test_unknown_backend_is_refused():
-    with pytest.raises(KerasCompressError, match="backend"):
-        list(run_all(os.path.realpath, [(1,)], workers=1, backend="slurm"))
-
-
-def test_missing_ray_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(KerasCompressError, match=r"keras-compress\[ray\]"):
-        list(run_all(os.path.realpath, [(1,)], workers=1, backend="ray"))
 
 
 class Shift(keras.layers.Layer):
@@ -216,4 +192,4 @@ def test_a_model_that_its_file_does_not_hold_is_refused_before_the_trials(kind, 
         pytest.raises(KerasCompressError, match=rf"'odd', which {words}.*register_keras"),
     ):
         deep_compression(model, data, CompressionTarget(size=900), folder=tmp_path, **SMALL)
-    assert not (tmp_path / "trials").exists() and not (tmp_path / "search.json").exists()
+    assert not (tmp_path / "trials").exists() and not (tmp_path / "search.jsonl").exists()

@@ -1,4 +1,4 @@
-"""Telling a waiting person how far a recipe is: bars on a terminal, one line a stage in a log."""
+"""Telling a waiting person how far it is: bars on a terminal, one line a stage in a log."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Progress", "RichProgress"]
+__all__ = ["Progress", "RichProgress", "progress_callback"]
 
 
 class Progress:
-    """What a recipe tells as it goes; this one keeps silent. Subclass it to hear."""
+    """What a search or a recipe tells as it goes; this one keeps silent. Subclass it to hear."""
 
     def begin(self, stage: str, steps: int | None = None) -> None:
         """Called when a stage begins, with the number of steps in it if it is known."""
@@ -94,3 +94,25 @@ class RichProgress(Progress):
                 highlight=False,
                 soft_wrap=True,
             )
+
+
+def progress_callback(progress: Progress, epochs: int | None = None) -> Any:
+    """Return a Keras callback that advances `progress` by a step for each batch.
+
+    Args:
+        progress: Whom to tell; a stage of so many steps was begun.
+        epochs: Number of epochs, to tell after each which one it was and its training accuracy.
+            Defaults to `None` (not told).
+    """
+    import keras
+
+    class Tell(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            progress.advance()
+
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            if epochs is not None:
+                accuracy = (logs or {}).get("accuracy", float("nan"))
+                progress.advance(0, f"epoch {epoch + 1}/{epochs}, training {accuracy:.2%}")
+
+    return Tell()

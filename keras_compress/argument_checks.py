@@ -1,4 +1,4 @@
-"""Checks of arguments that several recipes take."""
+"""Checks of arguments that several packages take."""
 
 from __future__ import annotations
 
