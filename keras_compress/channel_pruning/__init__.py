@@ -17,6 +17,11 @@ from keras_compress.channel_pruning.criteria import (
 )
 from keras_compress.channel_pruning.explained_variance import ExplainedVariance
 from keras_compress.channel_pruning.group import ChannelGroup, Frozen, Member
+from keras_compress.channel_pruning.group_fisher_training import (
+    GroupFisherTrainer,
+    Removal,
+    prune_while_training,
+)
 from keras_compress.channel_pruning.grouping import find_groups
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.lasso import Lasso
@@ -45,17 +50,20 @@ __all__ = [
     "Fisher",
     "Frozen",
     "GroupFisher",
+    "GroupFisherTrainer",
     "GroupReport",
     "Lasso",
     "LayerCall",
     "Member",
     "NotUnderstoodError",
     "Random",
+    "Removal",
     "Target",
     "Taylor",
     "cap",
     "find_groups",
     "prune",
+    "prune_while_training",
     "reestimate_statistics",
     "register_rule",
     "select_greedily",

@@ -13,11 +13,11 @@ import numpy as np
 from keras_compress.channel_pruning.compensation import Compensation
 from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.criteria import Criterion, Data, get_criterion
-from keras_compress.channel_pruning.grouping import find_groups
 from keras_compress.channel_pruning.groups import Selectors
 from keras_compress.channel_pruning.plan import ChannelPlan
 from keras_compress.channel_pruning.pruning import ChannelPruned
 from keras_compress.channel_pruning.report import channel_report
+from keras_compress.channel_pruning.scope import groups_to_cut
 from keras_compress.channel_pruning.selection import removal_steps
 from keras_compress.errors import KerasCompressError
 
@@ -79,8 +79,8 @@ def cap(
             fitted, or a score isn't finite.
     """
     criterion = get_criterion(criterion)
-    groups = find_groups(model).restrict(
-        round_to=round_to, min_channels=min_channels, layers=layers, veto=veto
+    groups = groups_to_cut(
+        model, round_to=round_to, min_channels=min_channels, layers=layers, veto=veto
     )
     if not max_drop >= 0:
         raise KerasCompressError(f"`max_drop` must be at least 0. Received: {max_drop!r}.")

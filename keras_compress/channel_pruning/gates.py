@@ -8,7 +8,7 @@ et al. 2021, section 3.1).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.engine.importance import gradient_function, loss_function
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["ChannelGradients", "channel_gradients"]
+__all__ = ["ChannelGradients", "Site", "channel_gradients", "find_sites", "shadowed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class ChannelGradients:
 
 
 @dataclass(eq=False)
-class _Site:
+class Site:
     """An input of a layer at which channels are read."""
 
     layer: Any
@@ -72,7 +72,7 @@ def channel_gradients(
     mean_loss = loss_function(model, loss)
     count = len(keras.tree.flatten(x)[0])
     batch_size = min(batch_size, count)
-    sites, components = _sites(groups)
+    sites, components = find_sites(groups)
     inner = list(_inner_kernels(groups))
     factors = keras.Variable(np.ones((batch_size, len(components)), "float32"), name="factors")
     kernels = list({id(kernel): kernel for kernel, _, _ in inner}.values())
@@ -114,14 +114,14 @@ def channel_gradients(
         yield ChannelGradients(values, np.concatenate(of))
 
 
-def _sites(groups: ChannelGroups) -> tuple[list[_Site], NDArray[np.int64]]:
+def find_sites(groups: ChannelGroups) -> tuple[list[Site], NDArray[np.int64]]:
     """Return where factors stand, and the component of each factor."""
     analysis = groups.analysis
     of = analysis.components.of
     wanted = np.zeros(int(of.max(initial=-1)) + 1, bool)
     for group in groups.values():
         wanted[group.components] = True
-    sites: list[_Site] = []
+    sites: list[Site] = []
     factors: list[NDArray[np.int64]] = []
     total = 0
     for nodes in analysis.graph.calls().values():
@@ -140,7 +140,7 @@ def _sites(groups: ChannelGroups) -> tuple[list[_Site], NDArray[np.int64]]:
             place = np.full(len(wanted), -1, np.int64)
             place[here] = total + np.arange(len(here))
             sites.append(
-                _Site(nodes[0].operation, index, labels.shape, place[components].reshape(-1))
+                Site(nodes[0].operation, index, labels.shape, place[components].reshape(-1))
             )
             factors.append(here)
             total += len(here)
@@ -162,29 +162,39 @@ def _inner_kernels(groups: ChannelGroups) -> Iterator[tuple[Any, int, NDArray[np
 
 
 @contextlib.contextmanager
-def _gated(sites: list[_Site], factors: Any) -> Iterator[None]:
-    """Multiply what layers are given by factors, by shadowing their `call` for that time."""
-    by_layer: dict[int, list[_Site]] = {}
+def _gated(sites: list[Site], factors: Any) -> Iterator[None]:
+    """Multiply what layers are given by factors."""
+    count = factors.shape[0]
+    padded = keras.ops.concatenate([factors, keras.ops.ones((count, 1))], axis=1)
+
+    def multiplied(site: Site, x: Any) -> Any:
+        factor = keras.ops.take(padded, site.takes, axis=1)
+        factor = keras.ops.reshape(factor, (count, *site.shape))
+        return x * keras.ops.cast(factor, x.dtype)
+
+    with shadowed(sites, multiplied):
+        yield
+
+
+@contextlib.contextmanager
+def shadowed(sites: list[Site], change: Callable[[Site, Any], Any]) -> Iterator[None]:
+    """Change what layers are given at some sites, by shadowing their `call` for that time."""
+    by_layer: dict[int, list[Site]] = {}
     for site in sites:
         by_layer.setdefault(id(site.layer), []).append(site)
     layers = {id(site.layer): site.layer for site in sites}
     before = {key: layer.__dict__.get("call") for key, layer in layers.items()}
-    count = factors.shape[0]
-    padded = keras.ops.concatenate([factors, keras.ops.ones((count, 1))], axis=1)
 
-    def shadow(call: Any, own: list[_Site]) -> Any:
-        def gated(*args: Any, **kwargs: Any) -> Any:
+    def shadow(call: Any, own: list[Site]) -> Any:
+        def changed(*args: Any, **kwargs: Any) -> Any:
             flat = keras.tree.flatten((args, kwargs))
             places = [i for i, x in enumerate(flat) if keras.ops.is_tensor(x)]
             for site in own:
-                x = flat[places[site.index]]
-                factor = keras.ops.take(padded, site.takes, axis=1)
-                factor = keras.ops.reshape(factor, (count, *site.shape))
-                flat[places[site.index]] = x * keras.ops.cast(factor, x.dtype)
+                flat[places[site.index]] = change(site, flat[places[site.index]])
             args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
             return call(*args, **kwargs)
 
-        return gated
+        return changed
 
     try:
         for key, layer in layers.items():

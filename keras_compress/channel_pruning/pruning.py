@@ -12,11 +12,11 @@ import numpy as np
 from keras_compress.channel_pruning.compensation import compensated_copy
 from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.criteria import Criterion, Data, get_criterion
-from keras_compress.channel_pruning.grouping import find_groups
 from keras_compress.channel_pruning.groups import ChannelGroups, Selectors
 from keras_compress.channel_pruning.plan import ChannelPlan
 from keras_compress.channel_pruning.reestimation import reestimate_statistics
 from keras_compress.channel_pruning.report import ChannelReport, channel_report
+from keras_compress.channel_pruning.scope import groups_to_cut
 from keras_compress.channel_pruning.selection import select_greedily, select_uniformly
 from keras_compress.channel_pruning.targets import Target, get_target
 from keras_compress.errors import KerasCompressError
@@ -115,12 +115,9 @@ def prune(
         raise KerasCompressError(
             f"`method` must be one of {', '.join(map(repr, _METHODS))}. Received: {method!r}."
         )
-    groups = find_groups(model)
-    if round_to != 8 or min_channels != 1 or layers is not None or veto is not None:
-        groups = _rounded(groups, round_to).restrict(
-            min_channels=min_channels, layers=layers, veto=veto
-        )
-    _require_removable(groups)
+    groups = groups_to_cut(
+        model, round_to=round_to, min_channels=min_channels, layers=layers, veto=veto
+    )
     if x is not None:
         _require_fitting(model, x, y)
     for name, asked in (("verify", verify), ("compensate", compensate)):
@@ -155,30 +152,6 @@ def prune(
         tuple(fitted),
     )
     return ChannelPruned(small, report, plan)
-
-
-def _rounded(groups: ChannelGroups, round_to: int) -> ChannelGroups:
-    """Return groups with another rounding; heads, which none is meant for, keep theirs."""
-    whole = [name for name, group in groups.items() if group.round_to == 1]
-    restricted = groups.restrict(round_to=round_to)
-    return restricted.with_rounding(dict.fromkeys(whole, 1))
-
-
-def _require_removable(groups: ChannelGroups) -> None:
-    if len(groups):
-        return
-    if groups.every:
-        raise KerasCompressError(
-            "Some group of channels must be left to cut. Received: `layers` and `veto` that leave "
-            f"out all of {', '.join(group.name for group in groups.every)}."
-        )
-    reasons = {f"{row.layer!r} ({'; '.join(row.reasons[:2])})": None for row in groups.frozen}
-    raise KerasCompressError(
-        "Some channels must be free to go. Received: "
-        f"{groups.model.name!r}, in which all have to stay: "
-        f"{', '.join(list(reasons)[:6]) or 'no layer makes channels'}. A rule for a layer of your "
-        "own is registered by `register_rule`."
-    )
 
 
 def _require_fitting(model: Any, x: Any, y: Any) -> None:

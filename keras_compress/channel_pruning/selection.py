@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,14 @@ from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.targets import Target
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["next_channels", "removal_steps", "select_greedily", "select_uniformly"]
+__all__ = [
+    "least_step",
+    "next_channels",
+    "removal_steps",
+    "require_reachable",
+    "select_greedily",
+    "select_uniformly",
+]
 
 Masks = dict[str, NDArray[np.bool_]]
 
@@ -105,6 +112,40 @@ def select_uniformly(
         middle = (low + high) / 2
         low, high = (middle, high) if fits(masks_at(middle)) else (low, middle)
     return masks_at(low)
+
+
+def least_step(
+    groups: ChannelGroups,
+    scores: Mapping[str, NDArray[np.float64]],
+    masks: Masks,
+    costs: ChannelCosts,
+    per: str | None,
+) -> tuple[str, NDArray[np.int64], float] | None:
+    """Return the step of all groups that matters least: its group, channels and merit.
+
+    Args:
+        groups: The groups.
+        scores: Of their channels.
+        masks: The channels that are left, on which `costs` stands.
+        costs: What channels cost.
+        per: The cost that scores are divided by, or `None`.
+    """
+    found = []
+    for name, mask in masks.items():
+        channels = next_channels(groups[name], scores[name], mask)
+        if channels is not None:
+            found.append((name, channels, _merit(scores[name], channels, costs, name, per)))
+    return min(found, key=lambda step: step[2], default=None)
+
+
+def require_reachable(
+    groups: ChannelGroups, names: Iterable[str], costs: ChannelCosts, limits: Mapping[str, float]
+) -> None:
+    """Raise if cutting the groups named as far as they go leaves more than `limits`."""
+    masks = {name: removal_steps(groups[name], np.zeros(groups[name].size))[-1] for name in names}
+    total = costs.total(masks)
+    if any(total[cost] > limit for cost, limit in limits.items()):
+        raise _not_reached(costs, masks, limits, groups)
 
 
 def next_channels(
