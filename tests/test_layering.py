@@ -35,7 +35,7 @@ ALLOWED = {
     "engine": {"copying"},
     "architectures": {"binary"},
     "binary": {"engine"},
-    "loading": {"binary", "quantization"},
+    "loading": {"binary", "engine", "quantization"},
     "pruning": {"engine", "search"},
     "channel_pruning": {"copying", "engine"},
     "clustering": {"engine"},

@@ -37,7 +37,14 @@ PUBLIC = {
         "search",
         "unpack",
     ],
-    "keras_compress.loading": ["LoadedModel", "load_model", "load_weights", "open_model"],
+    "keras_compress.loading": [
+        "LoadedModel",
+        "load_deep_compressed",
+        "load_model",
+        "load_weights",
+        "open_model",
+        "save_deep_compressed",
+    ],
     "keras_compress.search": [
         "Bracket",
         "Journal",

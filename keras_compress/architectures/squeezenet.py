@@ -28,6 +28,7 @@ def squeezenet(
     version: str = "1.0",
     bypass: str | None = None,
     small_images: bool = False,
+    classifier_padding: int = 0,
     name: str = "squeezenet",
 ) -> keras.Model:
     """Return SqueezeNet (table 1), 1,248,424 parameters in version 1.0 with 1,000 classes.
@@ -55,6 +56,8 @@ def squeezenet(
             Defaults to `None`.
         small_images: For CIFAR's sizes: a 3x3 first convolution with a stride of 1 and no pool
             behind it. Defaults to `False`.
+        classifier_padding: Pixels of zeros around what the last convolution reads; 1 in the
+            released net, whose weights are made for it. Defaults to `0`.
         name: Name of the model. Defaults to `"squeezenet"`.
 
     Returns:
@@ -71,6 +74,10 @@ def squeezenet(
     if bypass not in (None, "simple", "complex"):
         raise KerasCompressError(
             f"`bypass` must be None, 'simple' or 'complex'. Received: bypass={bypass!r}"
+        )
+    if classifier_padding not in (0, 1):
+        raise KerasCompressError(
+            f"`classifier_padding` must be 0 or 1. Received: {classifier_padding!r}"
         )
     shape = check_image_shape(input_shape, smallest=8 if small_images else 35)
     (filters, size), pooled = _VERSIONS[version]
@@ -95,6 +102,8 @@ def squeezenet(
                 3, strides=2, padding="same" if small_images else "valid", name=f"pool{number}"
             )(x)
     x = layers.Dropout(0.5, name="dropout9")(x)
+    if classifier_padding:
+        x = layers.ZeroPadding2D(classifier_padding, name="pad10")(x)
     x = layers.Conv2D(check_classes(classes), 1, activation="relu", name="conv10")(x)
     x = layers.GlobalAveragePooling2D(name="average")(x)
     outputs = layers.Activation(classifier_activation or "linear", name="scores")(x)

@@ -221,12 +221,15 @@ def _load_keras_3(path: Path, custom_objects: Any, safe_mode: bool) -> Any:
         ) from error
 
 
-def load_weights(model: Any, path: str | os.PathLike[str]) -> list[str]:
+def load_weights(model: Any, path: str | os.PathLike[str], *, in_order: bool = False) -> list[str]:
     """Give a model of one's own the weights of a Keras 2 file, layer by layer by their names.
 
     Args:
         model: A built Keras model; it is changed.
         path: An `.h5` file or SavedModel of Keras 2, with or without the model.
+        in_order: Whether the layers of the file are given to those of the model in their order,
+            whatever their names; a file without top leaves the last ones of the model as they are.
+            Defaults to `False`.
 
     Returns:
         Names of the layers that have weights of which the file says nothing.
@@ -237,4 +240,4 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> list[str]:
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise ModelFileError(f"`model` must be a built `keras.Model`. Received: {model!r}.")
-    return assign_weights(model, read_archive(path))
+    return assign_weights(model, read_archive(path), in_order)

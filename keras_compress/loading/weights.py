@@ -18,17 +18,19 @@ __all__ = ["assign_weights"]
 _Named = Sequence[tuple[str, np.ndarray]]
 
 
-def assign_weights(model: keras.Model, archive: Archive) -> list[str]:
+def assign_weights(model: keras.Model, archive: Archive, in_order: bool = False) -> list[str]:
     """Give `model` the weights of a file; return the names of its layers that got none.
 
     Of Keras 2's `.h5` and SavedModel files layers are found by name, of TF-Keras' `.keras` files
-    by their place.
+    by their place. With `in_order` the n-th layer with weights in the file is the n-th of those in
+    the model, whatever their names.
 
     Raises:
         ModelFileError: If shapes or numbers of weights differ, or the file has weights for layers
             that the model doesn't have. Nothing is assigned then.
     """
-    pairs = _by_place(model, archive) if archive.kind == "keras" else _by_name(model, archive)
+    find = _in_order if in_order else _by_place if archive.kind == "keras" else _by_name
+    pairs = find(model, archive)
     assigned: list[tuple[Any, np.ndarray]] = []
     for layer, weights in pairs:
         assigned += _matched(layer, weights)
@@ -63,6 +65,17 @@ def _by_name(model: keras.Model, archive: Archive) -> list[tuple[Any, _Named]]:
             f"{', '.join(map(repr, strange[:5]))}, which {model.name!r} doesn't have."
         )
     return [(by_name[name], weights) for name, weights in with_weights.items()]
+
+
+def _in_order(model: keras.Model, archive: Archive) -> list[tuple[Any, _Named]]:
+    stored = [weights for weights in archive.weights.values() if weights]
+    layers = [layer for layer in _flat_layers(model) if layer.weights]
+    if len(stored) > len(layers):
+        raise ModelFileError(
+            "Weights are given to the layers in their order. Received: those of "
+            f"{len(stored)} layers for {model.name!r}, which has {len(layers)} with weights."
+        )
+    return list(zip(layers, stored, strict=False))
 
 
 def _by_place(model: keras.Model, archive: Archive) -> list[tuple[Any, _Named]]:
