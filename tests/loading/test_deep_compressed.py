@@ -61,7 +61,9 @@ def test_what_was_written_is_read(written):
         layer.kernel.assign(layer.kernel * 0 + 1)
         layer.bias.assign(layer.bias * 0)
     loading.load_deep_compressed(model, written)
-    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), net().get_weights()))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(model.get_weights(), net().get_weights(), strict=True)
+    )
 
 
 def test_the_layout_is_the_published_one(tmp_path):
@@ -174,7 +176,9 @@ def test_weights_given_in_order(without_top):
     head = model.layers[1].get_weights()
     assert loading.load_weights(model, without_top, in_order=True) == ["second"]
     assert (np.asarray(model.layers[0].kernel) == 0.5).all()
-    assert all(np.array_equal(a, b) for a, b in zip(head, model.layers[1].get_weights()))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(head, model.layers[1].get_weights(), strict=True)
+    )
 
 
 def test_weights_of_another_variant_in_order(without_top):
