@@ -37,7 +37,8 @@ ALLOWED = {
     "binary": {"engine"},
     "loading": {"binary", "engine", "quantization"},
     "pruning": {"engine", "search"},
-    "channel_pruning": {"copying", "engine"},
+    # Searches end in distillation from the whole net.
+    "channel_pruning": {"copying", "distillation", "engine", "search"},
     "clustering": {"engine"},
     "compat": {"clustering", "copying", "engine", "pruning"},
     # It tells the exporter what its layers are in a file.

@@ -16,6 +16,7 @@ from keras_compress.channel_pruning.criteria import (
     Taylor,
 )
 from keras_compress.channel_pruning.explained_variance import ExplainedVariance
+from keras_compress.channel_pruning.genetic import genetic
 from keras_compress.channel_pruning.group import ChannelGroup, Frozen, Member
 from keras_compress.channel_pruning.group_fisher_training import (
     GroupFisherTrainer,
@@ -62,6 +63,7 @@ __all__ = [
     "Taylor",
     "cap",
     "find_groups",
+    "genetic",
     "prune",
     "prune_while_training",
     "reestimate_statistics",

@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.criteria import CRITERIA, Criterion, Data
 from keras_compress.channel_pruning.groups import ChannelGroups
-from keras_compress.channel_pruning.moments import Moments, group_moments
+from keras_compress.channel_pruning.moments import (
+    Moments,
+    contributions,
+    group_moments,
+    places_of,
+)
 from keras_compress.channel_pruning.readers import Reader, kernel_matrix
 from keras_compress.errors import KerasCompressError
 
@@ -63,16 +68,13 @@ class _Problem:
     def add(self, reader: Reader, moments: Moments, name: str) -> None:
         """Take in a reader; the variance of its outputs counts as 1."""
         kernel = kernel_matrix(reader.layer)
-        products = moments.covariance * (kernel @ kernel.T)
-        count = len(reader.channels)
-        by_channel = products.reshape(reader.taps, count, reader.taps, count).sum(axis=(0, 2))
-        own = [i for i, (of, _) in enumerate(reader.channels) if of == name]
-        places = np.zeros((len(self._gram), len(own)))
-        places[[reader.channels[i][1] for i in own], np.arange(len(own))] = 1
+        places = places_of(reader, name, len(self._gram))
+        products = contributions(reader, moments.covariance)
         total = max(float(products.sum()), 1e-30)
-        self._gram += places @ by_channel[np.ix_(own, own)] @ places.T / total
+        self._gram += places @ products @ places.T / total
+        count = len(reader.channels)
         squares = np.square(kernel).reshape(reader.taps, count, -1).sum(axis=(0, 2))
-        self._norms += places @ squares[own] / max(float(squares.mean()), 1e-30)
+        self._norms += places @ squares / max(float(squares.mean()), 1e-30)
 
     def entries(self) -> NDArray[np.float64]:
         """Return the penalty at which each channel comes in."""

@@ -1,7 +1,7 @@
-"""Removed channels held at zero while a model is trained, before any surgery.
+"""Removed channels held at zero in a model that still has them all.
 
 A channel that no kernel reads might as well not be there, so the kernels' entries that read it are
-zero, and the optimizer keeps them so.
+zero. In training the optimizer keeps them so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,50 @@ from keras_compress.engine.graph import trace_graph
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.projection import Projection
 
-__all__ = ["ReadMasks"]
+__all__ = ["ReadMasks", "ReadVariable", "read_variables"]
+
+
+class ReadVariable:
+    """A variable that reads channels.
+
+    Args:
+        variable: The variable.
+        axes: Along which of its axes, with the labels there.
+    """
+
+    def __init__(self, variable: Any, axes: list[tuple[int, NDArray[np.int64]]]) -> None:
+        self.variable = variable
+        self._axes = axes
+
+    def mask(self, keep: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return 0 where it reads other labels than those in `keep`, elsewhere 1."""
+        mask = np.ones(tuple(self.variable.shape), "float32")
+        for axis, labels in self._axes:
+            index: list[Any] = [slice(None)] * mask.ndim
+            index[axis % mask.ndim] = ~keep[labels]
+            mask[tuple(index)] = 0
+        return mask
+
+
+def read_variables(analysis: Analysis, model: Any) -> list[ReadVariable]:
+    """Return the variables of `model` that read channels.
+
+    Args:
+        analysis: What is known of a model.
+        model: That model, or a copy of it.
+    """
+    found: list[ReadVariable] = []
+    done: set[int] = set()
+    for node, twin in zip(analysis.graph.walk(), trace_graph(model).walk(), strict=True):
+        if id(node.operation) in done:
+            continue
+        done.add(id(node.operation))
+        axes: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
+        for each in analysis.records[id(node.operation)].slices:
+            if each.reads:
+                axes.setdefault(each.variable, []).append((each.axis, each.labels))
+        found += [ReadVariable(twin.operation.variables[place], of) for place, of in axes.items()]
+    return found
 
 
 class _ReadMask(Projection):
@@ -42,39 +85,27 @@ class _ReadMask(Projection):
 
 
 class ReadMasks:
-    """What the layers of a model read, to be taken away bit by bit.
+    """What the layers of a model in training read, to be taken away bit by bit.
 
     Args:
         analysis: What is known of a model.
-        model: A copy of it, that is trained.
+        model: That model, or a copy of it, that is trained.
         optimizer: What it is trained by; kernels that aren't trained are masked once.
     """
 
     def __init__(self, analysis: Analysis, model: Any, optimizer: ProjectedOptimizer) -> None:
-        self._axes: list[tuple[Any, Projection | None, list[tuple[int, NDArray[np.int64]]]]] = []
-        done: set[int] = set()
-        for node, twin in zip(analysis.graph.walk(), trace_graph(model).walk(), strict=True):
-            if id(node.operation) in done:
-                continue
-            done.add(id(node.operation))
-            axes: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
-            for each in analysis.records[id(node.operation)].slices:
-                if each.reads:
-                    axes.setdefault(each.variable, []).append((each.axis, each.labels))
-            for place, of in axes.items():
-                variable = twin.operation.variables[place]
-                mask = optimizer.add_projection(_ReadMask(variable)) if variable.trainable else None
-                self._axes.append((variable, mask, of))
+        self._reads = [
+            (each, optimizer.add_projection(_ReadMask(each.variable)))
+            if each.variable.trainable
+            else (each, None)
+            for each in read_variables(analysis, model)
+        ]
 
     def set(self, keep: NDArray[np.bool_]) -> None:
         """Set to zero all that reads other labels than those in `keep`."""
-        for variable, projection, axes in self._axes:
-            mask = np.ones(tuple(variable.shape), "float32")
-            for axis, labels in axes:
-                index: list[Any] = [slice(None)] * mask.ndim
-                index[axis % mask.ndim] = ~keep[labels]
-                mask[tuple(index)] = 0
-            variable.assign(keras.ops.convert_to_numpy(variable) * mask)
+        for each, projection in self._reads:
+            mask = each.mask(keep)
+            each.variable.assign(keras.ops.convert_to_numpy(each.variable) * mask)
             if projection is not None:
                 projection.state[0].assign(mask)
                 projection.pull_averages()

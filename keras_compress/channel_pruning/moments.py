@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.criteria import Data
 from keras_compress.channel_pruning.groups import ChannelGroups
-from keras_compress.channel_pruning.readers import Reader, find_readers, read_rows
+from keras_compress.channel_pruning.readers import (
+    Reader,
+    find_readers,
+    kernel_matrix,
+    read_rows,
+)
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["Moments", "group_moments"]
+__all__ = ["Moments", "contributions", "group_moments", "places_of"]
 
 #: Bytes of second moments that are gathered in one run over the samples.
 _MOST_BYTES = 2**30
@@ -26,6 +31,32 @@ class Moments:
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
+
+
+def contributions(reader: Reader, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean products of what input channels contribute to the outputs of a reader.
+
+    Args:
+        reader: The reader.
+        moments: Second moments of what it reads, `(taps * channels, taps * channels)`.
+
+    Returns:
+        `K_ij = mean of <X_i W_i, X_j W_j>`, `(channels, channels)`: with e the channels that are
+        left out, the mean square of what the outputs lose is `e' K e`.
+    """
+    kernel = kernel_matrix(reader.layer)
+    count = len(reader.channels)
+    products = (moments * (kernel @ kernel.T)).reshape(reader.taps, count, reader.taps, count)
+    return products.sum(axis=(0, 2))
+
+
+def places_of(reader: Reader, name: str, size: int) -> NDArray[np.float64]:
+    """Return 1 where an input channel of a reader is a channel of a group, `(size, channels)`."""
+    found = np.zeros((size, len(reader.channels)))
+    for i, (of, place) in enumerate(reader.channels):
+        if of == name:
+            found[place, i] = 1
+    return found
 
 
 def group_moments(

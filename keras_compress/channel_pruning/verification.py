@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from keras_compress.channel_pruning.analysis import Analysis
+from keras_compress.channel_pruning.masking import read_variables
 from keras_compress.engine.cloning import copy_model
-from keras_compress.engine.graph import trace_graph
 from keras_compress.errors import KerasCompressError
 
 __all__ = ["difference_to_zeroed", "zero_channels", "zeroed_copy"]
@@ -33,21 +33,9 @@ def zero_channels(analysis: Analysis, keep: np.ndarray, model: Any) -> None:
         keep: Which labels stay.
         model: That model, or a copy of it; it is changed.
     """
-    pairs = zip(analysis.graph.walk(), trace_graph(model).walk(), strict=True)
-    done: set[int] = set()
-    for node, twin in pairs:
-        if id(node.operation) in done:
-            continue
-        done.add(id(node.operation))
-        for each in analysis.records[id(node.operation)].slices:
-            if not each.reads:
-                continue
-            variable = twin.operation.variables[each.variable]
-            values = np.array(keras.ops.convert_to_numpy(variable))
-            index: list[Any] = [slice(None)] * values.ndim
-            index[each.axis % values.ndim] = ~keep[each.labels]
-            values[tuple(index)] = 0
-            variable.assign(values)
+    for each in read_variables(analysis, model):
+        values = keras.ops.convert_to_numpy(each.variable)
+        each.variable.assign(values * each.mask(keep))
 
 
 def difference_to_zeroed(analysis: Analysis, keep: np.ndarray, small: Any, samples: Any) -> float:

@@ -3,11 +3,13 @@
 * `trials`, `workers`: a function mapped over settings, on this machine or a Ray cluster.
 * `journal`, `fingerprint`: results kept on the disk, for one thing that is searched.
 * `bisection`: one number, narrowed round by round.
+* `genetic`: which of many bits to set.
 * `progress`: telling a waiting person how far it is.
 """
 
 from keras_compress.search.bisection import Bracket, bisect
 from keras_compress.search.fingerprint import fingerprint
+from keras_compress.search.genetic import evolve_bits
 from keras_compress.search.journal import Journal
 from keras_compress.search.progress import Progress, RichProgress, progress_callback
 from keras_compress.search.trials import Trial, run_trials
@@ -19,6 +21,7 @@ __all__ = [
     "RichProgress",
     "Trial",
     "bisect",
+    "evolve_bits",
     "fingerprint",
     "progress_callback",
     "run_trials",
