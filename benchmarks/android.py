@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_compress import packing, storage
+from keras_compress.packing.pack import MAGIC
 
 _ROOT = Path(__file__).resolve().parents[1]
 _DEMO = _ROOT / "android_demo"
@@ -48,7 +49,6 @@ _DECODED = (
     "mlperf_tiny/ad01_int8.tflite",
 )
 _ZSTD_LEVEL = 19
-_PACKED_MAGIC = b"\x89KCZ"
 _ZSTD_MAIN = """
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,7 +172,7 @@ def count_instructions(models: list[Path]) -> list[dict[str, object]]:
         }
         for model in models:
             data = model.read_bytes()
-            if data.startswith(_PACKED_MAGIC):
+            if data.startswith(MAGIC):
                 data = packing.unpack(data)
             row: dict[str, object] = {"model": model.name, "bytes": len(data)}
             for form, (program, pack) in forms.items():

@@ -26,7 +26,8 @@ from rich.table import Table
 
 from keras_compress import exporter
 from keras_compress.binary import BinaryConv2D
-from keras_compress.runtime import binary_kernels, load_runtime, make_interpreter
+from keras_compress.tflite.custom_operators import binary_kernels
+from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 HERE = Path(__file__).parent
 LAYERS = [(56, 64), (28, 128), (14, 256), (7, 512)]

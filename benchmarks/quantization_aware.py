@@ -30,7 +30,7 @@ from cache_folder import CACHE
 
 import keras_compress
 from keras_compress import exporter, quantization
-from keras_compress.runtime import load_runtime, make_interpreter
+from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 RESULTS = Path(__file__).parent / "results"
 HELD_OUT = 5000

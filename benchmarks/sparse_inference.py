@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from keras_compress import exporter
-from keras_compress.runtime import load_runtime, make_interpreter
+from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 NAMES = (
     "dense",

@@ -25,7 +25,7 @@ _PUBLIC = {
     "exporter": "keras_compress.exporter",
     "finalize": "keras_compress.engine.lifecycle",
     "inspect": "keras_compress.packing",
-    "load_interpreter": "keras_compress.runtime",
+    "load_interpreter": "keras_compress.packing.interpreter",
     "load_model": "keras_compress.loading",
     "load_weights": "keras_compress.loading",
     "loading": "keras_compress.loading",
@@ -39,6 +39,7 @@ _PUBLIC = {
     "recipes": "keras_compress.recipes",
     "report": "keras_compress.report",
     "search": "keras_compress.search",
+    "tflite": "keras_compress.tflite",
     "unpack": "keras_compress.packing",
 }
 
@@ -70,6 +71,7 @@ __all__ = [
     "recipes",
     "report",
     "search",
+    "tflite",
     "unpack",
 ]
 

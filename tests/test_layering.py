@@ -45,11 +45,12 @@ ALLOWED = {
     "quantization": {"engine", "exporter", "rate"},
     "rate": {"engine"},
     "distillation": {"engine"},
-    "packing": set(),
+    "packing": {"tflite"},
     "report": set(),
-    "bench": {"packing"},
-    "android": {"bench", "report"},
-    "exporter": {"copying", "packing", "bench", "report"},
+    "tflite": set(),
+    "bench": {"packing", "tflite"},
+    "android": {"bench", "packing", "report", "tflite"},
+    "exporter": {"copying", "packing", "bench", "report", "tflite"},
     "recipes": {
         "architectures",
         "bench",
@@ -65,14 +66,32 @@ ALLOWED = {
         "rate",
         "report",
         "search",
+        "tflite",
     },
     "cli": {"android", "bench", "exporter", "loading", "packing", "recipes", "report", "search"},
 }
 
 
-def imports_of(path: Path) -> set[str]:
+# What each module of the root may import: nothing but other root modules, if not said here.
+ROOT_ALLOWED = {
+    # The names of the package, each loaded when first used.
+    "__init__": set(ALLOWED),
+    "__main__": {"cli"},
+}
+
+
+def imports_of(path: Path, *, at_import: bool = False) -> set[str]:
+    """Modules that a file imports; with `at_import`, those imported before any call."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    nodes = [ast.parse(path.read_text())]
+    while nodes:
+        node = nodes.pop()
+        if at_import and (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        ):
+            continue
+        nodes.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -90,6 +109,37 @@ def test_imports_run_one_way(package):
             if parts[0] != "keras_compress" or len(parts) < 2 or parts[1] not in ALLOWED:
                 continue
             assert parts[1] in ALLOWED[package] | {package}, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("module", sorted(p.stem for p in ROOT.glob("*.py")))
+def test_root_modules_keep_to_the_layers(module):
+    for name in imports_of(ROOT / f"{module}.py"):
+        parts = name.split(".")
+        if parts[0] == "keras_compress" and len(parts) > 1 and parts[1] in ALLOWED:
+            assert parts[1] in ROOT_ALLOWED.get(module, set()), f"{module} imports {name}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    modules = {}
+    for path in ROOT.rglob("*.py"):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    graph = {}
+    for module, path in modules.items():
+        # A package's __init__ gathers names of its modules, which import each other and not it.
+        names = set() if path.name == "__init__.py" else imports_of(path, at_import=True)
+        graph[module] = {name for name in names if name in modules}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join([*trail[trail.index(module) :], module])
+        if module not in done:
+            for name in sorted(graph[module]):
+                visit(name, (*trail, module))
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, ())
 
 
 def test_every_subpackage_has_a_place():

@@ -35,6 +35,7 @@ PUBLIC = {
         "recipes",
         "report",
         "search",
+        "tflite",
         "unpack",
     ],
     "keras_compress.loading": [
@@ -44,6 +45,18 @@ PUBLIC = {
         "load_weights",
         "open_model",
         "save_deep_compressed",
+    ],
+    "keras_compress.tflite": [
+        "Editor",
+        "Operator",
+        "Runtime",
+        "Signature",
+        "Tensor",
+        "TfliteFile",
+        "load_runtime",
+        "make_interpreter",
+        "read_tflite",
+        "run_tflite",
     ],
     "keras_compress.search": [
         "Bracket",
@@ -224,7 +237,6 @@ PUBLIC = {
         "SparseCheck",
         "SparseCondition",
         "Survival",
-        "TfliteFile",
         "UnitOrder",
         "Verification",
         "WeightSurvival",
@@ -233,7 +245,6 @@ PUBLIC = {
         "export",
         "make_sparse_ready",
         "order_units",
-        "read_tflite",
         "register_export_handler",
     ],
     "keras_compress.packing": [

@@ -19,11 +19,11 @@ from keras_compress.android.adb import Adb, DeviceGoneError, find_adb
 from keras_compress.android.app import ACTIVITY, FILES, PACKAGE, ensure_app
 from keras_compress.bench import BenchmarkResult, load_result
 from keras_compress.errors import KerasCompressError
+from keras_compress.packing.pack import MAGIC
 from keras_compress.storage import read_file
 
 __all__ = ["android_bench"]
 
-_PACKED_MAGIC = b"\x89KCZ"
 _PUSH_SECONDS = 600.0
 _POLL_SECONDS = 0.5
 # Seconds that the app may take to begin, and to load, warm up and measure its accuracy.
@@ -341,7 +341,7 @@ def _collect(
     baseline: str | os.PathLike[str] | None,
 ) -> list[tuple[str, Path, bytes]]:
     """Return name, path and bytes of each file, the baseline first."""
-    from keras_compress.runtime import check_model_bytes
+    from keras_compress.tflite.schema import check_model_bytes
 
     listed = [models] if isinstance(models, str | os.PathLike) else list(models)
     if not listed:
@@ -357,7 +357,7 @@ def _collect(
     for path in paths:
         data = read_file(path)
         name = path.name if names.count(path.name) == 1 else str(path)
-        if not data.startswith(_PACKED_MAGIC):
+        if not data.startswith(MAGIC):
             check_model_bytes(data, name=name)
         files.append((name, path, data))
     return files

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_compress.errors import KerasCompressError
-from keras_compress.runtime import check_model_bytes
+from keras_compress.packing.pack import MAGIC
 from keras_compress.storage import read_file
+from keras_compress.tflite.schema import check_model_bytes
 
 __all__ = ["Candidate", "Model", "find_candidates"]
 
 Model = str | os.PathLike[str] | bytes
-
-_PACKED_MAGIC = b"\x89KCZ"
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def find_candidates(
         else:
             path = Path(model)
             data = read_file(path)
-        packed = data.startswith(_PACKED_MAGIC)
+        packed = data.startswith(MAGIC)
         if not packed:
             check_model_bytes(data, name=name)
         candidates.append(Candidate(name, path, packed, name == chosen))

@@ -22,17 +22,13 @@ from typing import IO, Any
 import numpy as np
 
 from keras_compress.bench.delegation import describe_delegation
-from keras_compress.bench.input_shapes import set_shapes
 from keras_compress.bench.machine import memory_kb, reset_peak_memory
 from keras_compress.errors import KerasCompressError, ModelFileError, PackedFileError
-from keras_compress.runtime import (
-    binary_kernels,
-    check_model_bytes,
-    has_binary_operators,
-    load_runtime,
-    make_interpreter,
-)
 from keras_compress.storage import read_file
+from keras_compress.tflite.custom_operators import binary_kernels, has_binary_operators
+from keras_compress.tflite.input_shapes import set_shapes
+from keras_compress.tflite.runtime import load_runtime, make_interpreter
+from keras_compress.tflite.schema import check_model_bytes
 
 _LATER_INITS = 3
 _LATER_DECODES = 3

@@ -1,7 +1,7 @@
 """From a Keras model to a `.tflite` file that is verified, and packed.
 
 `convert` returns the bytes with a report, `export` writes a folder. Nothing here imports
-TensorFlow or Keras before a model is converted, and reading a `.tflite` needs neither.
+TensorFlow or Keras before a model is converted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         check_sparse_runtime,
     )
     from keras_compress.exporter.survival import Survival, WeightSurvival
-    from keras_compress.exporter.tflite_file import TfliteFile, read_tflite
     from keras_compress.exporter.unit_order import UnitOrder, order_units
     from keras_compress.exporter.verification import Verification
 
@@ -34,7 +33,6 @@ __all__ = [
     "SparseCheck",
     "SparseCondition",
     "Survival",
-    "TfliteFile",
     "UnitOrder",
     "Verification",
     "WeightSurvival",
@@ -43,7 +41,6 @@ __all__ = [
     "export",
     "make_sparse_ready",
     "order_units",
-    "read_tflite",
     "register_export_handler",
 ]
 
@@ -55,7 +52,6 @@ _HOME = {
     "SparseCheck": "sparse_runtime",
     "SparseCondition": "sparse_runtime",
     "Survival": "survival",
-    "TfliteFile": "tflite_file",
     "Verification": "verification",
     "UnitOrder": "unit_order",
     "WeightSurvival": "survival",
@@ -64,7 +60,6 @@ _HOME = {
     "export": "folder",
     "make_sparse_ready": "sparse_ready",
     "order_units": "unit_order",
-    "read_tflite": "tflite_file",
     "register_export_handler": "handlers",
 }
 

@@ -77,8 +77,8 @@ def with_custom_operators(
             nothing.
         rows: For each argument of the model, samples to compare the two files on.
     """
-    from keras_compress.exporter import tflite_file
-    from keras_compress.exporter.tflite_run import run_tflite
+    from keras_compress.tflite.reader import read_tflite
+    from keras_compress.tflite.running import run_tflite
 
     rewritten = rewrite_binary(twin.tflite)
     if not rewritten.layers and not rewritten.packed_weights:
@@ -88,7 +88,7 @@ def with_custom_operators(
         )
         warnings.warn(note, ExportWarning, stacklevel=4)
         return replace(twin, notes=(*twin.notes, note))
-    file = tflite_file.read_tflite(rewritten.tflite)
+    file = read_tflite(rewritten.tflite)
     checked, difference = None, None
     if verify is not None and twin.verification is not None:
         checked = replace(
@@ -98,7 +98,7 @@ def with_custom_operators(
             unmapped_layers=twin.verification.unmapped_layers,
         )
         received = run_tflite(rewritten.tflite, file, rows)
-        expected = run_tflite(twin.tflite, tflite_file.read_tflite(twin.tflite), rows)
+        expected = run_tflite(twin.tflite, read_tflite(twin.tflite), rows)
         difference = max(
             float(np.linalg.norm(received[name] - wanted))
             / max(float(np.linalg.norm(wanted)), 1e-30)

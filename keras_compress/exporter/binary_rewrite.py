@@ -7,30 +7,25 @@ converter has folded normalization, scale, bias and activation, and quantized wh
 
 from __future__ import annotations
 
-import functools
-import importlib
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_compress.errors import ExportError
-from keras_compress.exporter.tflite_file import read_tflite
+from keras_compress.tflite.custom_operators import BINARY_CONVOLUTION, UNPACK_WEIGHTS
+from keras_compress.tflite.editor import Editor
 
 __all__ = [
     "TWIN_NAME",
     "Rewritten",
-    "operator_name",
-    "packed_model",
     "rewrite_binary",
-    "schema",
 ]
 
 TWIN_NAME = "model.twin.tflite"
 # A runtime without the delegate prints this name when it refuses the file.
 _ADVICE = f": load with keras_compress.load_interpreter, or open the twin {TWIN_NAME}"
-_CONVOLUTION = "KcBinaryConv2D" + _ADVICE
-_UNPACK = "KcUnpackWeights" + _ADVICE
+_CONVOLUTION = BINARY_CONVOLUTION + _ADVICE
+_UNPACK = UNPACK_WEIGHTS + _ADVICE
 _ATTRIBUTES, _UNPACK_ATTRIBUTES = 0x3142434B, 0x3155434B
 # Smaller kernels cost more as a node than they save as bits.
 _FEWEST_WEIGHTS = 1024
@@ -60,20 +55,15 @@ def rewrite_binary(data: bytes) -> Rewritten:
     Raises:
         ModelFileError: If `data` is no TFLite model.
     """
-    file = read_tflite(data)
-    return _Rewriter(data, file).rewrite()
+    return _Rewriter(data).rewrite()
 
 
 class _Rewriter:
-    def __init__(self, data: bytes, file: Any) -> None:
-        self.schema = schema()
-        self.file = file
-        self.model = self.schema.ModelT.InitFromPackedBuf(data, 0)
-        self.graph = self.model.subgraphs[0]
-        self.producers = {
-            int(t): op for op in self.graph.operators for t in op.outputs if int(t) >= 0
-        }
-        self.custom: dict[str, int] = {}
+    def __init__(self, data: bytes) -> None:
+        self.editor = Editor(data)
+        self.file, self.graph = self.editor.file, self.editor.graph
+        self.kind, self.name = self.editor.kind, self.editor.name
+        self.producers = self.editor.producers()
 
     def rewrite(self) -> Rewritten:
         binary, packed = [], []
@@ -88,21 +78,14 @@ class _Rewriter:
                 binary.append(operator)
             elif source is None and self.make_packed(operator, kernel):
                 packed.append(self.name(int(operator.inputs[1])))
-        self.drop_dead()
+        self.editor.drop_unused_operators()
         bits = self.pass_bits({id(operator) for operator in binary})
         names = tuple(self.name(int(operator.outputs[0])) for operator in binary)
         passed = tuple(self.name(tensor) for tensor in bits)
-        self.compact()
-        return Rewritten(packed_model(self.model), names, tuple(packed), passed)
+        self.editor.drop_unused_tensors()
+        return Rewritten(self.editor.packed(), names, tuple(packed), passed)
 
     # Reading the graph.
-
-    def kind(self, operator: Any) -> str:
-        return operator_name(self.schema, self.model, operator)
-
-    def name(self, tensor: int) -> str:
-        name = self.graph.tensors[tensor].name
-        return name.decode() if isinstance(name, bytes) else str(name)
 
     def stored(self, tensor: int) -> Any:
         """The constant that a tensor is, or is widened from; `None` if there is none."""
@@ -200,7 +183,7 @@ class _Rewriter:
                 options.dilationHFactor,
                 options.dilationWFactor,
             ]
-            same = int(options.padding == self.schema.Padding.SAME)
+            same = int(options.padding == self.editor.types.Padding.SAME)
             groups = channels // values.shape[3]
         activation = _ACTIVATIONS.get(options.fusedActivationFunction)
         if activation is None or (pads is not None and same):
@@ -214,15 +197,15 @@ class _Rewriter:
         attributes = [_ATTRIBUTES, *sizes, channels, filters, *steps, groups, same]
         attributes += [*(pads or [0, 0, 0, 0]), ones, activation]
         name = self.name(int(operator.outputs[0]))
-        self.become_custom(
+        self.editor.make_custom(
             operator,
             _CONVOLUTION,
             attributes,
             [
                 source,
-                self.add_constant(f"{name}/bits", _packed(values)),
-                self.add_constant(f"{name}/scale", scale),
-                self.add_constant(f"{name}/bias", bias),
+                self.editor.add_constant(f"{name}/bits", _packed(values)),
+                self.editor.add_constant(f"{name}/scale", scale),
+                self.editor.add_constant(f"{name}/bias", bias),
             ],
         )
         return True
@@ -235,78 +218,28 @@ class _Rewriter:
         if not computes_float or int(np.prod(tensor.shape)) < _FEWEST_WEIGHTS:
             return False
         axis = len(tensor.shape) - 1 if self.kind(operator) == "DEPTHWISE_CONV_2D" else 0
-        result = self.schema.TensorT()
-        result.shape = np.array(tensor.shape, np.int32)
-        result.type = self.schema.TensorType.FLOAT32
-        result.buffer = 0
-        result.name = f"{self.name(index)}/unpacked"
-        self.graph.tensors.append(result)
-        unpack = self.schema.OperatorT()
-        unpack.outputs = np.array([len(self.graph.tensors) - 1], np.int32)
-        self.become_custom(
+        result = self.editor.add_tensor(f"{self.name(index)}/unpacked", tensor.shape, "FLOAT32")
+        code = self.editor.operator_code("CUSTOM", custom=_UNPACK)
+        unpack = self.editor.make_operator(code, [], [result])
+        self.editor.make_custom(
             unpack,
             _UNPACK,
             [_UNPACK_ATTRIBUTES, axis],
             [
-                self.add_constant(f"{self.name(index)}/bits", _packed(tensor.dequantized())),
-                self.add_constant(f"{self.name(index)}/scale", scale),
+                self.editor.add_constant(f"{self.name(index)}/bits", _packed(tensor.dequantized())),
+                self.editor.add_constant(f"{self.name(index)}/scale", scale),
             ],
         )
-        place = next(i for i, other in enumerate(self.graph.operators) if other is operator)
-        self.graph.operators.insert(place, unpack)
+        self.editor.insert_before(operator, unpack)
         operator.inputs = np.array(
             [operator.inputs[0], unpack.outputs[0], *operator.inputs[2:]], np.int32
         )
         return True
 
-    def become_custom(
-        self, operator: Any, code: str, attributes: list[int], inputs: list[int]
-    ) -> None:
-        if code not in self.custom:
-            entry = self.schema.OperatorCodeT()
-            entry.builtinCode = entry.deprecatedBuiltinCode = self.schema.BuiltinOperator.CUSTOM
-            entry.customCode = code
-            entry.version = 1
-            self.model.operatorCodes.append(entry)
-            self.custom[code] = len(self.model.operatorCodes) - 1
-        operator.opcodeIndex = self.custom[code]
-        operator.builtinOptionsType = self.schema.BuiltinOptions.NONE
-        operator.builtinOptions = None
-        operator.customOptions = np.frombuffer(np.array(attributes, "<i4").tobytes(), np.uint8)
-        operator.inputs = np.array(inputs, np.int32)
-
-    def add_constant(self, name: str, values: np.ndarray) -> int:
-        buffer = self.schema.BufferT()
-        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-        self.model.buffers.append(buffer)
-        tensor = self.schema.TensorT()
-        tensor.shape = np.array(values.shape, np.int32)
-        tensor.type = (
-            self.schema.TensorType.UINT8
-            if values.dtype == np.uint8
-            else self.schema.TensorType.FLOAT32
-        )
-        tensor.buffer = len(self.model.buffers) - 1
-        tensor.name = name
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
-
-    def drop_dead(self) -> None:
-        results = {int(t) for t in self.graph.outputs}
-        while True:
-            read = {int(t) for op in self.graph.operators for t in op.inputs} | results
-            alive = [op for op in self.graph.operators if any(int(t) in read for t in op.outputs)]
-            if len(alive) == len(self.graph.operators):
-                return
-            self.graph.operators = alive
-
     def pass_bits(self, binary: set[int]) -> list[int]:
         """Let tensors that only binary layers write and read hold bits."""
         results = {int(t) for t in self.graph.outputs}
-        readers: dict[int, list[Any]] = {}
-        for operator in self.graph.operators:
-            for tensor in operator.inputs:
-                readers.setdefault(int(tensor), []).append(operator)
+        readers = self.editor.readers()
         passed = []
         for operator in self.graph.operators:
             index = int(operator.outputs[0])
@@ -318,79 +251,11 @@ class _Rewriter:
             shape = [int(size) for size in tensor.shape]
             tensor.shape = np.array([*shape[:-1], (shape[-1] + 31) // 32], np.int32)
             tensor.shapeSignature = None
-            tensor.type = self.schema.TensorType.INT32
+            tensor.type = self.editor.types.TensorType.INT32
             tensor.quantization = None
             passed.append(index)
         return passed
 
-    def compact(self) -> None:
-        """Leave out tensors and constants that nothing refers to any more."""
-        graph = self.graph
-        maps = [
-            entry
-            for signature in self.model.signatureDefs or []
-            for entry in [*(signature.inputs or []), *(signature.outputs or [])]
-        ]
-        used = {int(t) for op in graph.operators for t in [*op.inputs, *op.outputs]}
-        used |= {int(t) for t in [*graph.inputs, *graph.outputs]}
-        used |= {int(entry.tensorIndex) for entry in maps}
-        kept = sorted(index for index in used if index >= 0)
-        place = {old: new for new, old in enumerate(kept)} | {-1: -1}
-        graph.tensors = [graph.tensors[index] for index in kept]
-        for operator in graph.operators:
-            operator.inputs = np.array([place[int(t)] for t in operator.inputs], np.int32)
-            operator.outputs = np.array([place[int(t)] for t in operator.outputs], np.int32)
-        graph.inputs = np.array([place[int(t)] for t in graph.inputs], np.int32)
-        graph.outputs = np.array([place[int(t)] for t in graph.outputs], np.int32)
-        for entry in maps:
-            entry.tensorIndex = place[int(entry.tensorIndex)]
-        owners = [t for g in self.model.subgraphs for t in g.tensors] + list(
-            self.model.metadata or []
-        )
-        buffers = sorted({0} | {int(owner.buffer) for owner in owners})
-        moved = {old: new for new, old in enumerate(buffers)}
-        self.model.buffers = [self.model.buffers[index] for index in buffers]
-        for owner in owners:
-            owner.buffer = moved[int(owner.buffer)]
-
 
 def _packed(values: np.ndarray) -> np.ndarray:
     return np.packbits((values < 0).reshape(-1), bitorder="little")
-
-
-def operator_name(types: Any, model: Any, operator: Any) -> str:
-    """Return the name of a built-in operator, such as "CONV_2D"."""
-    code = model.operatorCodes[operator.opcodeIndex]
-    return _operator_names(types).get(max(code.builtinCode, code.deprecatedBuiltinCode), "")
-
-
-@functools.cache
-def _operator_names(types: Any) -> dict[int, str]:
-    names = vars(types.BuiltinOperator).items()
-    return {number: name for name, number in names if isinstance(number, int)}
-
-
-def packed_model(model: Any) -> bytes:
-    """Return the file that a `ModelT` stands for."""
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def schema() -> Any:
-    """Return the module of TFLite's schema with its object API.
-
-    Raises:
-        ExportError: If no runtime that brings it is installed.
-    """
-    for module in (
-        "ai_edge_litert.schema_py_generated",
-        "tensorflow.lite.python.schema_py_generated",
-    ):
-        try:
-            return importlib.import_module(module)
-        except ImportError:
-            continue
-    raise ExportError("Rewriting a model needs TFLite's schema: `pip install ai-edge-litert`.")

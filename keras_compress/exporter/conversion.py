@@ -17,12 +17,13 @@ from keras_compress.exporter.converter_process import (
     can_crash,
     run_converter_apart,
 )
-from keras_compress.exporter.graph_edits import keep_outputs
 from keras_compress.exporter.inputs import ModelInputs
 from keras_compress.exporter.tf_converter import ConverterSettings, run_converter
-from keras_compress.exporter.tflite_file import TfliteFile, read_tflite
 from keras_compress.exporter.tracing import Trace
 from keras_compress.exporter.zero_biases import cleared_marks, marked_zero_biases
+from keras_compress.tflite.in_place import keep_outputs
+from keras_compress.tflite.model_file import TfliteFile
+from keras_compress.tflite.reader import read_tflite
 
 __all__ = ["convert_trace"]
 

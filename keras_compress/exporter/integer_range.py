@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_compress.exporter.tflite_file import Tensor, TfliteFile
+from keras_compress.tflite.model_file import Tensor, TfliteFile
 
 __all__ = ["clipped_inputs", "integer_limits", "result_limits", "result_step", "share_outside"]
 

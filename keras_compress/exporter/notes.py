@@ -7,8 +7,8 @@ import numpy as np
 from keras_compress.exporter.comparison import OutputError
 from keras_compress.exporter.integer_range import clipped_inputs
 from keras_compress.exporter.survival import Survival
-from keras_compress.exporter.tflite_file import TfliteFile
 from keras_compress.exporter.verification import Verification
+from keras_compress.tflite.model_file import TfliteFile
 
 __all__ = ["sparse_notes", "survival_notes", "verification_notes"]
 

@@ -12,7 +12,9 @@ import numpy as np
 from keras_compress.errors import ExportError
 from keras_compress.exporter.survival import Survival
 from keras_compress.exporter.verification import Verification
-from keras_compress.runtime import load_runtime
+from keras_compress.tflite.reader import read_tflite
+from keras_compress.tflite.running import densified_constants
+from keras_compress.tflite.runtime import load_runtime
 
 if TYPE_CHECKING:
     from keras_compress.exporter.binary import BinaryParts
@@ -186,8 +188,6 @@ def convert(
         conversion,
         inputs,
         survival,
-        tflite_file,
-        tflite_run,
         tracing,
     )
     from keras_compress.exporter import notes as notes_module
@@ -229,7 +229,7 @@ def convert(
         )
     if has_bits and precision == "dynamic":
         data = widen_weights(data)
-    file = tflite_file.read_tflite(data)
+    file = read_tflite(data)
     runs_here = not file.custom_operators
 
     notes = []
@@ -249,7 +249,7 @@ def convert(
             f"{', '.join(file.custom_operators)}."
         )
     tell("Checking zeros and shared values")
-    densified = tflite_run.densified_constants(data, file) if sparse and runs_here else None
+    densified = densified_constants(data, file) if sparse and runs_here else None
     survived = survival.measure_survival(model, file, densified=densified)
 
     notes += notes_module.survival_notes(survived, fold_batch_norm, per_channel)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.exporter.tflite_file import Operator, Tensor, TfliteFile, read_tflite
+from keras_compress.tflite.model_file import Operator, Tensor, TfliteFile
+from keras_compress.tflite.reader import read_tflite
 
 __all__ = ["SparseCheck", "SparseCondition", "check_sparse_runtime"]
 

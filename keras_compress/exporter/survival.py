@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.exporter.tflite_file import TfliteFile
 from keras_compress.exporter.weight_matching import Constant, Match, match_weight
+from keras_compress.tflite.model_file import TfliteFile
 
 __all__ = ["Survival", "WeightSurvival", "measure_survival"]
 

@@ -10,10 +10,10 @@ import numpy as np
 from keras_compress.exporter.comparison import LayerError, OutputError, compare, relative_error
 from keras_compress.exporter.inputs import ModelInputs
 from keras_compress.exporter.integer_range import result_limits, result_step
-from keras_compress.exporter.tflite_file import Tensor, TfliteFile
-from keras_compress.exporter.tflite_run import dequantized, quantized, run_tflite, signature_of
 from keras_compress.exporter.tracing import LayerOutput, Trace, run_layers, run_model
-from keras_compress.runtime import load_runtime, make_interpreter
+from keras_compress.tflite.model_file import Tensor, TfliteFile
+from keras_compress.tflite.running import dequantized, quantized, run_tflite, signature_of
+from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 __all__ = ["Verification", "verify_layers", "verify_outputs"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_compress.exporter.tflite_file import Tensor
+from keras_compress.tflite.model_file import Tensor
 
 __all__ = ["Constant", "Match", "match_weight"]
 

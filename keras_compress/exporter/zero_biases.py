@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.exporter.tflite_file import read_tflite
+from keras_compress.tflite.in_place import replace_constants
+from keras_compress.tflite.model_file import Tensor
 
 __all__ = ["cleared_marks", "marked_zero_biases"]
 
@@ -51,21 +52,15 @@ def marked_zero_biases(model: Any) -> Iterator[bool]:
 
 def cleared_marks(data: bytes) -> bytes:
     """Return the TFLite file `data` with 0 for every mark."""
-    patched = bytearray(data)
-    start = _address(np.frombuffer(data, np.uint8))
-    for tensor in read_tflite(data).tensors:
-        if tensor.is_constant and tensor.is_readable and tensor.dtype == "FLOAT32":
-            values = np.frombuffer(tensor.data or b"", "<f4")
-            if _has_marks(values):
-                place = _address(values) - start
-                kept = np.where(np.abs(values) <= _LARGEST_MARK, np.float32(0), values)
-                patched[place : place + values.nbytes] = kept.tobytes()
-    return bytes(patched)
+
+    def cleared(tensor: Tensor) -> np.ndarray | None:
+        values = tensor.array() if tensor.dtype == "FLOAT32" else np.zeros(0, np.float32)
+        if not _has_marks(values):
+            return None
+        return np.where(np.abs(values) <= _LARGEST_MARK, np.float32(0), values)
+
+    return replace_constants(data, cleared)
 
 
 def _has_marks(values: np.ndarray) -> bool:
     return bool(((values != 0) & (np.abs(values) <= _LARGEST_MARK)).any())
-
-
-def _address(values: np.ndarray) -> int:
-    return int(values.__array_interface__["data"][0])

@@ -15,7 +15,7 @@ from keras_compress.packing.interruption import interruptible
 from keras_compress.packing.other_compressors import compared_sizes
 from keras_compress.packing.pack import MAGIC
 from keras_compress.packing.packed_file import open_packed
-from keras_compress.runtime import has_binary_operators
+from keras_compress.tflite.custom_operators import has_binary_operators
 
 __all__ = ["Inspection", "TensorReport", "inspect"]
 

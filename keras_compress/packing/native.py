@@ -6,12 +6,11 @@ import bisect
 import ctypes
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from keras_compress.errors import KerasCompressError, NativeLibraryError, PackedFileError
+from keras_compress.native_library import library_path
 from keras_compress.packing.native_structures import (
     Bytes,
     Extent,
@@ -25,7 +24,7 @@ from keras_compress.packing.native_structures import (
     Unlisted,
 )
 
-__all__ = ["ABI_VERSION", "library", "library_path"]
+__all__ = ["ABI_VERSION", "library"]
 
 ABI_VERSION = 1
 
@@ -59,17 +58,6 @@ TYPES_OF_NUMPY = {
 
 class StoppedError(Exception):
     """A call ended because `kc_watch`'s flag asked for it; who asked is raising something else."""
-
-
-def _file_name() -> str:
-    if sys.platform == "win32":
-        return "keras_compress.dll"
-    return "libkeras_compress.dylib" if sys.platform == "darwin" else "libkeras_compress.so"
-
-
-def library_path() -> Path:
-    """Return where the native library lies, or should."""
-    return Path(__file__).with_name(_file_name())
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from keras_compress.packing import job, native
 from keras_compress.packing.file_pieces import FilePieces
 from keras_compress.packing.interruption import interruptible
 from keras_compress.packing.packed_file import PackedFile, open_packed
-from keras_compress.runtime import has_binary_operators
+from keras_compress.tflite.custom_operators import has_binary_operators
 
 __all__ = ["FileSizes", "pack", "pack_file", "unpack", "unpack_file", "unpack_into", "verify"]
 

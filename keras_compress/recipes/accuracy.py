@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_compress.errors import KerasCompressError
-from keras_compress.runtime import load_runtime, make_interpreter
+from keras_compress.tflite.model_file import Tensor
+from keras_compress.tflite.reader import read_tflite
+from keras_compress.tflite.running import quantized
+from keras_compress.tflite.runtime import load_runtime, make_interpreter
+from keras_compress.tflite.schema import NUMPY_TYPES
 
 __all__ = ["tflite_accuracy"]
 
@@ -33,36 +35,35 @@ def tflite_accuracy(
         KerasCompressError: If the model doesn't take one such image and return one score a
             class, or there are no images.
     """
-    interpreter = make_interpreter(load_runtime(), tflite, threads=threads)
-    interpreter.allocate_tensors()
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    if len(inputs) != 1 or len(outputs) != 1 or tuple(inputs[0]["shape"]) != (1, *images.shape[1:]):
-        shapes = [tuple(map(int, item["shape"])) for item in inputs]
+    file = read_tflite(tflite)
+    shapes = [file.tensor(index).shape for index in file.inputs]
+    if shapes != [(1, *images.shape[1:])] or len(file.outputs) != 1:
         raise KerasCompressError(
             f"The model must take one image of {images.shape[1:]} and return one vector of "
-            f"scores. Received: inputs of {shapes} and {len(outputs)} outputs."
+            f"scores. Received: inputs of {shapes} and {len(file.outputs)} outputs."
         )
     if len(images) == 0 or len(labels) != len(images):
         raise KerasCompressError(
             "Accuracy needs at least one image, and a label for each. "
             f"Received: {len(images)} images, {len(labels)} labels."
         )
+    (source,), (result,) = file.inputs, file.outputs
+    interpreter = make_interpreter(load_runtime(), tflite, threads=threads)
+    interpreter.allocate_tensors()
     right = 0
-    for image, label in zip(_as_input(images, inputs[0]), labels, strict=True):
-        interpreter.set_tensor(inputs[0]["index"], image[np.newaxis])
+    for image, label in zip(_as_input(images, file.tensor(source)), labels, strict=True):
+        interpreter.set_tensor(source, image[np.newaxis])
         interpreter.invoke()
-        right += int(np.argmax(interpreter.get_tensor(outputs[0]["index"]))) == int(label)
+        right += int(np.argmax(interpreter.get_tensor(result))) == int(label)
     return right / len(images)
 
 
-def _as_input(images: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[np.generic]:
-    dtype = np.dtype(detail["dtype"])
-    if dtype.kind == "f":
-        return images.astype(dtype)
-    scale, zero_point = detail["quantization"]
-    if not scale:
+def _as_input(images: NDArray[np.float32], tensor: Tensor) -> NDArray[np.generic]:
+    if tensor.dtype in NUMPY_TYPES and NUMPY_TYPES[tensor.dtype].kind == "f":
+        return images.astype(NUMPY_TYPES[tensor.dtype])
+    if not tensor.scales.size:
         raise KerasCompressError(
-            f"The model's {dtype} input must say its scale. Received: no quantization parameters."
+            f"The model's {tensor.dtype.lower()} input must say its scale. Received: no "
+            "quantization parameters."
         )
-    bounds = np.iinfo(dtype)
-    return np.clip(np.round(images / scale + zero_point), bounds.min, bounds.max).astype(dtype)
+    return quantized(images, tensor)

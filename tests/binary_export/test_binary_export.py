@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow")
 from keras import layers  # noqa: E402
 
 import keras_compress  # noqa: E402
-from keras_compress import exporter  # noqa: E402
+from keras_compress import exporter, tflite  # noqa: E402
 from keras_compress.binary import (  # noqa: E402
     BinaryConv2D,
     BinaryDense,
@@ -19,8 +19,9 @@ from keras_compress.binary import (  # noqa: E402
 )
 from keras_compress.cli.main import main  # noqa: E402
 from keras_compress.errors import KerasCompressError  # noqa: E402
-from keras_compress.packing import native  # noqa: E402
-from keras_compress.runtime import binary_kernels, load_runtime  # noqa: E402
+from keras_compress.tflite import load_runtime  # noqa: E402
+from keras_compress.tflite import runtime as runtime_module  # noqa: E402
+from keras_compress.tflite.custom_operators import binary_kernels  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -100,7 +101,7 @@ def test_a_layer_computes_what_keras_does(layer, shape):
     assert len(result.binary.layers) == 1
     assert relative_error(result) <= 1e-5
     assert result.binary.twin.verification.outputs[0].relative_error <= 1e-5
-    twin = exporter.read_tflite(result.binary.twin.tflite)
+    twin = tflite.read_tflite(result.binary.twin.tflite)
     assert not twin.custom_operators
 
 
@@ -109,7 +110,7 @@ def test_batch_norm_scale_and_activation_are_folded():
     x = layers.BatchNormalization()(BinaryConv2D(64, 3, padding="same")(given))
     model = with_statistics(keras.Model(given, layers.ReLU()(x)))
     result = exporter.convert(model, samples=inputs_of((8, 8, 64)))
-    operators = exporter.read_tflite(result.tflite).operators
+    operators = tflite.read_tflite(result.tflite).operators
     assert [operator.name for operator in operators] == ["CUSTOM"]
     assert relative_error(result) <= 1e-5
 
@@ -136,7 +137,7 @@ def test_binary_weights_take_one_bit_each():
 def test_int8_beside_binary_layers(small_net):
     x = inputs_of((12, 12, 3), count=16)
     result = exporter.convert(small_net, precision="int8", representative_data=x)
-    file = exporter.read_tflite(result.tflite)
+    file = tflite.read_tflite(result.tflite)
     kinds = {file.tensor(t).dtype for op in file.operators for t in op.outputs}
     assert kinds == {"INT8", "INT32"}
     assert sum(op.name == "CUSTOM" for op in file.operators) == 4
@@ -193,7 +194,7 @@ def test_without_the_delegate_the_error_names_twin_and_loader(exported, monkeypa
     runtime = load_runtime()
     with pytest.raises(RuntimeError, match=r"load_interpreter.*model\.twin\.tflite"):
         runtime.module.Interpreter(str(folder / "model.tflite")).allocate_tensors()
-    monkeypatch.setattr(native, "library_path", lambda: tmp_path / "none.so")
+    monkeypatch.setattr(runtime_module, "library_path", lambda: tmp_path / "none.so")
     with pytest.raises(KerasCompressError, match=r"load_interpreter.*model\.twin\.tflite"):
         keras_compress.load_interpreter(folder / "model.tflite")
 
@@ -250,7 +251,7 @@ def test_halves_and_integer_weights_beside_binary_layers(small_net, precision):
     assert len(exported.binary.layers) == 4
     # Both files hold the same rounded weights.
     assert exported.binary.twin_difference <= 1e-5
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     kinds = {file.tensor(t).dtype for op in file.operators for t in op.inputs if t >= 0}
     assert ("INT8" if precision == "dynamic" else "FLOAT16") in kinds
     # Nothing quantizes activations: every result is float, or bits.

@@ -102,13 +102,13 @@ def test_the_start_of_the_centroids_needs_no_luck():
 
 def stored_kernels(model, **arguments):
     """Return `(packed size, kernels as int8)` of a full-int8 export."""
-    from keras_compress import exporter, pack
+    from keras_compress import exporter, pack, tflite
 
     x = training.data()[0]
     exported = exporter.convert(
         model, precision="int8", representative_data=x, verify=False, **arguments
     )
-    tensors = exporter.read_tflite(exported.tflite).tensors
+    tensors = tflite.read_tflite(exported.tflite).tensors
     kernels = [t.array() for t in tensors if t.is_readable and t.dtype == "INT8" and t.shape[1:]]
     return len(pack(exported.tflite)), kernels
 

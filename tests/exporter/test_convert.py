@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_compress import exporter
+from keras_compress import exporter, tflite
 from keras_compress.errors import ExportError
 from tests.exporter import models
 
@@ -41,7 +41,7 @@ def test_every_kind_in_every_precision(kind, precision):
     assert exported.verification.samples == len(x)
     for output in exported.verification.outputs:
         assert output.relative_error < ALLOWED[precision]
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     assert not file.custom_operators
     assert {file.tensor(i).shape[0] for i in file.inputs} == {1}
     assert not {"SHAPE", "STRIDED_SLICE", "PACK"} & set(exported.operators)
@@ -66,7 +66,7 @@ def test_verification_sees_a_difference():
 
     model, x = models.plain(), models.samples(4)
     exported = exporter.convert(model)
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     takes = inputs.describe_inputs(model)
     trace = tracing.trace_model(model, takes)
     bias = model.get_layer("scores").bias
@@ -82,7 +82,7 @@ def test_order_of_several_results_is_the_models():
     model = models.branched()
     image, extra = models.samples(3), models.samples(3, (4,), seed=5)
     exported = exporter.convert(model, samples=[image, extra])
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     assert list(file.signatures[0].outputs) == ["zeta", "alpha"]
     assert [file.tensor(i).shape for i in file.outputs] == [(1, 7), (1, 3)]
     assert [o.name for o in exported.verification.outputs] == ["zeta", "alpha"]
@@ -109,7 +109,7 @@ def test_int8_with_float_edges():
     exported = exporter.convert(
         models.plain(), precision="int8", representative_data=x, io_dtype="float32"
     )
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     assert {file.tensor(i).dtype for i in file.inputs + file.outputs} == {"FLOAT32"}
     assert exported.operators[0] == "QUANTIZE" and exported.operators[-1] == "DEQUANTIZE"
 
@@ -127,7 +127,7 @@ def test_half_precision_is_exported_as_float32(policy):
         keras.config.set_dtype_policy("float32")
     exported = exporter.convert(model, samples=models.samples(4, SHAPE))
     assert exported.verification.max_abs_error < 1e-4
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     assert {t.dtype for t in file.tensors if t.dtype.startswith("FLOAT")} == {"FLOAT32"}
     assert {layer.dtype_policy.name for layer in model.layers} == {policy}
     assert model.dtype_policy.compute_dtype in ("float16", "float32")
@@ -203,7 +203,7 @@ def test_results_may_be_inputs_or_one_another():
     for results in ([inputs, flat], [flat, flat]):
         exported = exporter.convert(keras.Model(inputs, results))
         assert exported.verification.max_abs_error == 0
-        assert len(exporter.read_tflite(exported.tflite).outputs) == 2
+        assert len(tflite.read_tflite(exported.tflite).outputs) == 2
 
 
 def test_sizes_left_open_come_from_samples_or_the_argument():
@@ -213,9 +213,9 @@ def test_sizes_left_open_come_from_samples_or_the_argument():
     with pytest.raises(ExportError, match="input_shape"):
         exporter.convert(model)
     given = exporter.convert(model, input_shape=(10, 9, 3))
-    assert exporter.read_tflite(given.tflite).tensor(0).shape == (1, 10, 9, 3)
+    assert tflite.read_tflite(given.tflite).tensor(0).shape == (1, 10, 9, 3)
     sampled = exporter.convert(model, samples=models.samples(2, (7, 7, 3)))
-    assert exporter.read_tflite(sampled.tflite).tensor(0).shape == (1, 7, 7, 3)
+    assert tflite.read_tflite(sampled.tflite).tensor(0).shape == (1, 7, 7, 3)
 
 
 def test_sparse_tensors_stay_readable():

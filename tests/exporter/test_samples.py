@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_compress import exporter
+from keras_compress import exporter, tflite
 from keras_compress.errors import ExportError
 from keras_compress.exporter import inputs
 
@@ -143,7 +143,7 @@ def test_crossed_keys_reach_their_own_inputs():
     wanted = model({"a": X, "b": OTHER})
     done = exporter.convert(model, samples={"a": X, "b": OTHER})
     assert done.verification.max_abs_error < 1e-5
-    file = exporter.read_tflite(done.tflite)
+    file = tflite.read_tflite(done.tflite)
     assert sorted(file.signatures[0].inputs) == ["a", "b"]
     received = run(done.tflite, a=X[:1], b=OTHER[:1])
     np.testing.assert_allclose(received["b"], wanted["b"][:1], rtol=1e-5)
@@ -154,7 +154,7 @@ def test_crossed_keys_are_calibrated_each_on_its_own_samples():
     model = crossed(lambda a, b: {"a": a, "b": b})
     data = {"a": X, "b": OTHER}
     done = exporter.convert(model, precision="int8", representative_data=data)
-    file = exporter.read_tflite(done.tflite)
+    file = tflite.read_tflite(done.tflite)
     ranges = {
         name: 255 * float(file.tensor(index).quantization()[0])
         for name, index in file.signatures[0].inputs.items()

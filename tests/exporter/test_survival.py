@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_compress import exporter
+from keras_compress import exporter, tflite
 from tests.exporter import models
 
 KERNELS = ("conv/kernel", "depthwise/kernel", "pointwise/kernel", "scores/kernel")
@@ -19,7 +19,7 @@ def by_weight(exported):
 
 
 def constants(exported, dtypes=("FLOAT32", "FLOAT16", "INT8")):
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     return [t for t in file.tensors if t.is_readable and t.dtype in dtypes and len(t.shape) > 1]
 
 
@@ -56,7 +56,7 @@ def test_kept_apart_every_value_survives(clustered):
     assert {found[name].distinct_after for name in KERNELS} == {8}
     assert exported.operators.count("MUL") == exported.operators.count("ADD") == 3
     assert exported.verification.outputs[0].relative_error < 1e-5
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     assert len(file.outputs) == 1 and len(file.signatures[0].outputs) == 1
 
 
@@ -147,7 +147,7 @@ def test_lost_zeros_are_reported():
 
     model = models.share_values(models.plain())
     exported = exporter.convert(model)
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     assert measure_survival(model, file).unmapped == exported.survival.unmapped
     other = models.plain()
     kernels = [w for w in measure_survival(other, file).weights if w.weight.endswith("kernel")]
@@ -156,8 +156,8 @@ def test_lost_zeros_are_reported():
 
 def test_zeros_turned_into_numbers_count_as_lost():
     from keras_compress.exporter.survival import _survival
-    from keras_compress.exporter.tflite_file import Tensor
     from keras_compress.exporter.weight_matching import Constant, Match
+    from keras_compress.tflite.model_file import Tensor
 
     weight = np.array([[0.0, 0.5], [0.0, -0.5]], np.float32)
     stored = np.array([[0, 64], [1, -64]], np.int8)

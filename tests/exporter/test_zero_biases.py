@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_compress import exporter
-from keras_compress.exporter.tflite_file import read_tflite
+from keras_compress.tflite import read_tflite
 
 
 def _net(normalized: bool = False) -> keras.Model:

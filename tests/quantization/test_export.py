@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_compress import exporter, quantization
+from keras_compress import exporter, quantization, tflite
 from tests.training import compiled, data, fit, sequential
 
 if keras.backend.backend() != "tensorflow":
@@ -14,8 +14,8 @@ if keras.backend.backend() != "tensorflow":
 
 from keras_compress.cli.main import main
 from keras_compress.exporter.comparison import compare
-from keras_compress.exporter.tflite_run import run_tflite
 from keras_compress.exporter.trained_ranges import simulation_notes
+from keras_compress.tflite.running import run_tflite
 
 layers = keras.layers
 SHAPE = (12, 12, 3)
@@ -104,7 +104,7 @@ def images(count=32):
 def steps_apart(model, x):
     """How many steps of the result the file is from `model`, and both results."""
     exported = exporter.convert(model, precision="int8", samples=x)
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     assert not [tensor.name for tensor in file.tensors if tensor.dtype == "FLOAT32"]
     (name, index), (source,) = (
         next(iter(file.signatures[0].outputs.items())),
@@ -162,7 +162,7 @@ def test_weights_biases_and_ranges_in_the_file_are_the_trained_ones():
     prepared = quantization.prepare(model, calibration_data=x)
     fit(prepared, 1)
     exported = exporter.convert(prepared, precision="int8", samples=x)
-    file = exporter.read_tflite(exported.tflite)
+    file = tflite.read_tflite(exported.tflite)
     layer = prepared.get_layer("conv")
     kernel, bias, steps = layer.folded()
     by_shape = {(t.dtype, t.shape): t for t in file.tensors if t.is_constant}
@@ -193,7 +193,7 @@ def test_dense_kernels_of_four_bits_lie_two_in_a_byte():
             short(), quantization.QuantizationConfig(weights=weights), x
         )
         exported = exporter.convert(prepared, precision="int8", verify=False)
-        file = exporter.read_tflite(exported.tflite)
+        file = tflite.read_tflite(exported.tflite)
         kernels = [
             (each.name, file.tensor(each.inputs[1]).dtype)
             for each in file.operators
@@ -283,5 +283,5 @@ def test_the_command_exports_a_saved_model(tmp_path):
     np.savez(tmp_path / "x.npz", x=x)
     arguments = [tmp_path / "prepared.keras", "--data", tmp_path / "x.npz", "--out", tmp_path / "o"]
     assert main(["export", "--precision", "int8", *map(str, arguments)]) == 0
-    file = exporter.read_tflite((tmp_path / "o/model.tflite").read_bytes())
+    file = tflite.read_tflite((tmp_path / "o/model.tflite").read_bytes())
     assert not [tensor.name for tensor in file.tensors if tensor.dtype == "FLOAT32"]

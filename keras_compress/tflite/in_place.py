@@ -1,19 +1,23 @@
-"""Small edits of a converted file, made in place on its bytes.
+"""Small edits of a file, made in place on its bytes.
 
-The converter orders results by its own rules and keeps results that were only there to steer
-it. Here the lists of results are rewritten without touching another byte, so constants keep
-their alignment and nothing is serialized anew.
+Constants are overwritten where they lie. The converter orders results by its own rules and keeps
+results that were only there to steer it: here the lists of results are rewritten without touching
+another byte, so constants keep their alignment and nothing is serialized anew.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
-from keras_compress.errors import ExportError
-from keras_compress.exporter.tflite_file import read_tflite
+import numpy as np
 
-__all__ = ["keep_outputs"]
+from keras_compress.errors import ExportError
+from keras_compress.tflite.model_file import Tensor
+from keras_compress.tflite.reader import read_tflite
+
+__all__ = ["keep_outputs", "replace_constants"]
 
 # Fields of the tables, by their order in TFLite's schema.fbs.
 _MODEL_SUBGRAPHS = 2
@@ -66,6 +70,30 @@ def keep_outputs(data: bytes, names: list[str]) -> bytes:
     entries = signature.tables(_SIGNATURE_OUTPUTS)
     signature.set_tables(_SIGNATURE_OUTPUTS, [entries[order.index(name)] for name in names])
     return bytes(edited)
+
+
+def replace_constants(data: bytes, change: Callable[[Tensor], np.ndarray | None]) -> bytes:
+    """Return the model with other values in some of its constants.
+
+    Args:
+        data: A `.tflite` file.
+        change: Called with each constant that can be read; returns values for it, of its type and
+            number, or `None` to leave it as it is.
+    """
+    edited = bytearray(data)
+    start = _address(data)
+    for tensor in read_tflite(data).tensors:
+        values = change(tensor) if tensor.is_readable else None
+        if values is not None and tensor.data is not None:
+            if values.nbytes != len(tensor.data):
+                raise ValueError(f"{tensor.name!r} keeps its {len(tensor.data)} bytes.")
+            place = _address(tensor.data) - start
+            edited[place : place + len(tensor.data)] = values.tobytes()
+    return bytes(edited)
+
+
+def _address(data: bytes | memoryview) -> int:
+    return int(np.frombuffer(data, np.uint8).__array_interface__["data"][0])
 
 
 class _Table:

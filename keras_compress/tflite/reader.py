@@ -7,35 +7,18 @@ in `ModelFileError`.
 
 from __future__ import annotations
 
-import importlib
 import struct
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_compress.errors import ModelFileError
-from keras_compress.runtime import check_model_bytes
+from keras_compress.tflite.model_file import Operator, Signature, Tensor, TfliteFile
+from keras_compress.tflite.schema import check_model_bytes, names_of, schema
 
-__all__ = ["Operator", "Signature", "Tensor", "TfliteFile", "read_tflite"]
+__all__ = ["read_tflite"]
 
 _MAX_RANK = 32
-
-# The types that constants of a network come in, by their names in the TFLite schema.
-_NUMPY_TYPES: dict[str, np.dtype[Any]] = {
-    "FLOAT32": np.dtype("<f4"),
-    "FLOAT16": np.dtype("<f2"),
-    "FLOAT64": np.dtype("<f8"),
-    "INT8": np.dtype("i1"),
-    "UINT8": np.dtype("u1"),
-    "INT16": np.dtype("<i2"),
-    "UINT16": np.dtype("<u2"),
-    "INT32": np.dtype("<i4"),
-    "UINT32": np.dtype("<u4"),
-    "INT64": np.dtype("<i8"),
-    "UINT64": np.dtype("<u8"),
-    "BOOL": np.dtype("?"),
-}
 
 # What walking a damaged flatbuffer raises, depending on where the damage lies.
 _DAMAGE = (
@@ -47,144 +30,6 @@ _DAMAGE = (
     UnicodeDecodeError,
     ValueError,
 )
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of a model file.
-
-    Attributes:
-        index: Position in its subgraph.
-        subgraph: Position of its subgraph in the file; 0 is the main one.
-        name: The converter's name for it, made of the names of fused TensorFlow operations.
-        shape: Static shape; `-1` never occurs here, a dynamic dimension shows as 1.
-        dtype: Type by its name in the TFLite schema, such as `"FLOAT32"`.
-        data: The bytes of a constant, `None` for an activation.
-        scales: Quantization scales: none, one, or one a channel.
-        zero_points: As many as `scales`.
-        quantized_axis: The axis that `scales` run along, where there is one a channel.
-        is_sparse: Whether `data` holds the kept values only (TFLite's sparse format).
-    """
-
-    index: int
-    subgraph: int
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    data: memoryview | None
-    scales: np.ndarray
-    zero_points: np.ndarray
-    quantized_axis: int
-    is_sparse: bool
-
-    @property
-    def is_constant(self) -> bool:
-        return self.data is not None
-
-    @property
-    def is_readable(self) -> bool:
-        """Whether `array()` can return the values."""
-        return self.data is not None and not self.is_sparse and self.dtype in _NUMPY_TYPES
-
-    def array(self) -> np.ndarray:
-        """Return the stored values, unscaled, with the tensor's shape.
-
-        Raises:
-            ModelFileError: If the tensor is no constant, is stored sparse, has a type with no
-                NumPy equivalent, or if its bytes don't fill its shape.
-        """
-        if self.data is None or not self.is_readable:
-            raise ModelFileError(
-                f"Only dense constants can be read. Received: tensor {self.name!r}, "
-                f"type {self.dtype}, {'sparse' if self.is_sparse else 'no dense constant'}."
-            )
-        dtype = _NUMPY_TYPES[self.dtype]
-        count = _product(self.shape)
-        if count * dtype.itemsize != len(self.data):
-            raise ModelFileError(
-                f"A constant's bytes fill its shape. Received: tensor {self.name!r} of shape "
-                f"{self.shape} and type {self.dtype} with {len(self.data)} bytes."
-            )
-        return np.frombuffer(self.data, dtype=dtype).reshape(self.shape)
-
-    def quantization(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return scales and zero points, shaped so that they broadcast over `array()`.
-
-        Raises:
-            ModelFileError: If their number fits neither the tensor nor its quantized axis.
-        """
-        if not self.scales.size:
-            return np.ones((), np.float32), np.zeros((), np.int64)
-        zero_points = self.zero_points
-        if not zero_points.size:
-            zero_points = np.zeros(self.scales.shape, np.int64)
-        if self.scales.size == 1 and zero_points.size == 1:
-            return self.scales.reshape(()), zero_points.reshape(())
-        axis = self.quantized_axis
-        if (
-            not 0 <= axis < len(self.shape)
-            or self.scales.size != self.shape[axis]
-            or zero_points.size != self.scales.size
-        ):
-            raise ModelFileError(
-                "Quantization has one scale and zero point, or one a channel. Received: tensor "
-                f"{self.name!r} of shape {self.shape} with {self.scales.size} scales and "
-                f"{zero_points.size} zero points along axis {axis}."
-            )
-        shape = [1] * len(self.shape)
-        shape[axis] = self.scales.size
-        return self.scales.reshape(shape), zero_points.reshape(shape)
-
-    def dequantized(self) -> np.ndarray:
-        """Return the values as float32: `scale * (stored - zero point)` where quantized."""
-        stored = self.array()
-        if not self.scales.size:
-            return stored.astype(np.float32)
-        scales, zero_points = self.quantization()
-        return ((stored.astype(np.float64) - zero_points) * scales).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Operator:
-    """A node: its built-in name (or `"CUSTOM"`), custom name, and tensor indices."""
-
-    name: str
-    custom_name: str | None
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Signature:
-    """A named way to call the model: argument and result names with their tensor indices."""
-
-    key: str
-    inputs: dict[str, int]
-    outputs: dict[str, int]
-
-
-@dataclass(frozen=True)
-class TfliteFile:
-    """What `read_tflite` found. `operators`, `inputs`, `outputs` are the main subgraph's."""
-
-    tensors: tuple[Tensor, ...]
-    operators: tuple[Operator, ...]
-    operator_names: tuple[str, ...]
-    custom_operators: tuple[str, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    signatures: tuple[Signature, ...]
-    size: int
-
-    def tensor(self, index: int) -> Tensor:
-        """Return tensor `index` of the main subgraph."""
-        found = self._main().get(index)
-        if found is None:
-            raise ModelFileError(f"The model has no tensor {index} in its main subgraph.")
-        return found
-
-    def _main(self) -> dict[int, Tensor]:
-        return {tensor.index: tensor for tensor in self.tensors if tensor.subgraph == 0}
 
 
 def read_tflite(data: bytes, *, name: str = "the model") -> TfliteFile:
@@ -200,9 +45,9 @@ def read_tflite(data: bytes, *, name: str = "the model") -> TfliteFile:
         ModelFileError: If the bytes are not a TFLite model or are damaged.
     """
     check_model_bytes(data, name=name)
-    schema = _schema()
+    types = schema()
     try:
-        return _Reader(schema, data).read()
+        return _Reader(types, data).read()
     except ModelFileError as error:
         raise ModelFileError(f"{name} is damaged: {error}") from error
     except _DAMAGE as error:
@@ -212,33 +57,19 @@ def read_tflite(data: bytes, *, name: str = "the model") -> TfliteFile:
         ) from error
 
 
-def _schema() -> Any:
-    for module in (
-        "ai_edge_litert.schema_py_generated",
-        "tensorflow.lite.python.schema_py_generated",
-    ):
-        try:
-            return importlib.import_module(module)
-        except ImportError:
-            continue
-    raise ModelFileError(
-        "Reading a TFLite model needs its schema. Install it with `pip install ai-edge-litert`."
-    )
-
-
 class _Reader:
     """Walks one file. `budget` bounds the work by the file's size, whatever the file claims."""
 
-    def __init__(self, schema: Any, data: bytes) -> None:
-        self.schema = schema
+    def __init__(self, types: Any, data: bytes) -> None:
+        self.types = types
         self.data = data
         self.view = memoryview(data)
         self.budget = 4096 + len(data) * 2
-        self.type_names = _names(schema.TensorType)
-        self.operator_names = _names(schema.BuiltinOperator)
+        self.type_names = names_of(types.TensorType)
+        self.operator_names = names_of(types.BuiltinOperator)
 
     def read(self) -> TfliteFile:
-        model = self.schema.Model.GetRootAsModel(self.data, 0)
+        model = self.types.Model.GetRootAsModel(self.data, 0)
         buffers = [
             self._buffer(model.Buffers(i)) for i in range(self._count(model.BuffersLength()))
         ]
@@ -361,18 +192,3 @@ class _Reader:
     def _tensor_map(self, entry: Any, length: int) -> dict[str, int]:
         entries = [entry(i) for i in range(self._count(length))]
         return {self._text(e.Name()): int(e.TensorIndex()) for e in entries}
-
-
-def _names(enumeration: type) -> dict[int, str]:
-    return {
-        number: name
-        for name, number in vars(enumeration).items()
-        if isinstance(number, int) and not name.startswith("_")
-    }
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count

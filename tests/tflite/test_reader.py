@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_compress.errors import KerasCompressError, ModelFileError
-from keras_compress.exporter import convert, read_tflite
-from keras_compress.exporter.graph_edits import keep_outputs
+from keras_compress.exporter import convert
+from keras_compress.tflite import read_tflite
+from keras_compress.tflite.in_place import keep_outputs
 from tests.exporter import models
 
 
@@ -110,8 +111,9 @@ def test_results_can_be_dropped_and_reordered(model_bytes):
 def test_reading_needs_no_tensorflow(model_bytes, tmp_path):
     (tmp_path / "m.tflite").write_bytes(model_bytes)
     script = (
-        "import sys; from keras_compress.exporter import read_tflite;"
-        f"read_tflite(open({str(tmp_path / 'm.tflite')!r}, 'rb').read());"
+        "import sys; from keras_compress.tflite import Editor, read_tflite;"
+        f"data = open({str(tmp_path / 'm.tflite')!r}, 'rb').read();"
+        "read_tflite(data); Editor(data).packed();"
         "assert not {'tensorflow', 'keras'} & set(sys.modules), 'imported'"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from keras_compress.errors import ExportError, KerasCompressError
-from keras_compress.exporter.tflite_file import Signature, Tensor, TfliteFile
-from keras_compress.runtime import load_runtime, make_interpreter
+from keras_compress.tflite.model_file import Signature, Tensor, TfliteFile
+from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 __all__ = ["densified_constants", "dequantized", "quantized", "run_tflite", "signature_of"]
 
