@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -150,7 +150,21 @@ def unwrap_layers(model: Any) -> Any:
 
     clone = _clone(model, put, fill=bake, bare=True)
     _refuse_wrappers(clone)
+    _tell_idle([wrapper for _, wrapper in finals])
     return clone
+
+
+def _tell_idle(wrappers: Sequence[SubstitutedLayer]) -> None:
+    """Warn of wrappers that have done nothing: their layers come out as they would without."""
+    found = [(wrapper, wrapper.why_idle()) for wrapper in wrappers]
+    idle = [(wrapper, reason) for wrapper, reason in found if reason]
+    if idle:
+        names = ", ".join(f"{wrapper.name} ({reason})" for wrapper, reason in idle)
+        warnings.warn(
+            f"Nothing was done to the weights of {len(idle)} of {len(found)} prepared layers: "
+            f"{names}. Give the callback to `fit`, and train past the first step of its schedule.",
+            stacklevel=4,
+        )
 
 
 def _refuse_wrappers(model: Any) -> None:

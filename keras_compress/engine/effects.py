@@ -25,11 +25,16 @@ class Effects:
     def __init__(self, model: keras.Model) -> None:
         self._substitutes: dict[int, Any] = {}
         self._actions: dict[int, list[str]] = {}
+        self._idle: dict[int, str] = {}
         for _, layer in iter_layers(model):
             if isinstance(layer, SubstitutedLayer) and layer.built:
+                idle = layer.why_idle()
                 for variable, value in layer.substitutes():
                     self._substitutes[id(variable)] = value
-                    self._actions.setdefault(id(variable), []).append(layer.action)
+                    if idle is None:
+                        self._actions.setdefault(id(variable), []).append(layer.action)
+                    else:
+                        self._idle[id(variable)] = idle
         optimizer = getattr(model, "optimizer", None)
         if isinstance(optimizer, ProjectedOptimizer):
             for projection in optimizer.projections:
@@ -45,6 +50,10 @@ class Effects:
     def actions(self, ref: WeightRef) -> list[str]:
         """Return what wrappers and the optimizer do to the weight, in the order of training."""
         return list(dict.fromkeys(self._actions.get(id(ref.variable), [])))
+
+    def why_idle(self, ref: WeightRef) -> str | None:
+        """Return why the wrapper of the weight has done nothing to it so far, if that is so."""
+        return self._idle.get(id(ref.variable))
 
 
 def technique_report(
@@ -74,7 +83,7 @@ def technique_report(
             # A kernel in the place of which centroids are trained is no longer trained itself.
             reason = None
         elif reason is None:
-            reason = why_not(values)
+            reason = effects.why_idle(ref) or why_not(values)
         rows.append(weight_report(ref, values, LEFT_ALONE if reason else action, reason or ""))
     return Report(technique, tuple(rows))
 
@@ -98,7 +107,9 @@ def overall_report(model: keras.Model, selection: Selection) -> Report:
                 actions.insert(0, "pruned")
             if actions in ([], ["pruned"]) and _are_shared(values):
                 actions.append("values shared")
-        reason = reasons.get(id(ref.variable), "no zeros and no shared values")
+        reason = reasons.get(
+            id(ref.variable), effects.why_idle(ref) or "no zeros and no shared values"
+        )
         action = ", ".join(actions) or LEFT_ALONE
         rows.append(weight_report(ref, values, action, "" if actions else reason))
     return Report("compression", tuple(rows))

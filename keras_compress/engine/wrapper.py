@@ -90,6 +90,10 @@ class SubstitutedLayer(keras.layers.Wrapper):
         """Return `(variable of the wrapped layer, tensor to use instead)` pairs."""
         raise NotImplementedError
 
+    def why_idle(self) -> str | None:
+        """Return why nothing has been done to the weights so far, or `None` if it has."""
+        return None
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         return self.layer.compute_mask(inputs, previous_mask)
 

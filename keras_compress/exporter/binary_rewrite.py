@@ -7,7 +7,7 @@ converter has folded normalization, scale, bias and activation, and quantized wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Rewritten:
         passed_as_bits: Names of tensors that go from layer to layer as bits.
     """
 
-    tflite: bytes
+    tflite: bytes = field(repr=False)
     layers: tuple[str, ...]
     packed_weights: tuple[str, ...]
     passed_as_bits: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +44,7 @@ class Export:
             binary layers.
     """
 
-    tflite: bytes
+    tflite: bytes = field(repr=False)
     precision: str
     options: dict[str, Any]
     verification: Verification | None

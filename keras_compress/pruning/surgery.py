@@ -127,6 +127,8 @@ class SurgeryPruned(Pruned):
         KerasCompressError: If the layer is wrapped already or has no kernel.
     """
 
+    driver = "SurgeryCallback"
+
     def __init__(
         self, layer: keras.Layer, indices: Sequence[int] | None = None, **kwargs: Any
     ) -> None:

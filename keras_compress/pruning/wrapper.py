@@ -41,6 +41,9 @@ class Pruned(SubstitutedLayer):
 
     action = "pruned"
 
+    #: The callback that moves the masks.
+    driver = "PruningCallback"
+
     def __init__(
         self, layer: keras.Layer, indices: Sequence[int] | None = None, **kwargs: Any
     ) -> None:
@@ -67,6 +70,11 @@ class Pruned(SubstitutedLayer):
             mask.assign(value)
             weight = keras.ops.convert_to_numpy(variable)
             variable.assign(np.where(value, weight, np.zeros_like(weight)))
+
+    def why_idle(self) -> str | None:
+        if all(np.all(keras.ops.convert_to_numpy(mask)) for mask in self.masks):
+            return f"its mask, which `{self.driver}` moves, keeps every weight"
+        return None
 
     def substitutes(self) -> list[tuple[Any, Any]]:
         pairs = []

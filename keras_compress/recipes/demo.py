@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,8 @@ _MOST_LOST_TO_INT8 = 0.0005
 class DemoResult:
     """What the demo made: the model that is shipped, the same packed, and the report."""
 
-    tflite: bytes
-    packed: bytes
+    tflite: bytes = field(repr=False)
+    packed: bytes = field(repr=False)
     report: dict[str, Any]
 
     def write(self, folder: str | os.PathLike[str], *, made_from: Origins = None) -> list[Path]:

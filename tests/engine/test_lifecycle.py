@@ -40,6 +40,9 @@ def test_the_kind_of_the_settings_says_how_to_prepare_and_report(kind):
     ready = keras_compress.prepare(model, config)
     assert [type(layer) for layer in ready.layers[1:]] == [wrapper, wrapper]
     assert type(model.layers[1]) is keras.layers.Dense
+    for layer in ready.layers[1:]:
+        if isinstance(layer, Pruned):
+            layer.set_masks([np.asarray(layer.layer.kernel) > 0])
     for report in (
         keras_compress.compression_report(ready),
         keras_compress.compression_report(ready, config),
@@ -54,6 +57,25 @@ def test_the_kind_of_the_settings_says_how_to_prepare_and_report(kind):
     np.testing.assert_allclose(
         outputs(small, vectors()[0]), outputs(ready, vectors()[0]), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("kind", ["pruning", "surgery"])
+def test_masks_that_nobody_moved_are_told(kind):
+    config, _, _, package = KINDS[kind]
+    ready = keras_compress.prepare(dense(), config)
+    fit_dense(ready, 1, [])  # without the callback
+    for report in (
+        keras_compress.compression_report(ready),
+        keras_compress.compression_report(ready, config),
+        package.report(ready, config),
+    ):
+        row = next(row for row in report if (row.layer, row.weight) == ("hidden", "kernel"))
+        assert row.action == "left alone"
+        assert row.reason.startswith("its mask, which ")
+        assert row.reason.endswith("Callback` moves, keeps every weight")
+    callback = "SurgeryCallback" if kind == "surgery" else "PruningCallback"
+    with pytest.warns(UserWarning, match=f"2 of 2 prepared layers: hidden .*{callback}"):
+        keras_compress.finalize(ready)
 
 
 def test_there_is_one_finalize():
