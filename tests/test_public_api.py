@@ -60,6 +60,7 @@ PUBLIC = {
     ],
     "keras_compress.search": [
         "Bracket",
+        "FrontPoint",
         "Journal",
         "Progress",
         "RichProgress",
@@ -69,6 +70,7 @@ PUBLIC = {
         "fingerprint",
         "progress_callback",
         "run_trials",
+        "search_front",
     ],
     "keras_compress.pruning": [
         "Accuracy",
@@ -129,6 +131,8 @@ PUBLIC = {
         "Member",
         "NotUnderstoodError",
         "Random",
+        "RateFront",
+        "RatePoint",
         "Removal",
         "Target",
         "Taylor",
@@ -139,6 +143,7 @@ PUBLIC = {
         "prune_while_training",
         "reestimate_statistics",
         "register_rule",
+        "search_rates",
         "select_greedily",
         "select_uniformly",
     ],

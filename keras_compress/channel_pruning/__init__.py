@@ -16,6 +16,7 @@ from keras_compress.channel_pruning.criteria import (
     Taylor,
 )
 from keras_compress.channel_pruning.explained_variance import ExplainedVariance
+from keras_compress.channel_pruning.front import RateFront, RatePoint, search_rates
 from keras_compress.channel_pruning.genetic import genetic
 from keras_compress.channel_pruning.group import ChannelGroup, Frozen, Member
 from keras_compress.channel_pruning.group_fisher_training import (
@@ -58,6 +59,8 @@ __all__ = [
     "Member",
     "NotUnderstoodError",
     "Random",
+    "RateFront",
+    "RatePoint",
     "Removal",
     "Target",
     "Taylor",
@@ -68,6 +71,7 @@ __all__ = [
     "prune_while_training",
     "reestimate_statistics",
     "register_rule",
+    "search_rates",
     "select_greedily",
     "select_uniformly",
 ]

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "recipes/deep_compression.py:deep_compression": "tests/recipes/test_deep_compression.py",
     "pruning/sensitivity.py:scan_sensitivity": "tests/pruning/test_sensitivity.py",
     "recipes/smaller_net.py:prune_channels": "tests/recipes/test_prune_channels.py",
+    "channel_pruning/front.py:search_rates": "tests/channel_pruning/test_front.py",
     "channel_pruning/registry.py:register_rule": "tests/channel_pruning/test_groups.py",
     "exporter/sparse_ready.py:make_sparse_ready": "tests/exporter/test_sparse_runtime.py",
     "exporter/sparse_runtime.py:check_sparse_runtime": "tests/exporter/test_sparse_runtime.py",
