@@ -13,7 +13,7 @@ from keras_compress.clustering.clusterer import (
 )
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.engine.constraint_callback import ConstraintCallback
-from keras_compress.engine.optimizer import attach_optimizer
+from keras_compress.engine.optimizer import attach_optimizer, rebuild_optimizer
 from keras_compress.engine.weights import WeightRef
 
 
@@ -59,6 +59,9 @@ class ClusteringCallback(ConstraintCallback):
         self._watch = None
         if clustered_layers(model):
             self.clusterer = Clusterer(model, self.config, resumed=self._resumed)
+            if self.clusterer.changed_graph:
+                # Centroids are trained in the kernels' stead from here on.
+                rebuild_optimizer(model)
             return self.clusterer.changed_graph
         self._chosen = weights_to_constrain(model, self.config)
         self._optimizer = attach_optimizer(model)

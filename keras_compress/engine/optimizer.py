@@ -18,8 +18,13 @@ from typing import Any
 
 import keras
 
-from keras_compress.engine.inner_optimizers import averages_weights, moving_averages
+from keras_compress.engine.inner_optimizers import (
+    averages_weights,
+    moving_averages,
+    updating_optimizers,
+)
 from keras_compress.engine.projection import Projection, assign_projected
+from keras_compress.engine.weight_decay import carry_exclusions
 from keras_compress.errors import KerasCompressError
 
 
@@ -251,6 +256,34 @@ def attach_optimizer(model: Any) -> ProjectedOptimizer:
     if wrapped is not model.optimizer:
         model.optimizer = wrapped
     return wrapped
+
+
+def rebuild_optimizer(model: Any) -> None:
+    """Build the optimizer of a `model` anew of which other weights are trained than before.
+
+    Keras' JAX trainer builds it before the callbacks begin, for the weights of that moment, and
+    pairs weights and state by their order. Settings and the count of steps are kept, momenta begin
+    anew. On other back ends an optimizer needs no such thing.
+
+    Raises:
+        KerasCompressError: If a callback keeps constraints in the optimizer already.
+    """
+    old = getattr(model, "optimizer", None)
+    if keras.backend.backend() != "jax" or old is None or not old.built:
+        return
+    if isinstance(old, ProjectedOptimizer):
+        raise KerasCompressError(
+            "Under JAX the codebooks of `Clustered` layers are made before another callback takes "
+            f"the optimizer. Received: {model.name!r}, whose optimizer keeps constraints. Make "
+            "them by `clustering.prepare(model, config)`, or put `ClusteringCallback` first."
+        )
+    new = type(old).from_config(old.get_config())
+    carry_exclusions(old, new, {id(v): (v, v) for v in model.variables}, model)
+    new.build(model.trainable_variables)
+    for one, other in zip(updating_optimizers(old), updating_optimizers(new), strict=True):
+        other.iterations.assign(one.iterations)
+    new.iterations.assign(old.iterations)
+    model.optimizer = new
 
 
 def _ids_of(variable: Any) -> set[int]:

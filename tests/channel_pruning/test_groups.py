@@ -12,6 +12,9 @@ from keras_compress.channel_pruning import NotUnderstoodError, find_groups, regi
 from tests.channel_pruning.nets import NETS, behind, image
 from tests.training import subclassed
 
+# Analysis of the graph: nothing is computed.
+pytestmark = pytest.mark.any_backend
+
 
 def small_resnet() -> keras.Model:
     inputs = image()

@@ -13,6 +13,9 @@ from keras_compress import KerasCompressError
 from keras_compress.channel_pruning import ChannelPlan, find_groups
 from tests.channel_pruning.nets import behind, image
 
+# Analysis of the graph: nothing is computed.
+pytestmark = pytest.mark.any_backend
+
 
 def net(width: int = 8, name: str = "net") -> keras.Model:
     inputs = image()
