@@ -10,7 +10,7 @@ know them; only the test set, looked at once at the end by `--test`, is a figure
 methods are found in benchmarks/cache and not run again. On a GPU, with a fine-tuning that counts:
 
     KERAS_BACKEND=jax python benchmarks/channel_methods.py --data FOLDER --net cifar10_resnet56 \
-        --epochs 100 --images 45000 --rate 0.05 --interval 25 --test
+        --epochs 100 --images 45000 --interval 25 --test
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Case:
         self.model = keras.saving.load_model(path, compile=False)
         logits = self.model.layers[-1].activation is keras.activations.linear
         self.loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
-        self.model.compile(keras.optimizers.SGD(0.01, momentum=0.9), self.loss)
+        self.model.compile(keras.optimizers.Adam(arguments.rate), self.loss)
         self.share, self.arguments = arguments.share, arguments
 
     def prune(self, criterion: Any, **settings: Any) -> channel_pruning.ChannelPruned:
@@ -165,7 +165,7 @@ def tune(case: Case, small: keras.Model) -> None:
     steps = case.arguments.epochs * len(data)
     rate = keras.optimizers.schedules.CosineDecay(case.arguments.rate, steps)
     distiller = Distiller(case.model, small, student_loss_weight=0.5)
-    distiller.compile(keras.optimizers.SGD(rate, momentum=0.9, nesterov=True), case.loss)
+    distiller.compile(keras.optimizers.Adam(rate), case.loss)
     distiller.fit(data, epochs=case.arguments.epochs, verbose=0)
 
 
@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=500, help="images to choose by (500)")
     parser.add_argument("--images", type=int, default=2000, help="images to train on (2000)")
     parser.add_argument("--epochs", type=int, default=1, help="of fine-tuning (1)")
-    parser.add_argument("--rate", type=float, default=0.02, help="of learning (0.02)")
+    parser.add_argument("--rate", type=float, default=0.001, help="of learning (0.001)")
     parser.add_argument("--interval", type=int, default=3, help="batches between cuts (3)")
     parser.add_argument("--methods", nargs="*", default=None, choices=[*METHODS])
     parser.add_argument("--test", action="store_true", help="look at the test set, once")

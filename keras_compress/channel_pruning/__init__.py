@@ -1,5 +1,6 @@
 """Channel pruning: find the channels that go together, choose, and remove them for good."""
 
+from keras_compress.channel_pruning.attention import MSEB, ChannelAttention, add_attention, ucp
 from keras_compress.channel_pruning.call import LayerCall, NotUnderstoodError
 from keras_compress.channel_pruning.cap import cap
 from keras_compress.channel_pruning.costs import ChannelCosts
@@ -39,7 +40,9 @@ __all__ = [
     "FPGM",
     "L1",
     "L2",
+    "MSEB",
     "BatchNormGamma",
+    "ChannelAttention",
     "ChannelCosts",
     "ChannelGroup",
     "ChannelGroups",
@@ -64,6 +67,7 @@ __all__ = [
     "Removal",
     "Target",
     "Taylor",
+    "add_attention",
     "cap",
     "find_groups",
     "genetic",
@@ -74,4 +78,5 @@ __all__ = [
     "search_rates",
     "select_greedily",
     "select_uniformly",
+    "ucp",
 ]

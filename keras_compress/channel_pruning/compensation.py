@@ -14,7 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.groups import ChannelGroups
-from keras_compress.channel_pruning.readers import Reader, find_readers, kernel_matrix, read_rows
+from keras_compress.channel_pruning.readers import (
+    Reader,
+    Shortcut,
+    find_readers,
+    kernel_matrix,
+    read_rows,
+)
 from keras_compress.engine.cloning import copy_model
 from keras_compress.engine.graph import Graph, GraphNode, trace_graph
 from keras_compress.errors import KerasCompressError
@@ -36,7 +42,10 @@ def compensated_copy(
 
     One after the other, in the order they run, each reader that loses inputs gets the kernel and
     bias that come nearest to what it computes in the whole model, from what the layers before it
-    hand on in the cut one. Kernels at removed channels are zero; the channels are still there.
+    hand on in the cut one. Kernels at removed channels are zero; the channels are still there. The
+    last layer of a residual branch makes up for what the shortcut beside it has lost, too: it is
+    fitted to `Y1 - Y1' + Y2`, Y1 and Y1' being the shortcut before and now (He et al., section
+    3.2).
 
     Args:
         groups: The groups of the model.
@@ -90,11 +99,20 @@ class Compensation:
             for node, twin in zip(graph.walk(), own.walk(), strict=True)
         }
         self._fits: dict[int, _Fit] = {}
+        places = {id(node): i for i, node in enumerate(graph.walk())}
+        order: dict[int, float] = {}
         for reader in self._readers:
             node, twin = twins[id(reader.layer)]
             norms = _norm_behind(graph, node), _norm_behind(own, twin)
-            self._fits[id(reader)] = _Fit(reader, twin.operation, *norms)
+            beside, own_beside = _shortcut_beside(graph, node), _shortcut_beside(own, twin)
+            pair = (None, None) if not beside or not own_beside else (beside[0], own_beside[0])
+            # What the shortcut is made of is fitted first.
+            order[id(reader)] = beside[1] - 0.5 if beside else places[id(node)]
+            self._fits[id(reader)] = _Fit(reader, twin.operation, norms, pair)
+        self._readers.sort(key=lambda reader: order[id(reader)])
         self._wanted = _outputs(groups.model, self._readers, x, self._settings)
+        shortcuts = [f.shortcut for f in self._fits.values() if f.shortcut is not None]
+        self._shortcuts = _shortcuts(groups.model, shortcuts, x, self._settings)
 
     def fit(self, masks: dict[str, NDArray[np.bool_]], names: Collection[str] = ()) -> list[str]:
         """Fit the readers that lose inputs, and return their paths.
@@ -110,9 +128,14 @@ class Compensation:
             if kept.all() or not own:
                 continue
             fit = self._fits[id(reader)]
-            runs = read_rows(self.model, [fit.twin], self._x, **self._settings)
+            watched = [fit.twin] if fit.own_shortcut is None else [fit.twin, fit.own_shortcut]
+            runs = list(read_rows(self.model, watched, self._x, **self._settings))
             rows = np.concatenate([found[id(fit.twin)] for found in runs])
-            fit.solve(rows, self._wanted[id(reader.layer)], kept, self._rescale)
+            wanted = self._wanted[id(reader.layer)]
+            if fit.own_shortcut is not None:
+                now = np.concatenate([found[id(fit.own_shortcut)] for found in runs])
+                wanted = wanted + fit.missing(self._shortcuts[id(fit.shortcut)] - now)
+            fit.solve(rows, wanted, kept, self._rescale)
             done.append(reader.path)
         return done
 
@@ -155,14 +178,87 @@ def _norm_behind(graph: Graph, node: GraphNode) -> Any:
     return None
 
 
+def _shortcut_beside(graph: Graph, node: GraphNode) -> tuple[Shortcut, int] | None:
+    """Return what is added to the outputs of a layer, right away or once they are normalized.
+
+    Of two branches the one with more layers is the branch, the other one the shortcut.
+
+    Returns:
+        The shortcut, and the place of its `Add` among the calls of the graph; or `None`.
+    """
+    if node.operation.activation is not keras.activations.linear:
+        return None
+    places = {id(each): i for i, each in enumerate(graph.walk())}
+    for each in graph.graphs():
+        tensor = node.outputs[0]
+        readers = each.readers(tensor)
+        if len(readers) == 1 and isinstance(readers[0].operation, keras.layers.BatchNormalization):
+            tensor = readers[0].outputs[0]
+            readers = each.readers(tensor)
+        if len(readers) != 1 or type(readers[0].operation) is not keras.layers.Add:
+            continue
+        merge = readers[0]
+        others = [i for i, x in enumerate(merge.inputs) if x is not tensor]
+        alike = all(tuple(x.shape) == tuple(tensor.shape) for x in merge.inputs)
+        once = len(graph.calls()[id(merge.operation)]) == 1
+        if len(merge.inputs) != 2 or len(others) != 1 or not alike or not once:
+            return None
+        depths = _depths(each)
+        if depths.get(id(merge.inputs[others[0]]), 0) < depths[id(tensor)]:
+            return Shortcut(merge.operation, others[0]), places[id(merge)]
+    return None
+
+
+def _depths(graph: Graph) -> dict[int, int]:
+    """Return how many calls lie on the longest way to each tensor, by its `id`."""
+    found: dict[int, int] = {}
+    for node in graph.nodes:
+        depth = 1 + max((found.get(id(x), 0) for x in node.inputs), default=0)
+        found.update((id(x), depth) for x in node.outputs)
+    return found
+
+
+def _shortcuts(
+    model: Any, shortcuts: list[Shortcut], x: Any, settings: dict[str, int]
+) -> dict[int, NDArray[np.float32]]:
+    """Return what shortcuts hold in the whole model, at the places that are drawn."""
+    if not shortcuts:
+        return {}
+    found: dict[int, list[NDArray[np.float32]]] = {id(each): [] for each in shortcuts}
+    for rows in read_rows(model, shortcuts, x, **settings):
+        for key, parts in found.items():
+            parts.append(rows[key])
+    return {key: np.concatenate(parts) for key, parts in found.items()}
+
+
 class _Fit:
     """How one reader of a copy is fitted."""
 
-    def __init__(self, reader: Reader, twin: Any, norm: Any, own_norm: Any) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        twin: Any,
+        norms: tuple[Any, Any],
+        shortcuts: tuple[Shortcut | None, Shortcut | None],
+    ) -> None:
         self._reader = reader
-        #: The layer of the copy, and the normalization behind it, there and in the original.
+        #: The layer of the copy; the normalization behind it and the shortcut beside it, in the
+        #: original and there.
         self.twin = twin
-        self._norm, self._own_norm = norm, own_norm
+        self._norm, self._own_norm = norms
+        self.shortcut, self.own_shortcut = shortcuts
+
+    def missing(self, difference: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what outputs must have more, before normalization, to make up for a difference."""
+        if self._norm is None:
+            return difference.astype(np.float64)
+        values = [keras.ops.convert_to_numpy(self._norm.moving_variance).astype(np.float64)]
+        factor = 1 / np.sqrt(values[0] + self._norm.epsilon)
+        if self._norm.scale:
+            factor = factor * keras.ops.convert_to_numpy(self._norm.gamma)
+        # A channel that the normalization all but switches off can make up for nothing.
+        weak = np.abs(factor) < 0.01 * np.abs(factor).max()
+        return np.where(weak, 0.0, difference / np.where(weak, 1.0, factor))
 
     def variables(self) -> list[Any]:
         """Return the variables of the copy that a fit sets."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.verification import batches_of
 
-__all__ = ["Reader", "find_readers", "kernel_matrix", "read_rows"]
+__all__ = ["Reader", "Shortcut", "find_readers", "kernel_matrix", "read_rows"]
 
 Rows = NDArray[np.float64]
 
@@ -50,6 +50,19 @@ class Reader:
     def kept(self, masks: dict[str, NDArray[np.bool_]]) -> NDArray[np.bool_]:
         """Return which of its input channels stay."""
         return np.array([name not in masks or masks[name][i] for name, i in self.channels], bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Shortcut:
+    """What is added to the outputs of a reader: one of the two inputs of an `Add`.
+
+    Attributes:
+        layer: The `Add`.
+        index: Which of its inputs is the shortcut.
+    """
+
+    layer: Any
+    index: int
 
 
 def find_readers(groups: ChannelGroups) -> tuple[list[Reader], dict[str, str]]:
@@ -126,7 +139,8 @@ def read_rows(
 
     Args:
         model: A model, run as in inference.
-        layers: Readers in it, each called once in a run.
+        layers: Readers in it, each called once in a run; or a `Shortcut`, of which the values at
+            the same places are told.
         x: Inputs, arrays in the structure of the model's.
         positions: Places drawn from each sample's image, the same in each model and run of one
             seed.
@@ -134,7 +148,8 @@ def read_rows(
         seed: Of the places.
 
     Yields:
-        Rows `(samples * positions, taps * channels)` by the `id` of the layer.
+        Rows `(samples * positions, taps * channels)` by the `id` of the layer; of a shortcut
+        `(samples * positions, channels)`.
     """
     for number, batch in enumerate(batches_of(x, batch_size)):
         found: dict[int, Rows] = {}
@@ -147,27 +162,39 @@ def read_rows(
 def _watched(
     layers: list[Any], found: dict[int, Rows], positions: int, seed: tuple[int, int]
 ) -> Iterator[None]:
-    before = {id(layer): layer.__dict__.get("call") for layer in layers}
+    shadowed = {id(each): _layer_of(each) for each in layers}
+    before = {key: layer.__dict__.get("call") for key, layer in shadowed.items()}
 
-    def shadow(layer: Any, call: Any) -> Any:
-        def watched(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            values = keras.ops.convert_to_numpy(inputs)
-            found[id(layer)] = _rows(layer, values, positions, seed)
+    def shadow(watched: Any, call: Any) -> Any:
+        def watching(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            if isinstance(watched, Shortcut):
+                values = keras.ops.convert_to_numpy(inputs[watched.index])
+                generator = np.random.default_rng(seed)
+                flat = values.reshape(len(values), -1, values.shape[-1])
+                rows = _drawn(flat, positions, generator).reshape(-1, values.shape[-1])
+            else:
+                rows = _rows(watched, keras.ops.convert_to_numpy(inputs), positions, seed)
+            found[id(watched)] = rows
             if len(found) == len(layers):
                 raise _StopError
             return call(inputs, *args, **kwargs)
 
-        return watched
+        return watching
 
     try:
-        for layer in layers:
-            layer.__dict__["call"] = shadow(layer, layer.call)
+        for each in layers:
+            layer = shadowed[id(each)]
+            layer.__dict__["call"] = shadow(each, layer.call)
         yield
     finally:
-        for layer in layers:
+        for key, layer in shadowed.items():
             layer.__dict__.pop("call", None)
-            if before[id(layer)] is not None:
-                layer.__dict__["call"] = before[id(layer)]
+            if before[key] is not None:
+                layer.__dict__["call"] = before[key]
+
+
+def _layer_of(watched: Any) -> Any:
+    return watched.layer if isinstance(watched, Shortcut) else watched
 
 
 def _rows(layer: Any, values: NDArray[Any], positions: int, seed: tuple[int, int]) -> Rows:

@@ -15,7 +15,7 @@ from keras_compress.copying.layer_copy import LayerCopy, copy_value, custom_obje
 from keras_compress.engine.graph import Graph, GraphNode
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["remove_channels"]
+__all__ = ["Surgery", "remove_channels"]
 
 _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}}
 
@@ -33,10 +33,10 @@ def remove_channels(analysis: Analysis, keep: np.ndarray) -> Any:
     Raises:
         KerasCompressError: If a layer can't be copied, or a weight belongs to several layers.
     """
-    return _Surgery(analysis, keep).model()
+    return Surgery(analysis, keep).model()
 
 
-class _Surgery:
+class Surgery:
     """Rebuilds the graph of a model from smaller layers."""
 
     def __init__(self, analysis: Analysis, keep: np.ndarray) -> None:
@@ -71,8 +71,12 @@ class _Surgery:
                 small.trainable = record.operation.trainable
         for copied in self._copied:
             copied.keep_trainable()
-        carry_compilation(self._analysis.graph.model, model, self._variables)
+        self.compile(model)
         return model
+
+    def compile(self, model: Any) -> None:
+        """Compile what was built like the analyzed model, with the optimizer's state."""
+        carry_compilation(self._analysis.graph.model, model, self._variables)
 
     def _model(self, graph: Graph) -> Any:
         old = graph.model

@@ -172,6 +172,43 @@ def test_rescaled_outputs_have_the_variance_they_had():
     assert (variances[False] < 0.95 * wanted).all()
 
 
+@pytest.mark.parametrize("norm", [True, False])
+def test_the_end_of_a_branch_makes_up_for_its_shortcut(norm):
+    keras.utils.set_random_seed(4)
+    inputs = image(6, 6, 3)
+    # The branch comes first: what counts is that it is longer.
+    y = layers.ReLU(name="wide_out")(layers.Conv2D(24, 3, padding="same", name="wide")(inputs))
+    y = layers.Conv2D(4, 1, name="end")(y)
+    x = layers.Conv2D(6, 3, padding="same", activation="relu", name="made")(inputs)
+    x = layers.Conv2D(4, 1, name="shortcut")(x)
+    if norm:
+        bn = layers.BatchNormalization()
+        y = bn(y)
+        values = [0.5, 2.0, -1.0, 1e-5], [0.1] * 4, [0.2] * 4, [1.0, 4.0, 0.5, 2.0]
+        bn.set_weights([np.array(v) for v in values])
+    model = behind(inputs, layers.Add(name="merged")([x, y]))
+    groups, x = find_groups(model), inputs_of(64, 6, 6, 3)
+    masks = {"made": np.arange(6) < 3, "wide": np.arange(24) < 23}
+    copy, fitted = compensated_copy(groups, masks, x, positions=200)
+    assert fitted == ["shortcut", "end"]
+
+    def made(net, name) -> np.ndarray:
+        layer = net.get_layer(name)
+        found = keras.ops.convert_to_numpy(keras.Model(net.input, layer.output)(x))
+        return found.reshape(-1, found.shape[-1]).astype("float64")
+
+    target = made(model, "merged") - made(copy, "shortcut")
+    given = np.c_[made(copy, "wide_out")[:, :23], np.ones(len(target))]
+    best = target - given @ np.linalg.lstsq(given, target, rcond=None)[0]
+    left = made(copy, "merged") - made(model, "merged")
+    lost = made(copy, "shortcut") - made(model, "shortcut")
+    strong = 3 if norm else 4
+    best, left, lost = (np.square(each).sum(0) for each in (best, left, lost))
+    assert (left[:strong] < 1.02 * best[:strong]).all() and (best < 0.9 * lost).all()
+    # A channel that is all but switched off is left as it is.
+    assert not norm or np.isclose(left[3], lost[3], rtol=1e-2)
+
+
 def test_it_is_one_argument_of_prune():
     model = randomized("residual")
     x = inputs_of(32, 12, 12, 3)
