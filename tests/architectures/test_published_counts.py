@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import keras
@@ -91,7 +92,8 @@ def test_parameters_of_shufflenet(groups, width, parameters):
 @pytest.mark.parametrize("groups", [1, 2, 3, 4, 8])
 def test_every_width_of_shufflenet_divides_into_its_groups(groups, monkeypatch):
     # The units of a stage after its second are like that.
-    monkeypatch.setattr("keras_compress.architectures.shufflenet._UNITS", (2, 2, 2))
+    module = importlib.import_module("keras_compress.architectures.shufflenet")
+    monkeypatch.setattr(module, "_UNITS", (2, 2, 2))
     for width in (0.25, 1.5, 2.0):
         model = shufflenet((32, 32, 3), 10, groups=groups, width=width)
         assert model.output_shape == (None, 10)
