@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import pytest
+
+import keras_compress
 
 PUBLIC = {
     "keras_compress": [
@@ -348,3 +351,14 @@ def test_no_two_classes_are_serialized_under_one_name():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         importlib.import_module("keras_compress").nothing  # noqa: B018
+
+
+def test_every_public_package_has_a_page_in_the_reference():
+    root = Path(keras_compress.__file__).parents[1]
+    if not (root / "mkdocs.yml").exists():
+        pytest.skip("installed without the site's pages")
+    pages = {page.stem for page in (root / "docs/api").glob("*.md")}
+    packages = {name.split(".")[-1] for name in PUBLIC if name.count(".") < 2}
+    assert pages == packages - {"compat", "android"}
+    listed = (root / "mkdocs.yml").read_text()
+    assert all(f"api/{page}.md" in listed for page in pages)

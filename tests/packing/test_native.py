@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from keras_compress.errors import NativeLibraryError
+from keras_compress.native_library import library_path
 from keras_compress.packing import native, native_structures
 
 _ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def test_no_training_library_is_imported():
 
 
 def test_a_missing_library_is_named_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(native, "_file_name", lambda: "nowhere.so")
+    monkeypatch.setattr(native, "library_path", lambda: Path("nowhere.so"))
     native.library.cache_clear()
     try:
         with pytest.raises(NativeLibraryError, match=r"nowhere\.so is missing.*cmake -S export"):
@@ -81,7 +82,7 @@ def test_only_the_interface_is_visible():
     nm = shutil.which("nm")
     if nm is None:
         pytest.skip("needs nm")
-    library = Path(native.__file__).parent / native._file_name()
+    library = library_path()
     table = subprocess.run([nm, "-D", library], check=True, capture_output=True, text=True).stdout
     lines = [line.split() for line in table.splitlines()]
     ours = {line[-1] for line in lines if line[-2] == "T"}
