@@ -27,6 +27,7 @@ class BasicByteModel {
     if (kBeside && !anchor_counters_.reset(256 * 4 * 2)) return false;
     if (kBeside && !fill_fresh(&anchor_counters_)) return false;
     match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
+    if (!guess_counters_.reset(4 * 4 * 4 * 8) || !fill_fresh(&guess_counters_)) return false;
     return groups_.reset((static_cast<size_t>(1) << bits) * 16) &&
            match_table_.reset(static_cast<size_t>(match_mask_) + 1) &&
            order0_.reset(8 * 256) && fill_fresh(&order0_) && match_counters_.reset(64 * 2) &&
@@ -45,6 +46,9 @@ class BasicByteModel {
       if (i == 3) find_groups(static_cast<uint32_t>(prefix));
       const int bit = code_bit(coder, byte >> i & 1, prefix, i);
       prefix = prefix * 2 + bit;
+    }
+    for (int k = 0; k < kGuesses && word_place_ == 0; ++k) {
+      guess_came_[k] = (guess_came_[k] << 1 | (guessed_[k] == (prefix | 256) ? 1u : 0u)) & 7;
     }
     finish_word(history, prefix & 255, position);
     finish_byte(history, prefix & 255);
@@ -69,7 +73,8 @@ class BasicByteModel {
 
   static constexpr int kHashed = kBeside ? 19 : 16;
   static constexpr size_t kStates = kBeside ? 64 : 16;
-  static constexpr int kInputs = 24;
+  static constexpr int kGuesses = 4;
+  static constexpr int kInputs = kBeside ? 28 : 24;
   static constexpr int32_t kFirstWeight = 65536 * 15 / 100;
   static constexpr uint32_t kLimit = 250;
   static constexpr size_t kShortestMatch = 5;
@@ -117,10 +122,18 @@ class BasicByteModel {
     add(at(3) | at(2) << 8 | static_cast<uint32_t>(in_word) << 16, 5);
     find_match(history);
     const uint32_t here = static_cast<uint32_t>(position - in_word);
-    for (int k = 0; k < 2; ++k) add_word(here - vtables_[k], inside, in_word, 6 + k, &n);
     uint32_t matched = 0;
     if (match_at_ >= 4) matched = load_word(history, match_at_ - in_word);
-    for (int k = 0; k < 2; ++k) add_word(matched + moves_[k], inside, in_word, 8 + k, &n);
+    const uint32_t words[] = {here - vtables_[0], here - vtables_[1], matched + moves_[0], matched + moves_[1]};
+    for (int k = 0; k < 4; ++k) add_word(words[k], inside, in_word, 6 + k, &n);
+    const uint32_t kind = match_at_ < 4 ? 0u : (matched >= 0xC0000000u ? 1u : (matched < 1u << 16 ? 2u : 3u));
+    for (int k = 0; k < kGuesses; ++k) {
+      const uint32_t word = k < 3 ? words[k] : guess;
+      const bool agrees = inside == (in_word == 0 ? 0 : word & ((1u << (8 * in_word)) - 1));
+      guessed_[k] = agrees ? static_cast<int>(word >> (8 * in_word) & 255) | 256 : 0;
+      guess_sets_[k] = ((static_cast<uint32_t>(k) * 4 + static_cast<uint32_t>(in_word)) * 4 + kind) * 8 + guess_came_[k];
+    }
+    word_place_ = in_word;
     if (kBeside) {
       anchored_ = anchor_at_ != 0 && anchor_at_ < base_end_ ? history.data()[anchor_at_] | 256 : 0;
       const uint32_t byte = static_cast<uint32_t>(anchored_);
@@ -261,6 +274,14 @@ class BasicByteModel {
       inputs[kHashed + 2] = static_cast<int16_t>(expected != 0 ? weak : -weak);
     }
     inputs[kHashed + 3] = 256;
+    uint32_t* belief[kGuesses];
+    for (int k = 0; k < kGuesses; ++k) {
+      belief[k] = nullptr;
+      if (guessed_[k] == 0 || guessed_[k] >> (i + 1) != prefix) continue;
+      belief[k] = guess_counters_.data() + guess_sets_[k];
+      const int s = stretch(counter_p16(*belief[k]));
+      inputs[kHashed + 4 + k] = static_cast<int16_t>((guessed_[k] >> i & 1) != 0 ? s : -s);
+    }
 
     const bool anchor_speaks = kBeside && anchored_ != 0 && (anchored_ >> (i + 1)) == prefix;
     const int anchor_bit = anchored_ >> i & 1;
@@ -292,6 +313,9 @@ class BasicByteModel {
     for (int k = 0; k < kHashed; ++k) update_counter(counters[k], bit, kLimit);
     update_counter(zero, bit, 1000);
     if (trust != nullptr) update_counter(trust, bit == expected ? 1 : 0, 250);
+    for (int k = 0; k < kGuesses; ++k) {
+      if (belief[k] != nullptr) update_counter(belief[k], bit == (guessed_[k] >> i & 1) ? 1 : 0, 250);
+    }
     if (faith != nullptr) update_counter(faith, bit == anchor_bit ? 1 : 0, 250);
     return bit;
   }
@@ -303,6 +327,7 @@ class BasicByteModel {
   Array<uint32_t> order0_;
   Array<uint32_t> match_counters_;
   Array<uint32_t> anchor_counters_;
+  Array<uint32_t> guess_counters_;
   MixerSet<kInputs> state_mixer_, prefix_mixer_, before_mixer_;
   Refiner refiner_, refiner2_;
   uint32_t hashes_[kHashed];
@@ -311,6 +336,9 @@ class BasicByteModel {
   uint32_t match_mask_ = 0;
   uint32_t before_ = 0;
   uint32_t vtables_[2] = {}, moves_[2] = {};  // the last two, newest first
+  int guessed_[kGuesses] = {};
+  uint32_t guess_sets_[kGuesses] = {}, guess_came_[kGuesses] = {};
+  size_t word_place_ = 0;
   uint32_t text_hash_ = 0;
   size_t stride_ = 4;
   size_t phase_ = 0;

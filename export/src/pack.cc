@@ -167,10 +167,12 @@ bool fits_compact(const Container& container) {
 }  // namespace
 
 PackJob::~PackJob() {
-  for (size_t i = 0; i < parts_.size(); ++i) {
-    parts_[i].payload->~Bytes();
-    free(parts_[i].payload);
-  }
+  drop();
+  for (size_t i = 0; i < parts_.size(); ++i) free(parts_[i].payload);
+}
+
+void PackJob::drop() {
+  for (size_t i = 0; i < parts_.size(); ++i) parts_[i].payload->drop();
 }
 
 bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_t* base,

@@ -34,6 +34,9 @@ class PackJob {
   // The bytes outside the extents, as they are coded.
   const Bytes& skeleton() const { return skeleton_; }
   void work(uint32_t section);
+  bool worked(uint32_t section) const { return parts_[section].done; }
+  // Frees what was coded.
+  void drop();
   size_t payload_size(uint32_t s) const { return parts_[s].payload->size(); }
   int32_t finish(Bytes* out, kc_error* error);
 

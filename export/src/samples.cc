@@ -9,8 +9,8 @@ const SampleSize kSampleSizes[] = {
 };
 const size_t kSamples = sizeof kSampleSizes / sizeof kSampleSizes[0];
 
-// samples.inc as lz.h codes it (tools/code_samples.cc): its 59,018 bytes would make the library that
-// phones carry half as large again.
+// As lz.h codes them: plain they would make the library that phones carry half as large again. The build
+// writes this file from samples.bin.
 static const uint8_t kCodedSamples[] = {
 #include "coded_samples.inc"
 };

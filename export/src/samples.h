@@ -17,7 +17,7 @@ struct SampleSize {
 extern const size_t kSamples;  // at most 16
 extern const SampleSize kSampleSizes[];
 
-// Appends the bytes of all samples, which are those of samples.inc. False: no memory.
+// Appends the bytes of all samples. False: no memory.
 bool read_samples(Bytes* out);
 
 }  // namespace kc

@@ -12,11 +12,14 @@ namespace {
 constexpr size_t kMostCompared = 1u << 16;
 constexpr size_t kFullTables = 1u << 11;  // bytes that fill tables of 2^12 groups
 constexpr int kPatchTables = 2;
+// Skeletons beside which the nearest samples, or all of them, are tried, and how many.
+constexpr size_t kTriesSeveral = 1u << 15;
+constexpr size_t kTriedSamples = 3;
 // The samples must save this share of what the quick form takes without them.
 constexpr size_t kSamplesSave = 64;
 
-// The sample that has the most runs of eight bytes in common with the skeleton.
-size_t nearest_sample(const Bytes& skeleton) {
+// The samples in the order of how many runs of eight bytes they have in common with the skeleton.
+bool nearest_samples(const Bytes& skeleton, List<size_t>* order) {
   constexpr int kBits = 14;
   constexpr size_t kRun = 8;
   Array<uint8_t> seen(1u << kBits);
@@ -24,9 +27,10 @@ size_t nearest_sample(const Bytes& skeleton) {
     return ((load32(p) * 0x9E3779B1u ^ load32(p + 4)) * 0x85EBCA6Bu) >> (32 - kBits);
   };
   const size_t size = skeleton.size() < kMostCompared ? skeleton.size() : kMostCompared;
-  size_t at = 0, best = 0, most = 0;
+  size_t at = 0;
   Bytes samples;
-  if (!seen.ok() || !read_samples(&samples)) return 0;
+  List<size_t> shares;
+  if (!seen.ok() || !read_samples(&samples)) return false;
   for (size_t i = 0; i + kRun <= size; ++i) seen[place(skeleton.data() + i)] = 1;
   for (size_t s = 0; s < kSamples; ++s) {
     at += kSampleSizes[s].plan;
@@ -35,11 +39,14 @@ size_t nearest_sample(const Bytes& skeleton) {
       common += seen[place(samples.data() + at + i)];
     }
     // Of what is much longer, much is of no use.
-    const size_t share = common * 4096 / (kSampleSizes[s].skeleton + size + 1);
-    if (share > most) most = share, best = s;
+    if (!shares.push(common * 4096 / (kSampleSizes[s].skeleton + size + 1)) || !order->push(s)) return false;
     at += kSampleSizes[s].skeleton;
+    for (size_t k = s; k > 0 && shares[s] > shares[(*order)[k - 1]]; --k) {
+      (*order)[k] = (*order)[k - 1];
+      (*order)[k - 1] = s;
+    }
   }
-  return best;
+  return true;
 }
 
 // Beside a sample, and of a patch beside `ranges` of the base, or with none of what the plan doesn't take.
@@ -113,7 +120,9 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
   const size_t total = plan_bytes.size() + skeleton.size();
   const bool slow = (coding >= GraphCoding::kModelled || plan.is_patch) &&
                     skeleton.size() <= kMostModelledBytes;
-  const size_t sample = slow ? nearest_sample(skeleton) : 0;
+  List<size_t> samples;
+  if (slow && !nearest_samples(skeleton, &samples)) return false;
+  size_t sample = slow ? samples[0] : 0;
   if (plan.is_patch && slow) {
     if (!encode_with_model<PatchSkeletonCoder>(plan, plan_bytes, skeleton, sample, kPatchTables, none,
                                                original_size, out)) {
@@ -141,8 +150,16 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
     if (!quick || other.size() + without / kSamplesSave < without) keep_smaller(&other, out);
     return true;
   }
-  for (int tables = 1; tables <= (coding == GraphCoding::kSmallest ? kMostTables : 1); ++tables) {
-    if (tables != 1 && total < (kFullTables << (2 * tables))) break;
+  const size_t tried = total > kTriesSeveral ? 1 : (coding == GraphCoding::kSmallest ? kSamples : kTriedSamples);
+  for (size_t k = 0; k < tried; ++k) {
+    if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, samples[k], 1, none, original_size, &other)) {
+      return false;
+    }
+    if (other.size() < out->size()) sample = samples[k];
+    keep_smaller(&other, out);
+  }
+  for (int tables = 2; tables <= (coding == GraphCoding::kSmallest ? kMostTables : 1); ++tables) {
+    if (total < (kFullTables << (2 * tables))) break;
     if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, sample, tables, none, original_size,
                                           &other)) {
       return false;

@@ -1,6 +1,7 @@
-// Writes `samples.inc` and `sample_sizes.inc` from `.tflite` files: see tools/make_samples.py.
+// Writes `samples.bin` and `sample_sizes.inc` from `.tflite` files: see tools/make_samples.py.
 #include <stdio.h>
 
+#include "lz.h"
 #include "pack.h"
 #include "sections.h"
 
@@ -19,27 +20,24 @@ bool read_file(const char* path, kc::Bytes* out) {
 
 int main(int count, char** arguments) {
   if (count < 4) {
-    fprintf(stderr, "write_samples SAMPLES.inc SIZES.inc MODEL.tflite...\n");
+    fprintf(stderr, "write_samples SAMPLES.bin SIZES.inc MODEL.tflite...\n");
     return 2;
   }
-  FILE* samples = fopen(arguments[1], "w");
+  FILE* samples = fopen(arguments[1], "wb");
   FILE* sizes = fopen(arguments[2], "w");
   if (samples == nullptr || sizes == nullptr) return 1;
+  kc::Bytes all, coded;
   for (int i = 3; i < count; ++i) {
-    kc::Bytes data;
+    kc::Bytes data, plan;
     kc::PackJob job;
     if (!read_file(arguments[i], &data) || !job.open(data.data(), data.size(), KC_CODEC_SMALLEST)) return 1;
-    kc::Bytes plan;
     kc::write_plan(job.packing.plan, &plan);
     fprintf(sizes, "{%zu, %zu},\n", plan.size(), job.skeleton().size());
-    size_t column = 0;
-    const kc::Bytes* parts[2] = {&plan, &job.skeleton()};
-    for (const kc::Bytes* part : parts) {
-      for (size_t k = 0; k < part->size(); ++k, ++column) {
-        fprintf(samples, "%d,%s", part->data()[k], column % 24 == 23 ? "\n" : " ");
-      }
-    }
-    fprintf(samples, "\n");
+    all.append(plan.data(), plan.size());
+    all.append(job.skeleton().data(), job.skeleton().size());
   }
-  return fclose(samples) | fclose(sizes);
+  if (all.failed() || !kc::lz_encode(all, 0, &coded)) return 1;
+  printf("%zu bytes in %zu\n", all.size(), coded.size());
+  const bool written = fwrite(coded.data(), 1, coded.size(), samples) == coded.size();
+  return (written ? 0 : 1) | fclose(samples) | fclose(sizes);
 }

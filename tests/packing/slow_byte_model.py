@@ -53,6 +53,7 @@ class ByteModel:
         self.mixers = [Mixer(9830) for _ in range(3)]
         self.refiners = [Refiner(), Refiner()]
         self.vtables, self.moves, self.position = [0, 0], [0, 0], 0
+        self.belief, self.came = Counters(), [0, 0, 0, 0]
 
     def remember(self, byte: int) -> None:
         if len(self.history) >= 5:
@@ -98,7 +99,7 @@ class ByteModel:
         self.before = before = at(1)
         inside = c >> 8 * (4 - j) if j else 0
         w1, w2 = self._word(j), self._word(j + 4)
-        guess = 2 * w1 - w2 & _ALL
+        self.guess = guess = 2 * w1 - w2 & _ALL
         g = guess >> 8 * j & 255
         if guess & (1 << 8 * j) - 1 == inside:
             g += 256
@@ -131,6 +132,13 @@ class ByteModel:
             if guess & (1 << 8 * j) - 1 == inside:
                 a += 256
             self.hashes.append(mix(mix(a, 6 + k), 13 + k))
+        self.kind = 0
+        if self.match_at >= 4:
+            self.kind = 1 if matched >= 0xC0000000 else 2 if matched < 1 << 16 else 3
+        self.guessed = [
+            guess >> 8 * j & 255 if guess & (1 << 8 * j) - 1 == inside else None
+            for guess in (*guesses[:3], self.guess)
+        ]
         self._add_contexts()
         self._take_groups(0)
 
@@ -186,6 +194,11 @@ class ByteModel:
         self.predicted = history[self.match_at] if self.match_at else None
 
     def _end(self, byte: int) -> None:
+        if self.j == 0:
+            self.came = [
+                (came << 1 | (guess == byte)) & 7
+                for came, guess in zip(self.came, self.guessed, strict=True)
+            ]
         if self.position % 4 == 3:
             word = int.from_bytes(self.history[-3:] + bytes([byte]), "little")
             if word >= 0xC0000000:
@@ -216,7 +229,17 @@ class ByteModel:
             level = 0 if length == 0 else 1 if length < 8 else 2 if length < 24 else 3
         else:
             inputs += [0, 0]
-        inputs += [256, *self._more_inputs(prefix, i)]
+        inputs.append(256)
+        asked = []
+        for k, guess in enumerate(self.guessed):
+            if guess is None or (256 | guess) >> i + 1 != prefix:
+                inputs.append(0)
+                continue
+            counter, bit = self.belief[k, self.j, self.kind, self.came[k]], guess >> i & 1
+            asked.append((counter, bit))
+            s = stretch(counter[0] >> 6)
+            inputs.append(s if bit else -s)
+        inputs += self._more_inputs(prefix, i)
         keys = [(4 * level + self.j + self.lean, i), prefix, (self.before, i)]
         a, b, c = (m.mix(inputs, key) for m, key in zip(self.mixers, keys, strict=True))
         x = trunc(2 * a + b + c, 4)
@@ -232,6 +255,8 @@ class ByteModel:
         learn(zero, bit, 1000)
         if trust is not None:
             learn(trust, int(bit == expected), 250)
+        for counter, guess in asked:
+            learn(counter, int(bit == guess), 250)
         self._learn_more(bit)
         return bit
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,13 @@ import numpy as np
 _SOURCE = Path(__file__).parents[2] / "export" / "src"
 
 
+@cache
 def samples() -> list[tuple[bytes, bytes]]:
-    """Plan and skeleton of each sample, from the lists in the source."""
-    numbers = bytes(int(n) for n in re.findall(r"\d+", (_SOURCE / "samples.inc").read_text()))
+    """Plan and skeleton of each sample, from the files in the source."""
     sizes = [int(n) for n in re.findall(r"\d+", (_SOURCE / "sample_sizes.inc").read_text())]
-    found, at = [], 0
-    for plan, skeleton in zip(sizes[::2], sizes[1::2], strict=True):
-        middle, end = at + plan, at + plan + skeleton
-        found.append((numbers[at:middle], numbers[middle:end]))
-        at = end
-    return found
+    coded = (_SOURCE / "samples.bin").read_bytes()
+    data = Input(read_repeats(Input(coded), sum(sizes)))
+    return [(data.take(a), data.take(b)) for a, b in zip(sizes[::2], sizes[1::2], strict=True)]
 
 
 class Input:
