@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint64_t kShortest = 128;
 constexpr uint64_t kMostOfBytes = 1u << 22;  // more takes the packer too long
+constexpr uint64_t kSample = 1u << 19;       // what then stands for all of it
 
 // Is a good share of the bytes where five stand that stood before?
 bool repeats_itself(const uint8_t* data, size_t size) {
@@ -50,21 +51,28 @@ uint64_t cost(const Plan& plan, const Extent& e, const uint8_t* file) {
 
 void try_bytes(const Plan& plan, const uint8_t* file, const kc_tensor& tensor, int32_t codec, bool modelled,
                uint64_t* left, Extent* e) {
-  if (has_trait(e->method, kInline) || e->size < kShortest || e->size > kMostOfBytes) return;
-  if (!repeats_itself(file + e->offset, static_cast<size_t>(e->size))) return;
-  uint64_t least = cost(plan, *e, file);
+  if (has_trait(e->method, kInline) || e->size < kShortest) return;
+  // Larger ones are judged by their first bytes, where they are coded byte by byte.
+  const bool large = e->size > kMostOfBytes;
+  const bool by_byte = e->method == kMethodBytes ||
+                       (e->method == kMethodHuffman && e->identity && e->element == 1 && e->in_byte == 1);
+  if (large && !by_byte) return;
+  Extent judged = *e;
+  if (large) judged.size = kSample;
+  if (!repeats_itself(file + e->offset, static_cast<size_t>(judged.size))) return;
+  uint64_t least = cost(plan, judged, file);
   const uint64_t allowed = (modelled ? tensor_time(tensor) : 0) + *left;
   uint64_t time = modelled ? tensor_time(tensor) : 0, needed = time;
   Extent best = *e;
   const auto try_out = [&](Method method, uint64_t bytes_time) {
     Extent other;
     other.offset = other.place = e->offset;
-    other.size = e->size;
+    other.size = judged.size;
     other.crc = e->crc;
     other.method = method;
     other.stride = method == kMethodBytes ? e->element : 1;
     const uint64_t taken = cost(plan, other, file);
-    if (method == kMethodLz && taken != UINT64_MAX) bytes_time = lz_time(e->size, taken);
+    if (method == kMethodLz && taken != UINT64_MAX) bytes_time = lz_time(judged.size, taken) * (e->size / judged.size);
     if (codec == KC_CODEC_AUTO && bytes_time > allowed) return false;
     if (taken < least) least = taken, best = other, needed = bytes_time;
     return true;
@@ -73,6 +81,7 @@ void try_bytes(const Plan& plan, const uint8_t* file, const kc_tensor& tensor, i
   if (codec == KC_CODEC_FAST || !try_out(kMethodLz, 0)) try_out(kMethodRepeats, 0);
   const uint64_t slow = e->size * kByteModelTime;
   if (codec == KC_CODEC_SMALLEST || (codec == KC_CODEC_AUTO && slow <= allowed)) try_out(kMethodBytes, slow);
+  best.size = e->size;
   *e = best;
   if (codec == KC_CODEC_AUTO && needed > time) *left -= needed - time < *left ? needed - time : *left;
 }
