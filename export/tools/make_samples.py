@@ -1,4 +1,4 @@
-"""Makes the samples of the packed format: the plans and skeletons that small files are coded beside.
+"""Makes the samples of the packed format: plans and skeletons that graphs are coded beside.
 
 The samples are part of the packed format: with others, files packed before can't be read. This
 script says how they were made (TensorFlow 2.21, Keras 3.15); no build runs it. Its nets are made
@@ -76,7 +76,8 @@ def padded() -> keras.Model:
         x = layers.MaxPooling2D(2, name=f"smaller{stage}")(x)
     x = layers.Dropout(0.2, name="drop1")(layers.Flatten(name="line")(x))
     x = layers.Dense(20, activation="relu", name="between")(x)
-    outputs = layers.Dense(9, activation="softmax", name="kind")(layers.Dropout(0.2, name="drop2")(x))
+    x = layers.Dropout(0.2, name="drop2")(x)
+    outputs = layers.Dense(9, activation="softmax", name="kind")(x)
     return keras.Model(inputs, outputs, name="crops")
 
 

@@ -16,7 +16,7 @@ _CORPUS = Path(os.environ.get("KERAS_COMPRESS_DATA", ""), "models")
 
 
 def _generated() -> dict[str, bytes]:
-    """Files above a megabyte, of numbers that suit one codec's models more or less than another's."""
+    """Files above a megabyte, of numbers that suit one codec more or less than another."""
     rng = np.random.default_rng(5)
     bytes_of = rng.normal(size=(1100, 1000)) * 30
     return {
