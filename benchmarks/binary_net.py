@@ -1,4 +1,4 @@
-"""A Bi-Real-Net-18-like net beside its float32 and int8 twins: time of an inference and file sizes.
+"""A Bi-Real-Net-18-like net beside its float32 and int8 fallbacks: latency and file sizes.
 
 Each 3x3 convolution has a shortcut of its own; the 1x1 shortcuts, the first and the last layer are
 not binary. Weights are random: sizes and times don't depend on them. "weights int8" stores what is

@@ -101,7 +101,7 @@ def packed(model) -> bytes:
     import keras_compress
     from keras_compress import exporter
 
-    model = exporter.order_units(model).model
+    model = exporter.permute_channels(model).model
     if model.name == "resnet8":
         from deep_compression_training import with_normalization
 

@@ -61,7 +61,7 @@ def make_models(args) -> list[bytes]:
     )
     head = keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(body.output))
     plain = keras.Model(body.inputs, head)
-    ready = exporter.make_sparse_ready(plain)
+    ready = exporter.pad_for_sparse_kernels(plain)
     files = [exporter.convert(ready, verify=False).tflite]
     for sparsity in (0.8, 0.9):
         exported = exporter.convert(pruned(ready, sparsity), sparse=True, verify=False)

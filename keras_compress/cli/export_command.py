@@ -73,7 +73,7 @@ def register(subparsers: Any) -> None:
         "--no-binary",
         action="store_true",
         help="built-in operators alone, also for binary layers (which otherwise become custom "
-        "operators, with model.twin.tflite beside them)",
+        "operators, with model.fallback.tflite beside them)",
     )
     parser.add_argument(
         "--layers", action="store_true", help="verify layer by layer too, on the first sample"
@@ -133,13 +133,13 @@ def _run(args: argparse.Namespace) -> int:
             status.update("Packing")
             packed = pack(exported.tflite, codec=args.codec)
             report = report_of(model, exported, packed)
-            twin = exported.binary.twin.tflite if exported.binary else None
+            fallback = exported.binary.fallback.tflite if exported.binary else None
             paths = write_folder(
                 args.out,
                 tflite=exported.tflite,
                 packed=packed,
                 report=report,
-                twin=twin,
+                fallback=fallback,
                 made_from=args.model,
             )
     if args.json:
@@ -170,8 +170,10 @@ def _print_tables(exported: Any, report: dict[str, Any], paths: list[Any]) -> No
     sizes.add_row("model.tflite", f"{tflite:,}", f"{float32 / tflite:.2f}")
     sizes.add_row("model.kcz", f"{packed:,}", f"{float32 / packed:.2f}", style="bold")
     if exported.binary:
-        twin = len(exported.binary.twin.tflite)
-        sizes.add_row(exported.binary.to_dict()["twin"], f"{twin:,}", f"{float32 / twin:.2f}")
+        fallback = len(exported.binary.fallback.tflite)
+        sizes.add_row(
+            exported.binary.to_dict()["fallback"], f"{fallback:,}", f"{float32 / fallback:.2f}"
+        )
     console.print(sizes)
 
     verification = exported.verification
@@ -192,7 +194,7 @@ def _print_tables(exported: Any, report: dict[str, Any], paths: list[Any]) -> No
         if verification.data == "random":
             console.print("The samples were made up; give real ones with --data.")
         _print_layers(console, verification)
-    _print_survival(console, exported.survival)
+    _print_preservation(console, exported.preservation)
     if exported.binary:
         _print_binary(console, exported.binary)
     for note in exported.notes:
@@ -207,8 +209,8 @@ def _print_binary(console: Any, binary: Any) -> None:
         f"{len(binary.passed_as_bits)} of their results stay bits",
         f"{len(binary.packed_weights)} other kernels are stored as bits",
     ]
-    if binary.twin_difference is not None:
-        parts.append(f"results are {binary.twin_difference:.2g} from the twin's")
+    if binary.fallback_difference is not None:
+        parts.append(f"results are {binary.fallback_difference:.2g} from the fallback's")
     console.print("; ".join(parts) + ".", highlight=False, markup=False)
     console.print(binary.advice, highlight=False, markup=False)
 
@@ -230,12 +232,12 @@ def _print_layers(console: Any, verification: Any) -> None:
     console.print(table)
 
 
-def _print_survival(console: Any, survival: Any) -> None:
+def _print_preservation(console: Any, preservation: Any) -> None:
     from rich.table import Table
 
     rows = [
         weight
-        for weight in survival.weights
+        for weight in preservation.weights
         if weight.sharing != "none" or (weight.zeros != "none" and weight.tensor is not None)
     ]
     if not rows:
@@ -252,7 +254,7 @@ def _print_survival(console: Any, survival: Any) -> None:
             "-" if weight.distinct_per_channel is None else f"{weight.distinct_per_channel:,}",
             weight.zeros,
             weight.sharing.replace("_", " "),
-            style="yellow" if weight.is_destroyed else None,
+            style="yellow" if weight.is_lost else None,
         )
     console.print(table)
 

@@ -69,7 +69,10 @@ def _print_table(seen: Any) -> None:
     print(f"packed           {seen.packed_size:>10} bytes, {seen.ratio:.2f} times smaller")
     print(f"  graph and plan {seen.skeleton_packed:>10} bytes, of {seen.skeleton_size}")
     if seen.needs_binary_kernels:
-        print("binary layers    as bits: open it with keras_compress.load_interpreter, or its twin")
+        print(
+            "binary layers    as bits: open it with keras_compress.load_interpreter, or the "
+            "fallback"
+        )
     for name, size in seen.compared.items():
         print(f"{name:<17}{size:>10} bytes, {seen.original_size / size:.2f} times smaller")
     for note in seen.notes:

@@ -50,7 +50,7 @@ def _say(sizes: dict[str, Any]) -> str:
     )
     if sizes["needs_binary_kernels"]:
         line += (
-            "\nIt holds binary layers: open it with keras_compress.load_interpreter. Its twin in "
-            "built-in operators is a file of its own, and is not packed with it."
+            "\nIt holds binary layers: open it with keras_compress.load_interpreter. Its fallback "
+            "in built-in operators is a file of its own, and is not packed with it."
         )
     return line

@@ -8,7 +8,7 @@ from keras_compress.clustering.entropy_constrained import entropy_constrained_co
 from keras_compress.clustering.importance import fisher_importance
 from keras_compress.clustering.kmeans import kmeans_1d
 from keras_compress.clustering.lifecycle import prepare, report
-from keras_compress.clustering.precision import align_channels, int8_survival, round_codebooks
+from keras_compress.clustering.precision import align_channels, int8_preservation, round_codebooks
 from keras_compress.clustering.reassignment import (
     Reassigned,
     ReassignmentCallback,
@@ -30,7 +30,7 @@ __all__ = [
     "finalize",
     "fisher_importance",
     "initial_centroids",
-    "int8_survival",
+    "int8_preservation",
     "kmeans_1d",
     "make_codebook",
     "prepare",

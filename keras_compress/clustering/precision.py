@@ -97,7 +97,7 @@ def round_codebooks(
 
 
 @dataclass(frozen=True)
-class Int8Survival:
+class Int8Preservation:
     """What full-int8 export, with one scale a channel, makes of one codebook.
 
     Weights that are equal within a channel stay equal; what is lost is that channels share one
@@ -124,7 +124,7 @@ class Int8Survival:
         return asdict(self)
 
 
-def int8_survival(model: Any, layers: Selectors = None) -> list[Int8Survival]:
+def int8_preservation(model: Any, layers: Selectors = None) -> list[Int8Preservation]:
     """Predict what per-channel int8 export leaves of the codebooks of a clustered model.
 
     A scale of BatchNormalization that the converter folds into a kernel multiplies whole
@@ -143,7 +143,7 @@ def int8_survival(model: Any, layers: Selectors = None) -> list[Int8Survival]:
         per_channel = max(np.unique(row).size for row in channels.reshape(lead, -1))
         distinct, overall = int(np.unique(values).size), int(np.unique(integers).size)
         rows.append(
-            Int8Survival(
+            Int8Preservation(
                 ref.label,
                 distinct,
                 int(per_channel),

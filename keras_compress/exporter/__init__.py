@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_compress.errors import ExportError
     from keras_compress.exporter.binary import BinaryParts
+    from keras_compress.exporter.channel_permutation import ChannelPermutation, permute_channels
     from keras_compress.exporter.folder import export
     from keras_compress.exporter.handlers import register_export_handler
     from keras_compress.exporter.pipeline import Export, ExportWarning, convert
-    from keras_compress.exporter.sparse_ready import make_sparse_ready
+    from keras_compress.exporter.preservation import Preservation, WeightPreservation
+    from keras_compress.exporter.sparse_padding import pad_for_sparse_kernels
     from keras_compress.exporter.sparse_runtime import (
         SparseCheck,
         SparseCondition,
         check_sparse_runtime,
     )
-    from keras_compress.exporter.survival import Survival, WeightSurvival
-    from keras_compress.exporter.unit_order import UnitOrder, order_units
     from keras_compress.exporter.verification import Verification
 
 __all__ = [
@@ -32,15 +32,15 @@ __all__ = [
     "ExportWarning",
     "SparseCheck",
     "SparseCondition",
-    "Survival",
-    "UnitOrder",
+    "Preservation",
+    "ChannelPermutation",
     "Verification",
-    "WeightSurvival",
+    "WeightPreservation",
     "check_sparse_runtime",
     "convert",
     "export",
-    "make_sparse_ready",
-    "order_units",
+    "pad_for_sparse_kernels",
+    "permute_channels",
     "register_export_handler",
 ]
 
@@ -51,15 +51,15 @@ _HOME = {
     "ExportWarning": "pipeline",
     "SparseCheck": "sparse_runtime",
     "SparseCondition": "sparse_runtime",
-    "Survival": "survival",
+    "Preservation": "preservation",
     "Verification": "verification",
-    "UnitOrder": "unit_order",
-    "WeightSurvival": "survival",
+    "ChannelPermutation": "channel_permutation",
+    "WeightPreservation": "preservation",
     "check_sparse_runtime": "sparse_runtime",
     "convert": "pipeline",
     "export": "folder",
-    "make_sparse_ready": "sparse_ready",
-    "order_units": "unit_order",
+    "pad_for_sparse_kernels": "sparse_padding",
+    "permute_channels": "channel_permutation",
     "register_export_handler": "handlers",
 }
 

@@ -1,4 +1,4 @@
-"""The binary way of `convert`: custom operators for binary layers, beside a twin without any."""
+"""The binary way of `convert`: custom operators for binary layers, and a fallback without any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.exporter.binary_rewrite import TWIN_NAME, rewrite_binary
+from keras_compress.exporter.binary_rewrite import FALLBACK_NAME, rewrite_binary
 from keras_compress.exporter.pipeline import Export, ExportWarning
 from keras_compress.exporter.verification import Verification
 
@@ -19,40 +19,41 @@ __all__ = ["BinaryParts", "constant_kernels", "has_binary_kernels", "with_custom
 
 @dataclass(frozen=True)
 class BinaryParts:
-    """What runs on bits in a converted file, and the file's twin.
+    """What runs on bits in a converted file, and the file's fallback.
 
     Attributes:
-        twin: The `Export` of the same model in built-in operators alone, verified against Keras.
+        fallback: The `Export` of the same model in built-in operators alone, verified.
         layers: Names of the results of layers that compute with bits.
         packed_weights: Names of kernels stored as bits for layers with real inputs.
         passed_as_bits: Names of tensors that go from layer to layer as bits.
-        twin_difference: Largest difference between a result of the file and its twin's, relative:
-            Euclidean norm of the difference over that of the twin's. `None` if not verified.
+        fallback_difference: Largest difference between a result of the file and its fallback's,
+            relative: Euclidean norm of the difference over that of the fallback's. `None` if not
+            verified.
     """
 
-    twin: Export
+    fallback: Export
     layers: tuple[str, ...]
     packed_weights: tuple[str, ...]
     passed_as_bits: tuple[str, ...]
-    twin_difference: float | None
+    fallback_difference: float | None
 
     @property
     def advice(self) -> str:
         """How to open the two files, in one sentence."""
         return (
             "Open model.tflite with keras_compress.load_interpreter, which loads the binary "
-            f"kernels; {TWIN_NAME} is the same net in built-in operators, for any runtime."
+            f"kernels; {FALLBACK_NAME} is the same net in built-in operators, for any runtime."
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the twin's bytes, ready for JSON."""
+        """Return everything but the fallback's bytes, ready for JSON."""
         return {
-            "twin": TWIN_NAME,
-            "twin_bytes": len(self.twin.tflite),
+            "fallback": FALLBACK_NAME,
+            "fallback_bytes": len(self.fallback.tflite),
             "layers": list(self.layers),
             "packed_weights": list(self.packed_weights),
             "passed_as_bits": list(self.passed_as_bits),
-            "twin_difference": self.twin_difference,
+            "fallback_difference": self.fallback_difference,
             "advice": self.advice,
         }
 
@@ -65,14 +66,14 @@ def has_binary_kernels(model: Any) -> bool:
 
 
 def with_custom_operators(
-    twin: Export,
+    fallback: Export,
     verify: Callable[[bytes, Any], Verification] | None,
     rows: dict[str, np.ndarray],
 ) -> Export:
-    """Return the binary export whose twin is `twin`, or `twin` where no binary layer is found.
+    """Return the binary export of `fallback`, or itself where no binary layer is found.
 
     Args:
-        twin: The model converted to built-in operators.
+        fallback: The model converted to built-in operators.
         verify: What compares a file, given as bytes and as read, with Keras; `None` to verify
             nothing.
         rows: For each argument of the model, samples to compare the two files on.
@@ -80,39 +81,39 @@ def with_custom_operators(
     from keras_compress.tflite.reader import read_tflite
     from keras_compress.tflite.running import run_tflite
 
-    rewritten = rewrite_binary(twin.tflite)
+    rewritten = rewrite_binary(fallback.tflite)
     if not rewritten.layers and not rewritten.packed_weights:
         note = (
             "None of the model's binary layers could be stored as bits: the converter left none "
-            f"with a kernel of two values and at least 1,024 weights in {twin.precision}."
+            f"with a kernel of two values and at least 1,024 weights in {fallback.precision}."
         )
         warnings.warn(note, ExportWarning, stacklevel=4)
-        return replace(twin, notes=(*twin.notes, note))
+        return replace(fallback, notes=(*fallback.notes, note))
     file = read_tflite(rewritten.tflite)
     checked, difference = None, None
-    if verify is not None and twin.verification is not None:
+    if verify is not None and fallback.verification is not None:
         checked = replace(
             verify(rewritten.tflite, file),
-            # Tensors inside the binary file may hold bits, so layers are compared in the twin.
-            layers=twin.verification.layers,
-            unmapped_layers=twin.verification.unmapped_layers,
+            # Tensors inside the binary file may hold bits, so layers are compared in the fallback.
+            layers=fallback.verification.layers,
+            unmapped_layers=fallback.verification.unmapped_layers,
         )
         received = run_tflite(rewritten.tflite, file, rows)
-        expected = run_tflite(twin.tflite, read_tflite(twin.tflite), rows)
+        expected = run_tflite(fallback.tflite, read_tflite(fallback.tflite), rows)
         difference = max(
             float(np.linalg.norm(received[name] - wanted))
             / max(float(np.linalg.norm(wanted)), 1e-30)
             for name, wanted in expected.items()
         )
     parts = BinaryParts(
-        twin,
+        fallback,
         rewritten.layers,
         rewritten.packed_weights,
         rewritten.passed_as_bits,
         difference,
     )
     return replace(
-        twin,
+        fallback,
         tflite=rewritten.tflite,
         verification=checked,
         operators=tuple(operator.name for operator in file.operators),

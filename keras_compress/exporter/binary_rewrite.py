@@ -16,14 +16,14 @@ from keras_compress.tflite.custom_operators import BINARY_CONVOLUTION, UNPACK_WE
 from keras_compress.tflite.editor import Editor
 
 __all__ = [
-    "TWIN_NAME",
+    "FALLBACK_NAME",
     "Rewritten",
     "rewrite_binary",
 ]
 
-TWIN_NAME = "model.twin.tflite"
+FALLBACK_NAME = "model.fallback.tflite"
 # A runtime without the delegate prints this name when it refuses the file.
-_ADVICE = f": load with keras_compress.load_interpreter, or open the twin {TWIN_NAME}"
+_ADVICE = f": load with keras_compress.load_interpreter, or open the fallback {FALLBACK_NAME}"
 _CONVOLUTION = BINARY_CONVOLUTION + _ADVICE
 _UNPACK = UNPACK_WEIGHTS + _ADVICE
 _ATTRIBUTES, _UNPACK_ATTRIBUTES = 0x3142434B, 0x3155434B

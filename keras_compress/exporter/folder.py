@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.exporter.binary_rewrite import TWIN_NAME
+from keras_compress.exporter.binary_rewrite import FALLBACK_NAME
 from keras_compress.exporter.pipeline import Export, convert
 from keras_compress.storage import Origins, write_files
 
@@ -30,9 +30,9 @@ def export(
 ) -> Export:
     """Convert a model and write `model.tflite`, `model.kcz` and the report into `folder`.
 
-    For a model with binary layers `model.twin.tflite` lies beside them: the same net in built-in
-    operators. The report is `report.json` and, to be read, `report.html`. Nothing is written before
-    conversion, verification and packing are done.
+    For a model with binary layers `model.fallback.tflite` lies beside them: the same net in
+    built-in operators. The report is `report.json` and, to be read, `report.html`. Nothing is
+    written before conversion, verification and packing are done.
 
     Args:
         model: As for `convert`.
@@ -56,13 +56,13 @@ def export(
         options["progress"]("Packing")
     packed = pack(exported.tflite, codec=codec)
     report = report_of(model, exported, packed)
-    twin = exported.binary.twin.tflite if exported.binary else None
+    fallback = exported.binary.fallback.tflite if exported.binary else None
     write_folder(
         folder,
         tflite=exported.tflite,
         packed=packed,
         report=report,
-        twin=twin,
+        fallback=fallback,
         made_from=made_from,
     )
     return exported
@@ -74,10 +74,10 @@ def write_folder(
     tflite: bytes,
     packed: bytes,
     report: dict[str, Any],
-    twin: bytes | None = None,
+    fallback: bytes | None = None,
     made_from: Origins = None,
 ) -> list[Path]:
-    """Write model, packed model, twin if there is one, and report; return their paths.
+    """Write model, packed model, fallback if there is one, and report; return their paths.
 
     Who may not read `made_from`, if it is given, may not read them either.
 
@@ -91,7 +91,7 @@ def write_folder(
         {
             "model.tflite": tflite,
             "model.kcz": packed,
-            **({} if twin is None else {TWIN_NAME: twin}),
+            **({} if fallback is None else {FALLBACK_NAME: fallback}),
             "report.json": json.dumps(report, indent=1, allow_nan=False) + "\n",
             "report.html": render(report),
         },
@@ -118,16 +118,16 @@ def report_of(model: Any, exported: Export, packed: bytes) -> dict[str, Any]:
     }
     stages = []
     if exported.binary:
-        twin = exported.binary.twin
-        twin_stage = {
-            "name": TWIN_NAME,
-            "title": f"{TWIN_NAME}, built-in operators",
-            "precision": twin.precision,
-            "tflite_bytes": len(twin.tflite),
+        fallback = exported.binary.fallback
+        fallback_stage = {
+            "name": FALLBACK_NAME,
+            "title": f"{FALLBACK_NAME}, built-in operators",
+            "precision": fallback.precision,
+            "tflite_bytes": len(fallback.tflite),
         }
-        stages = [twin_stage, stage]
-        if twin.verification:
-            verified[TWIN_NAME] = twin.verification.to_dict()
+        stages = [fallback_stage, stage]
+        if fallback.verification:
+            verified[FALLBACK_NAME] = fallback.verification.to_dict()
     return {
         "schema_version": SCHEMA_VERSION,
         "title": f"{name}, {exported.precision}",
@@ -137,7 +137,7 @@ def report_of(model: Any, exported: Export, packed: bytes) -> dict[str, Any]:
         "packed": inspect(packed).to_dict(),
         "verification": verified,
         "binary": exported.binary.to_dict() if exported.binary else None,
-        "survival": {name: exported.survival.to_dict()},
+        "preservation": {name: exported.preservation.to_dict()},
         "settings": {
             "precision": exported.precision,
             **exported.options,

@@ -6,11 +6,11 @@ import numpy as np
 
 from keras_compress.exporter.comparison import OutputError
 from keras_compress.exporter.integer_range import clipped_inputs
-from keras_compress.exporter.survival import Survival
+from keras_compress.exporter.preservation import Preservation
 from keras_compress.exporter.verification import Verification
 from keras_compress.tflite.model_file import TfliteFile
 
-__all__ = ["sparse_notes", "survival_notes", "verification_notes"]
+__all__ = ["sparse_notes", "preservation_notes", "verification_notes"]
 
 # What rounding alone costs a sound net stays below these, as a share of the results' norm and of
 # their spread. float32 reorders sums and no more.
@@ -86,10 +86,12 @@ def _findings(output: OutputError, verification: Verification, precision: str) -
     return found
 
 
-def survival_notes(survival: Survival, fold_batch_norm: bool, per_channel: bool) -> list[str]:
+def preservation_notes(
+    preservation: Preservation, fold_batch_norm: bool, per_channel: bool
+) -> list[str]:
     """What became of zeros and shared values, where it isn't what training made."""
     notes = []
-    shared = [w for w in survival.destroyed if w.sharing in ("per_channel", "lost")]
+    shared = [w for w in preservation.lost if w.sharing in ("per_channel", "lost")]
     if shared:
         remedies = []
         if fold_batch_norm and any("folded" in w.reason for w in shared):
@@ -103,13 +105,13 @@ def survival_notes(survival: Survival, fold_batch_norm: bool, per_channel: bool)
             f"({worst.distinct_per_channel} at most in a channel), because {worst.reason}."
             + (f" Convert with {' and '.join(remedies)} to keep them." if remedies else "")
         )
-    lost = [w for w in survival.destroyed if w.zeros == "lost"]
+    lost = [w for w in preservation.lost if w.zeros == "lost"]
     if lost:
         notes.append(
             f"Zeros did not survive in {len(lost)} weights, {lost[0].weight!r} the first: "
             f"{lost[0].zeros_before} before, {lost[0].zeros_after} after."
         )
-    unknown = [w for w in survival.unmapped if "unknown" in (w.sharing, w.zeros)]
+    unknown = [w for w in preservation.unmapped if "unknown" in (w.sharing, w.zeros)]
     if unknown:
         notes.append(
             f"{len(unknown)} weights with zeros or shared values were not found in the file, "

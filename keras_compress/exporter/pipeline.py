@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_compress.errors import ExportError
-from keras_compress.exporter.survival import Survival
+from keras_compress.exporter.preservation import Preservation
 from keras_compress.exporter.verification import Verification
 from keras_compress.tflite.reader import read_tflite
 from keras_compress.tflite.running import densified_constants
@@ -37,18 +37,18 @@ class Export:
         precision: What it was converted to.
         options: The settings it was converted with.
         verification: How far its results are from the Keras model's; `None` if not verified.
-        survival: What became of zeros and shared values.
+        preservation: What became of zeros and shared values.
         operators: Names of the operators in the file.
         notes: What a user should know, one sentence each; also raised as warnings.
-        binary: What runs on bits, and the twin in built-in operators; `None` for a model without
-            binary layers.
+        binary: What runs on bits, and the fallback in built-in operators; `None` for a model
+            without binary layers.
     """
 
     tflite: bytes = field(repr=False)
     precision: str
     options: dict[str, Any]
     verification: Verification | None
-    survival: Survival
+    preservation: Preservation
     operators: tuple[str, ...]
     notes: tuple[str, ...]
     binary: BinaryParts | None = None
@@ -62,7 +62,7 @@ class Export:
             "operators": list(self.operators),
             "notes": list(self.notes),
             "verification": self.verification.to_dict() if self.verification else None,
-            "survival": self.survival.to_dict(),
+            "preservation": self.preservation.to_dict(),
             "binary": self.binary.to_dict() if self.binary else None,
         }
 
@@ -88,7 +88,7 @@ def convert(
     """Convert a Keras model to TFLite: batch 1, built-in operators, verified.
 
     Layers of `keras_compress.binary` become custom operators that compute with bits, and the same
-    model in built-in operators comes along as `Export.binary.twin`.
+    model in built-in operators comes along as `Export.binary.fallback`.
 
     A model from `keras_compress.quantization` is converted by the ranges it was trained with, with
     `precision="int8"` and without representative data.
@@ -187,7 +187,7 @@ def convert(
     from keras_compress.exporter import (
         conversion,
         inputs,
-        survival,
+        preservation,
         tracing,
     )
     from keras_compress.exporter import notes as notes_module
@@ -250,9 +250,9 @@ def convert(
         )
     tell("Checking zeros and shared values")
     densified = densified_constants(data, file) if sparse and runs_here else None
-    survived = survival.measure_survival(model, file, densified=densified)
+    preserved = preservation.measure_preservation(model, file, densified=densified)
 
-    notes += notes_module.survival_notes(survived, fold_batch_norm, per_channel)
+    notes += notes_module.preservation_notes(preserved, fold_batch_norm, per_channel)
     if verification is not None:
         named = dict(zip([spec.name for spec in takes.specs], rows, strict=True))
         notes += notes_module.verification_notes(verification, precision, file, named)
@@ -274,7 +274,7 @@ def convert(
             "sparse": sparse,
         },
         verification=verification,
-        survival=survived,
+        preservation=preserved,
         operators=tuple(operator.name for operator in file.operators),
         notes=tuple(notes),
     )

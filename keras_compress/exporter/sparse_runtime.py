@@ -212,7 +212,7 @@ class _Graph:
             ""
             if good
             else f'put ZeroPadding2D({wanted}) before it and padding="valid" into it '
-            "(`exporter.make_sparse_ready`)",
+            "(`exporter.pad_for_sparse_kernels`)",
         )
 
     def _padding(self, tensor: int) -> tuple[tuple[int, int], tuple[int, int]] | None:

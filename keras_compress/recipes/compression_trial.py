@@ -91,7 +91,7 @@ def run_trial(folder: str, settings: TrialSettings, rate_weight: float) -> dict[
 
     arrays = {name: np.load(search / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
     model, epochs, stopped = _train(search, place, rate_weight, settings, arrays)
-    plain = exporter.order_units(rate.finalize(model)).model
+    plain = exporter.permute_channels(rate.finalize(model)).model
     exported = exporter.convert(plain, samples=np.asarray(arrays["x_test"][:16]))
     packed = keras_compress.pack(exported.tflite, codec="smallest")
     accuracy = tflite_accuracy(exported.tflite, arrays["x_test"], arrays["y_test"])

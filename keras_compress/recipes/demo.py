@@ -218,7 +218,7 @@ def run_demo(
         "packed": inspect(packed[shipped], compare=True).to_dict(),
         "bench": timing,
         "verification": {name: item.verification.to_dict() for name, item in conversions.items()},
-        "survival": {name: item.survival.to_dict() for name, item in conversions.items()},
+        "preservation": {name: item.preservation.to_dict() for name, item in conversions.items()},
         "settings": {
             **settings.to_dict(),
             "seed": seed,

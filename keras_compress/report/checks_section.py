@@ -22,12 +22,12 @@ _SHARING = {
 
 
 def checks_section(document: Document) -> Markup:
-    """Return the tables of the verifications and of the survival of zeros and shared values."""
+    """Return the tables of the verifications and of the preservation of zeros and shared values."""
     titles = {stage.name: stage.title for stage in document.shown_stages}
     return join(
         element("h2", "What was checked"),
         _verification_table(document.verification, titles),
-        _survival_table(document.survival, titles),
+        _preservation_table(document.preservation, titles),
     )
 
 
@@ -69,9 +69,9 @@ def _verification_table(verification: Node | None, titles: dict[str, str]) -> Ma
     )
 
 
-def _survival_table(survival: Node | None, titles: dict[str, str]) -> Markup:
+def _preservation_table(preservation: Node | None, titles: dict[str, str]) -> Markup:
     rows = []
-    for name, entry in _by_stage(survival):
+    for name, entry in _by_stage(preservation):
         for weight in entry.nodes("weights"):
             sharing, zeros = weight.string("sharing"), weight.string("zeros")
             if sharing == zeros == "none":

@@ -107,7 +107,7 @@ class Document:
     packed: Node | None = None
     bench: Node | None = None
     verification: Node | None = None
-    survival: Node | None = None
+    preservation: Node | None = None
     settings: Node | None = None
     environment: Node | None = None
 
@@ -167,7 +167,7 @@ def document_of(report: Mapping[str, Any]) -> Document:
         packed=top.node("packed"),
         bench=top.node("bench"),
         verification=top.node("verification"),
-        survival=top.node("survival"),
+        preservation=top.node("preservation"),
         settings=top.node("settings"),
         environment=top.node("environment"),
     )

@@ -95,14 +95,16 @@ def make_interpreter(
 
 
 def _binary_delegate(runtime: Runtime, kernels: str | None) -> Any:
-    twin = (
+    fallback = (
         "Open the model with keras_compress.load_interpreter where the package's native library "
-        "is installed, or open its twin, model.twin.tflite, with any runtime."
+        "is installed, or open its fallback, model.fallback.tflite, with any runtime."
     )
     path = library_path()
     if not path.exists():
-        raise NativeLibraryError(f"A binary model needs the native library {path}. {twin}")
+        raise NativeLibraryError(f"A binary model needs the native library {path}. {fallback}")
     try:
         return runtime.module.load_delegate(str(path), {"kernels": kernels} if kernels else None)
     except (OSError, ValueError) as error:
-        raise NativeLibraryError(f"The binary delegate can't be loaded: {error} {twin}") from error
+        raise NativeLibraryError(
+            f"The binary delegate can't be loaded: {error} {fallback}"
+        ) from error

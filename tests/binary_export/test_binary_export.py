@@ -1,4 +1,4 @@
-"""Binary layers exported as custom operators, beside Keras and beside the twin."""
+"""Binary layers exported as custom operators, beside Keras and beside the fallback."""
 
 import json
 import struct
@@ -100,9 +100,9 @@ def test_a_layer_computes_what_keras_does(layer, shape):
     result = exporter.convert(model, samples=inputs_of(shape))
     assert len(result.binary.layers) == 1
     assert relative_error(result) <= 1e-5
-    assert result.binary.twin.verification.outputs[0].relative_error <= 1e-5
-    twin = tflite.read_tflite(result.binary.twin.tflite)
-    assert not twin.custom_operators
+    assert result.binary.fallback.verification.outputs[0].relative_error <= 1e-5
+    fallback = tflite.read_tflite(result.binary.fallback.tflite)
+    assert not fallback.custom_operators
 
 
 def test_batch_norm_scale_and_activation_are_folded():
@@ -120,7 +120,7 @@ def test_a_net_with_residuals_and_bits_between_layers(exported):
     assert len(result.binary.layers) == 4
     assert len(result.binary.passed_as_bits) == 1
     assert relative_error(result) <= 1e-5
-    assert len(result.tflite) < len(result.binary.twin.tflite) / 8
+    assert len(result.tflite) < len(result.binary.fallback.tflite) / 8
 
 
 def test_binary_weights_take_one_bit_each():
@@ -189,13 +189,13 @@ def test_bench_uses_the_delegate(exported):
     assert result.models[0].median_ms > 0
 
 
-def test_without_the_delegate_the_error_names_twin_and_loader(exported, monkeypatch, tmp_path):
+def test_without_the_delegate_the_error_names_fallback_and_loader(exported, monkeypatch, tmp_path):
     _, folder = exported
     runtime = load_runtime()
-    with pytest.raises(RuntimeError, match=r"load_interpreter.*model\.twin\.tflite"):
+    with pytest.raises(RuntimeError, match=r"load_interpreter.*model\.fallback\.tflite"):
         runtime.module.Interpreter(str(folder / "model.tflite")).allocate_tensors()
     monkeypatch.setattr(runtime_module, "library_path", lambda: tmp_path / "none.so")
-    with pytest.raises(KerasCompressError, match=r"load_interpreter.*model\.twin\.tflite"):
+    with pytest.raises(KerasCompressError, match=r"load_interpreter.*model\.fallback\.tflite"):
         keras_compress.load_interpreter(folder / "model.tflite")
 
 
@@ -250,7 +250,7 @@ def test_halves_and_integer_weights_beside_binary_layers(small_net, precision):
     exported = exporter.convert(small_net, precision=precision, samples=x)
     assert len(exported.binary.layers) == 4
     # Both files hold the same rounded weights.
-    assert exported.binary.twin_difference <= 1e-5
+    assert exported.binary.fallback_difference <= 1e-5
     file = tflite.read_tflite(exported.tflite)
     kinds = {file.tensor(t).dtype for op in file.operators for t in op.inputs if t >= 0}
     assert ("INT8" if precision == "dynamic" else "FLOAT16") in kinds
@@ -262,12 +262,12 @@ def test_halves_and_integer_weights_beside_binary_layers(small_net, precision):
 def test_both_files_are_named_in_the_report(exported):
     _, folder = exported
     report = json.loads((folder / "report.json").read_text())
-    assert report["binary"]["twin"] == "model.twin.tflite"
-    assert report["binary"]["twin_difference"] <= 1e-5
-    assert report["binary"]["twin_bytes"] == (folder / "model.twin.tflite").stat().st_size
-    assert "model.twin.tflite" in report["verification"] and len(report["verification"]) == 2
+    assert report["binary"]["fallback"] == "model.fallback.tflite"
+    assert report["binary"]["fallback_difference"] <= 1e-5
+    assert report["binary"]["fallback_bytes"] == (folder / "model.fallback.tflite").stat().st_size
+    assert "model.fallback.tflite" in report["verification"] and len(report["verification"]) == 2
     page = (folder / "report.html").read_text()
-    assert "load_interpreter" in page and "model.twin.tflite" in page
+    assert "load_interpreter" in page and "model.fallback.tflite" in page
 
 
 def test_the_commands_take_binary_models(exported, small_net, tmp_path, capsys):
@@ -276,7 +276,7 @@ def test_the_commands_take_binary_models(exported, small_net, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["export", str(tmp_path / "net.keras"), "--out", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "model.twin.tflite" in printed and "4 layers compute with bits" in printed
+    assert "model.fallback.tflite" in printed and "4 layers compute with bits" in printed
     assert main(["export", str(tmp_path / "net.keras"), "--out", str(out), "--no-binary"]) == 0
     assert "compute with bits" not in capsys.readouterr().out
     model = str(folder / "model.tflite")

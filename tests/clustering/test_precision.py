@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_compress import clustering
-from keras_compress.clustering import align_channels, int8_survival, round_codebooks
+from keras_compress.clustering import align_channels, int8_preservation, round_codebooks
 from keras_compress.errors import KerasCompressError
 from tests.training import compiled, data
 
@@ -65,7 +65,7 @@ def test_a_value_is_not_rounded_to_zero():
 
 
 def test_what_int8_leaves_is_told_channel_by_channel(clustered):
-    row = next(r for r in int8_survival(clustered) if r.weight == "hidden/kernel")
+    row = next(r for r in int8_preservation(clustered) if r.weight == "hidden/kernel")
     values = kernel(clustered)
     integers = np.rint(values / (np.abs(values).max(0) / 127))
     assert row.distinct == 6
@@ -83,10 +83,10 @@ def test_aligned_channels_share_one_codebook_as_integers():
     layer = keras.layers.Conv2D(12, 3, name="it")
     model = keras.Sequential([keras.Input((5, 5, 4)), layer])
     layer.kernel.assign(weight)
-    assert not int8_survival(model)[0].survives
+    assert not int8_preservation(model)[0].survives
     aligned = align_channels(weight)
     layer.kernel.assign(aligned)
-    assert int8_survival(model)[0].survives
+    assert int8_preservation(model)[0].survives
     assert np.unique(aligned).size <= 6 and not aligned[..., 5].any()
     assert np.count_nonzero(aligned != weight) <= 11
     assert np.all((aligned == 0) == (weight == 0))
@@ -102,8 +102,8 @@ def test_the_prediction_is_what_the_exporter_finds(clustered):
         exported = exporter.convert(
             clustered, precision="int8", representative_data=x, verify=False
         )
-    found = next(w for w in exported.survival.weights if w.weight.endswith("hidden/kernel"))
-    row = next(r for r in int8_survival(clustered) if r.weight == "hidden/kernel")
+    found = next(w for w in exported.preservation.weights if w.weight.endswith("hidden/kernel"))
+    row = next(r for r in int8_preservation(clustered) if r.weight == "hidden/kernel")
     assert found.distinct_per_channel == row.per_channel
     assert found.distinct_after == row.overall
 

@@ -40,7 +40,7 @@ ELSEWHERE = {
     "recipes/smaller_net.py:prune_channels": "tests/recipes/test_prune_channels.py",
     "channel_pruning/front.py:search_rates": "tests/channel_pruning/test_front.py",
     "channel_pruning/registry.py:register_rule": "tests/channel_pruning/test_groups.py",
-    "exporter/sparse_ready.py:make_sparse_ready": "tests/exporter/test_sparse_runtime.py",
+    "exporter/sparse_padding.py:pad_for_sparse_kernels": "tests/exporter/test_sparse_runtime.py",
     "exporter/sparse_runtime.py:check_sparse_runtime": "tests/exporter/test_sparse_runtime.py",
 }
 

@@ -58,7 +58,7 @@ def test_json_is_alone_on_stdout(saved, tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["verification"]["samples"] == 4
-    assert result["survival"]["destroyed"] == []
+    assert result["preservation"]["lost"] == []
     assert result["packed_bytes"] == (tmp_path / "model.kcz").stat().st_size
 
 

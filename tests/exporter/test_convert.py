@@ -222,7 +222,7 @@ def test_sparse_tensors_stay_readable():
     model = models.share_values(models.plain(), sparsity=0.9)
     exported = exporter.convert(model, sparse=True)
     assert "DENSIFY" in exported.operators
-    kernel = next(w for w in exported.survival.weights if w.weight.endswith("scores/kernel"))
+    kernel = next(w for w in exported.preservation.weights if w.weight.endswith("scores/kernel"))
     assert kernel.zeros_before == kernel.zeros_after and kernel.sharing == "kept"
 
 

@@ -1,4 +1,4 @@
-"""What `order_units` and `make_sparse_ready` return computes what the model computes."""
+"""What `permute_channels` and `pad_for_sparse_kernels` return computes what the model computes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def dense_net(first, units=12, name=None):
 
 def check_ordered(model, x=VECTORS, moved=("a",)):
     before = [np.array(v) for v in model.variables]
-    ordered = exporter.order_units(model)
+    ordered = exporter.permute_channels(model)
     assert tuple(ordered.orders) == moved
     assert (
         any(not np.array_equal(o, np.arange(len(o))) for o in ordered.orders.values()) or not moved
@@ -181,7 +181,7 @@ def test_a_net_with_an_adapted_normalization_is_made_ready(inner):
     scale = adapted(IMAGES)
     model = image_net([scale, layers.Lambda(lambda x: 0.5 * x)], inner)
     model.layers[-1].trainable = False
-    ready = exporter.make_sparse_ready(model)
+    ready = exporter.pad_for_sparse_kernels(model)
     seen = 0.5 * np.array(scale(IMAGES))
     np.testing.assert_allclose(
         np.array(ready(IMAGES)), as_padded(model, seen), rtol=1e-4, atol=1e-4
@@ -197,7 +197,7 @@ def test_padding_is_done_in_the_layers_own_type():
         model,
         clone_function=lambda of: type(of).from_config({**of.get_config(), "dtype": "float16"}),
     )
-    ready = exporter.make_sparse_ready(low)
+    ready = exporter.pad_for_sparse_kernels(low)
     stem = ready.get_layer("stem")
     assert {layer.compute_dtype for layer in stem.layers} == {"float16"}
 
@@ -206,7 +206,7 @@ def test_a_convolution_used_twice_and_one_that_is_tied():
     shared = layers.Conv2D(3, 3, 2, padding="same", name="shared")
     inputs = keras.Input((16, 16, 3))
     twice = keras.Model(inputs, shared(shared(inputs)))
-    ready = exporter.make_sparse_ready(twice)
+    ready = exporter.pad_for_sparse_kernels(twice)
     assert ready.count_params() == twice.count_params()
 
     class Reads(Transposed):
@@ -214,7 +214,7 @@ def test_a_convolution_used_twice_and_one_that_is_tied():
             return self.of(x)
 
     tied = keras.Model(inputs, [shared(inputs), Reads(shared)(inputs)])
-    ready = exporter.make_sparse_ready(tied)
+    ready = exporter.pad_for_sparse_kernels(tied)
     for one, other in zip(ready(IMAGES), tied(IMAGES), strict=True):
         np.testing.assert_array_equal(np.array(one), np.array(other))
 
@@ -228,6 +228,6 @@ def test_what_can_not_be_copied_is_named():
             return x
 
     model = dense_net([Odd(object(), name="odd")])
-    for make in (exporter.order_units, exporter.make_sparse_ready):
+    for make in (exporter.permute_channels, exporter.pad_for_sparse_kernels):
         with pytest.raises(KerasCompressError, match="'odd' of type Odd"):
             make(model)

@@ -51,9 +51,9 @@ def test_paddings_made_symmetric_fulfil_every_condition():
     assert [condition.rule for condition in failed] == [
         "a convolution of stride 2 is padded by exactly 1 on each side"
     ] * 2
-    assert all("make_sparse_ready" in condition.remedy for condition in failed)
+    assert all("pad_for_sparse_kernels" in condition.remedy for condition in failed)
     assert any("run the sparse kernels densely: 2 of its conditions" in note for note in notes)
-    ready = exporter.make_sparse_ready(model)
+    ready = exporter.pad_for_sparse_kernels(model)
     found, notes = check(ready)
     assert found.holds and not found.failed
     assert not any("densely" in note for note in notes)
@@ -63,7 +63,7 @@ def test_paddings_made_symmetric_fulfil_every_condition():
 def test_the_copy_keeps_weights_and_sizes_and_the_model_stays_as_it_is():
     model = mobile_shaped()
     before = model.get_config()
-    ready = exporter.make_sparse_ready(model)
+    ready = exporter.pad_for_sparse_kernels(model)
     assert ready.output_shape == model.output_shape
     for a, b in zip(model.get_weights(), ready.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -80,7 +80,7 @@ def test_the_copy_keeps_weights_and_sizes_and_the_model_stays_as_it_is():
 
 def test_the_asymmetric_padding_of_kerass_mobilenet_is_made_symmetric():
     model = keras.applications.MobileNet((32, 32, 3), alpha=0.25, weights=None, classes=3)
-    ready = exporter.make_sparse_ready(model)
+    ready = exporter.pad_for_sparse_kernels(model)
     paddings = {layer.padding for layer in ready.layers if isinstance(layer, layers.ZeroPadding2D)}
     assert paddings == {((1, 1), (1, 1))}
     assert ready.output_shape == model.output_shape
@@ -91,36 +91,36 @@ def failing(model, **kwargs):
 
 
 def test_too_few_zeros_are_named():
-    failed = failing(exporter.make_sparse_ready(mobile_shaped(sparsity=0.5)))
+    failed = failing(exporter.pad_for_sparse_kernels(mobile_shaped(sparsity=0.5)))
     rule = "more than two thirds of the weights of 1x1 convolutions are zero"
     assert rule in failed and "prune" in failed[rule].remedy
 
 
 def test_dense_storage_is_named():
-    failed = failing(exporter.make_sparse_ready(mobile_shaped()), sparse=False)
+    failed = failing(exporter.pad_for_sparse_kernels(mobile_shaped()), sparse=False)
     assert list(failed) == ["kernels are stored sparse"]
     assert "sparse=True" in failed["kernels are stored sparse"].remedy
 
 
 def test_a_full_convolution_in_the_middle_is_named_where_it_is():
     model = mobile_shaped(extra=layers.Conv2D(8, 3, padding="same", name="full"))
-    condition = failing(exporter.make_sparse_ready(model))[
+    condition = failing(exporter.pad_for_sparse_kernels(model))[
         "convolutions after the first are 1x1 with stride 1, or depthwise"
     ]
     assert "full" in condition.where and "3x3 over 24 channels" in condition.found
 
 
 def test_another_beginning_and_another_end_are_named():
-    failed = failing(exporter.make_sparse_ready(mobile_shaped(first_kernel=5)))
+    failed = failing(exporter.pad_for_sparse_kernels(mobile_shaped(first_kernel=5)))
     assert "the first convolution has a kernel of 3x3 over 3 channels" in failed
     model = mobile_shaped(extra=layers.MaxPooling2D())
-    failed = failing(exporter.make_sparse_ready(model))
+    failed = failing(exporter.pad_for_sparse_kernels(model))
     assert any("MAX_POOL_2D" in condition.found for condition in failed.values())
 
 
 def test_integers_and_nets_without_convolutions_are_named():
     x = np.random.default_rng(0).random((8, 32, 32, 3)).astype("float32")
-    model = exporter.make_sparse_ready(mobile_shaped())
+    model = exporter.pad_for_sparse_kernels(mobile_shaped())
     failed = failing(model, sparse=False, precision="int8", representative_data=x)
     assert "the net computes in float32" in failed
     dense = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
@@ -131,10 +131,10 @@ def test_what_can_not_be_checked_or_changed_is_refused():
     with pytest.raises(ModelFileError):
         exporter.check_sparse_runtime(b"not a model at all")
     with pytest.raises(ExportError, match="subclassed"):
-        exporter.make_sparse_ready(subclassed())
+        exporter.pad_for_sparse_kernels(subclassed())
     with pytest.raises(ExportError, match="built"):
-        exporter.make_sparse_ready(keras.Sequential([layers.Dense(2)]))
+        exporter.pad_for_sparse_kernels(keras.Sequential([layers.Dense(2)]))
     odd = keras.Sequential(
         [keras.Input((15, 15, 3)), layers.Conv2D(4, 5, 2, padding="same"), layers.Flatten()]
     )
-    assert exporter.make_sparse_ready(odd).output_shape == odd.output_shape
+    assert exporter.pad_for_sparse_kernels(odd).output_shape == odd.output_shape

@@ -111,8 +111,8 @@ def test_layers_are_what_the_plans_say(result):
 
 
 def test_shared_values_and_zeros_survived(result):
-    for survival in result.report["survival"].values():
-        assert survival["destroyed"] == []
+    for preservation in result.report["preservation"].values():
+        assert preservation["lost"] == []
     for verification in result.report["verification"].values():
         assert verification["top1_agreement"] > 0.9
 

@@ -69,7 +69,7 @@ def sample_report() -> dict[str, Any]:
             "clustered": _verification(2.4e-07, 1.0),
             "int8": _verification(0.0312, 0.9967),
         },
-        "survival": {
+        "preservation": {
             "clustered": {
                 "weights": [
                     _survived("conv1/kernel", 288, 16, 16, 86, "kept"),

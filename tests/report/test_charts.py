@@ -142,7 +142,7 @@ def test_checks_name_the_worst_output_and_leave_out_what_had_nothing_to_lose():
     report["verification"]["int8"]["outputs"].append({"name": "b", "mean_abs_error": 0.5})
     table = section(str(render(report)), "beside the Keras model it came from", "</table>")
     assert "0.5" in shown(table)
-    weights = report["survival"]["clustered"]["weights"]
+    weights = report["preservation"]["clustered"]["weights"]
     weights.append({**weights[0], "weight": "pruned/kernel", "sharing": "none", "zeros": "kept"})
     page = str(render(report))
     assert "pruned/kernel" in page

@@ -15,7 +15,7 @@ KERNELS = ("conv/kernel", "depthwise/kernel", "pointwise/kernel", "scores/kernel
 
 
 def by_weight(exported):
-    return {weight.weight: weight for weight in exported.survival.weights}
+    return {weight.weight: weight for weight in exported.preservation.weights}
 
 
 def constants(exported, dtypes=("FLOAT32", "FLOAT16", "INT8")):
@@ -32,7 +32,7 @@ def test_folding_a_normalization_destroys_shared_values_and_says_so(clustered):
     with pytest.warns(exporter.ExportWarning, match="fold_batch_norm=False"):
         exported = exporter.convert(clustered)
     found = by_weight(exported)
-    destroyed = {weight.weight for weight in exported.survival.destroyed}
+    destroyed = {weight.weight for weight in exported.preservation.lost}
     assert destroyed == {"conv/kernel", "depthwise/kernel", "pointwise/kernel"}
     for name in destroyed:
         kernel = found[name]
@@ -51,7 +51,7 @@ def test_kept_apart_every_value_survives(clustered):
     with warnings.catch_warnings():
         warnings.simplefilter("error", exporter.ExportWarning)
         exported = exporter.convert(clustered, fold_batch_norm=False)
-    assert not exported.survival.destroyed and not exported.notes
+    assert not exported.preservation.lost and not exported.notes
     found = by_weight(exported)
     assert {found[name].distinct_after for name in KERNELS} == {8}
     assert exported.operators.count("MUL") == exported.operators.count("ADD") == 3
@@ -135,27 +135,27 @@ def test_every_kind_of_kernel_is_found():
     x = keras.layers.Dense(4, name="dense")(x)
     model = models.randomized(keras.Model(inputs, x))
     exported = exporter.convert(model)
-    kernels = [w for w in exported.survival.weights if w.size > 15 and "kernel" in w.weight]
+    kernels = [w for w in exported.preservation.weights if w.size > 15 and "kernel" in w.weight]
     assert len(kernels) == 6
     assert [w.weight for w in kernels if w.tensor is None] == []
     assert {w.distinct_after == w.distinct_before for w in kernels} == {True}
 
 
 def test_lost_zeros_are_reported():
-    """Survival is measured on the file: against a file of other weights, nothing is found."""
-    from keras_compress.exporter.survival import measure_survival
+    """Preservation is measured on the file: against a file of other weights, nothing is found."""
+    from keras_compress.exporter.preservation import measure_preservation
 
     model = models.share_values(models.plain())
     exported = exporter.convert(model)
     file = tflite.read_tflite(exported.tflite)
-    assert measure_survival(model, file).unmapped == exported.survival.unmapped
+    assert measure_preservation(model, file).unmapped == exported.preservation.unmapped
     other = models.plain()
-    kernels = [w for w in measure_survival(other, file).weights if w.weight.endswith("kernel")]
+    kernels = [w for w in measure_preservation(other, file).weights if w.weight.endswith("kernel")]
     assert [w.tensor for w in kernels] == [None, None, None]
 
 
 def test_zeros_turned_into_numbers_count_as_lost():
-    from keras_compress.exporter.survival import _survival
+    from keras_compress.exporter.preservation import _preservation
     from keras_compress.exporter.weight_matching import Constant, Match
     from keras_compress.tflite.model_file import Tensor
 
@@ -174,5 +174,5 @@ def test_zeros_turned_into_numbers_count_as_lost():
         False,
     )
     match = Match(Constant(tensor, stored, stored / 128, np.int64(0)), weight, None, None)
-    row = _survival("w", weight, match)
-    assert row.zeros == "lost" and row.is_destroyed and row.zeros_after == 1
+    row = _preservation("w", weight, match)
+    assert row.zeros == "lost" and row.is_lost and row.zeros_after == 1

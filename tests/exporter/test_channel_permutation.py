@@ -50,7 +50,7 @@ def test_a_dense_net_computes_the_same_in_fewer_bytes():
     )
     prune(model, 0.9)
     before = [w.copy() for w in model.get_weights()]
-    ordered = exporter.order_units(model)
+    ordered = exporter.permute_channels(model)
     assert set(ordered.orders) == {"a", "b"}
     assert list(ordered.left_alone) == ["c"]
     for order in ordered.orders.values():
@@ -83,7 +83,7 @@ def test_convolutions_move_what_stands_between_them_and_their_reader():
         ]
     )
     prune(model)
-    ordered = exporter.order_units(model)
+    ordered = exporter.permute_channels(model)
     assert set(ordered.orders) == {"a", "b", "c"}
     assert ordered.left_alone == {"d": "its units are results of the model"}
     np.testing.assert_allclose(outputs(ordered.model), outputs(model), rtol=1e-4, atol=1e-4)
@@ -97,7 +97,7 @@ def test_units_that_several_layers_read_stay():
     c = keras.ops.relu(layers.Add(name="sum")([a, b]))
     d = layers.Dense(6, name="d")(layers.GlobalAveragePooling2D()(c))
     model = prune(keras.Model(x, layers.Dense(2, name="e")(d)))
-    ordered = exporter.order_units(model)
+    ordered = exporter.permute_channels(model)
     assert set(ordered.orders) == {"d"}
     assert ordered.left_alone["a"] == "2 layers read 'a'"
     assert ordered.left_alone["b"] == "'sum' of type Add lies behind it"
@@ -110,7 +110,7 @@ def test_a_layer_used_twice_stays_and_so_does_what_it_reads():
     shared = layers.Dense(6, name="shared")
     d = layers.Dense(6, name="d")(x)
     model = prune(keras.Model(x, layers.Dense(2, name="e")(shared(shared(d)))))
-    ordered = exporter.order_units(model)
+    ordered = exporter.permute_channels(model)
     assert not ordered.orders
     assert (
         ordered.left_alone["d"] == ordered.left_alone["shared"] == "'shared' is used more than once"
@@ -122,10 +122,10 @@ def test_what_can_not_be_ordered_says_why():
     keras.utils.set_random_seed(0)
     inner = keras.Sequential([keras.Input((4,)), layers.Dense(4)], name="inner")
     outer = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="a"), inner])
-    assert exporter.order_units(outer).left_alone["a"] == "the model holds another, 'inner'"
+    assert exporter.permute_channels(outer).left_alone["a"] == "the model holds another, 'inner'"
 
     full = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="a"), layers.Dense(2)])
-    assert "less than half" in exporter.order_units(full).left_alone["a"]
+    assert "less than half" in exporter.permute_channels(full).left_alone["a"]
 
     wide = keras.Sequential(
         [
@@ -137,7 +137,7 @@ def test_what_can_not_be_ordered_says_why():
             layers.Conv2D(4, 1, name="c"),
         ]
     )
-    left_alone = exporter.order_units(prune(wide)).left_alone
+    left_alone = exporter.permute_channels(prune(wide)).left_alone
     assert "softmax" in left_alone["a"]
     assert "not looked into" in left_alone["grouped"]
     assert "Softmax lies behind it" in left_alone["b"]
@@ -157,4 +157,4 @@ def test_models_without_a_graph_are_refused(kind):
     if kind == "subclassed":
         models[kind](np.zeros((1, 3), "float32"))
     with pytest.raises(ExportError):
-        exporter.order_units(models[kind])
+        exporter.permute_channels(models[kind])

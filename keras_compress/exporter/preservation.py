@@ -15,7 +15,7 @@ import numpy as np
 from keras_compress.exporter.weight_matching import Constant, Match, match_weight
 from keras_compress.tflite.model_file import TfliteFile
 
-__all__ = ["Survival", "WeightSurvival", "measure_survival"]
+__all__ = ["Preservation", "WeightPreservation", "measure_preservation"]
 
 # Trained floats hardly ever repeat. At most this many values, each used twice on average, mean
 # that somebody shared them.
@@ -23,7 +23,7 @@ _MOST_SHARED_VALUES = 4096
 
 
 @dataclass(frozen=True)
-class WeightSurvival:
+class WeightPreservation:
     """What became of one Keras weight.
 
     Attributes:
@@ -57,7 +57,7 @@ class WeightSurvival:
     reason: str
 
     @property
-    def is_destroyed(self) -> bool:
+    def is_lost(self) -> bool:
         """Whether zeros, or values shared across the tensor, did not survive."""
         return self.sharing in ("per_channel", "lost") or self.zeros == "lost"
 
@@ -79,32 +79,32 @@ class WeightSurvival:
 
 
 @dataclass(frozen=True)
-class Survival:
-    """The survival of every float weight of a model."""
+class Preservation:
+    """The preservation of every float weight of a model."""
 
-    weights: tuple[WeightSurvival, ...]
-
-    @property
-    def destroyed(self) -> tuple[WeightSurvival, ...]:
-        """Weights whose zeros or shared values the conversion destroyed."""
-        return tuple(weight for weight in self.weights if weight.is_destroyed)
+    weights: tuple[WeightPreservation, ...]
 
     @property
-    def unmapped(self) -> tuple[WeightSurvival, ...]:
+    def lost(self) -> tuple[WeightPreservation, ...]:
+        """Weights whose zeros or shared values the conversion lost."""
+        return tuple(weight for weight in self.weights if weight.is_lost)
+
+    @property
+    def unmapped(self) -> tuple[WeightPreservation, ...]:
         """Weights that are no constant of their own in the file."""
         return tuple(weight for weight in self.weights if weight.tensor is None)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "weights": [weight.to_dict() for weight in self.weights],
-            "destroyed": [weight.weight for weight in self.destroyed],
+            "lost": [weight.weight for weight in self.lost],
             "unmapped": [weight.weight for weight in self.unmapped],
         }
 
 
-def measure_survival(
+def measure_preservation(
     model: Any, file: TfliteFile, *, densified: dict[int, np.ndarray] | None = None
-) -> Survival:
+) -> Preservation:
     """Compare the weights of `model` with the constants of its conversion.
 
     Args:
@@ -120,8 +120,8 @@ def measure_survival(
             continue  # Counters and seeds of random generators are not part of inference.
         values = values.astype(np.float32)
         owner = weight.path.rsplit("/", 2)[-2] if "/" in weight.path else ""
-        rows.append(_survival(weight.path, values, match_weight(values, owner, constants)))
-    return Survival(tuple(rows))
+        rows.append(_preservation(weight.path, values, match_weight(values, owner, constants)))
+    return Preservation(tuple(rows))
 
 
 def _constants(file: TfliteFile, densified: dict[int, np.ndarray]) -> list[Constant]:
@@ -149,12 +149,12 @@ def _constants(file: TfliteFile, densified: dict[int, np.ndarray]) -> list[Const
 _WEIGHT_TYPES = ("FLOAT32", "FLOAT16", "INT4", "INT8", "UINT8", "INT16", "INT32")
 
 
-def _survival(path: str, values: np.ndarray, match: Match | None) -> WeightSurvival:
+def _preservation(path: str, values: np.ndarray, match: Match | None) -> WeightPreservation:
     distinct_before = len(np.unique(values))
     zeros_before = int((values == 0).sum())
     shared = values.ndim >= 2 and _is_shared(values)
     if match is None:
-        return WeightSurvival(
+        return WeightPreservation(
             weight=path,
             tensor=None,
             dtype=None,
@@ -179,7 +179,7 @@ def _survival(path: str, values: np.ndarray, match: Match | None) -> WeightSurvi
     sharing, reason = _verdict(match, shared, distinct_before, distinct_after, per_channel)
     if zeros_before and not zeros_kept:
         reason = "zeros became other numbers" if not reason else f"{reason}; zeros were lost"
-    return WeightSurvival(
+    return WeightPreservation(
         weight=path,
         tensor=constant.tensor.name,
         dtype=constant.tensor.dtype,

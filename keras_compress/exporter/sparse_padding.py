@@ -9,11 +9,11 @@ from keras_compress.errors import ExportError
 if TYPE_CHECKING:
     from keras_compress.copying.layer_copy import LayerCopy
 
-__all__ = ["make_sparse_ready"]
+__all__ = ["pad_for_sparse_kernels"]
 
 
-def make_sparse_ready(model: Any) -> Any:
-    """Return a copy of `model` whose convolutions of stride 2 are padded alike on each side.
+def pad_for_sparse_kernels(model: Any) -> Any:
+    """Return a copy of `model` whose convolutions of stride 2 have the same padding on each side.
 
     The runtime's sparse kernels want `ZeroPadding2D((k - 1) / 2)` and "valid" where Keras' "same"
     pads one side more than the other. Such layers are replaced, and the asymmetric
@@ -24,7 +24,7 @@ def make_sparse_ready(model: Any) -> Any:
     Example:
 
     ```python
-    model = exporter.make_sparse_ready(keras.applications.MobileNet(alpha=0.5))
+    model = exporter.pad_for_sparse_kernels(keras.applications.MobileNet(alpha=0.5))
     # ... prune its 1x1 convolutions by 80 % while training ...
     exported = exporter.convert(model, sparse=True)
     assert exporter.check_sparse_runtime(exported.tflite).holds

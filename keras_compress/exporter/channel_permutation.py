@@ -1,4 +1,4 @@
-"""Puts the units of hidden layers in the order in which their weights take the fewest bytes.
+"""Permutes the channels of hidden layers into the order in which their weights pack smallest.
 
 A hidden unit may stand anywhere in its layer, as long as the layer behind reads it from there. Of
 a sparse net the packer codes each row of weights by the row above it, so units that look at the
@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from keras_compress.errors import ExportError
-from keras_compress.exporter.unit_path import alike_path
+from keras_compress.exporter.similarity_order import similarity_order
 
-__all__ = ["UnitOrder", "order_units"]
+__all__ = ["ChannelPermutation", "permute_channels"]
 
 # Below so many zeros the signs of weights say little about each other.
 _LEAST_SPARSITY = 0.5
 
 
 @dataclass(frozen=True)
-class UnitOrder:
-    """What `order_units` did.
+class ChannelPermutation:
+    """What `permute_channels` did.
 
     Attributes:
         model: The copy with its units in another order.
@@ -37,18 +37,18 @@ class UnitOrder:
     left_alone: dict[str, str] = field(default_factory=dict)
 
 
-def order_units(model: Any) -> UnitOrder:
+def permute_channels(model: Any) -> ChannelPermutation:
     """Return a copy of a sparse `model` whose hidden units are ordered for the packer.
 
     The units of a `Dense`, `Conv1D` or `Conv2D` layer are moved where what comes between it and
     the one such layer that reads them treats each unit alone. The copy computes the same function,
-    up to the rounding of sums taken in another order. Units with alike weights, incoming and
-    outgoing, become neighbours.
+    up to the rounding of sums taken in another order. Units with similar weights, incoming
+    and outgoing, become neighbours.
 
     Example:
 
     ```python
-    ordered = exporter.order_units(small)
+    ordered = exporter.permute_channels(small)
     exporter.export(ordered.model, "out", samples=x_test)
     ```
 
@@ -57,7 +57,7 @@ def order_units(model: Any) -> UnitOrder:
             which less than half the weights are zero are left alone.
 
     Returns:
-        A `UnitOrder`; its `model` is not compiled.
+        A `ChannelPermutation`; its `model` is not compiled.
 
     Raises:
         ExportError: If the model is unbuilt or subclassed.
@@ -79,7 +79,7 @@ def order_units(model: Any) -> UnitOrder:
     tied = graph.read_in_graph | {key for key, found in holders_of(copy).items() if len(found) > 1}
     stock = (type(keras.Model(copy.inputs, copy.outputs)), keras.Sequential)
     own_call = all(type(copy).call is not kind.call for kind in stock)
-    result = UnitOrder(copy)
+    result = ChannelPermutation(copy)
     nested = [layer.name for layer in copy.layers if isinstance(layer, keras.Model)]
     for layer in copy.layers:
         if not _has_units(layer, keras):
@@ -102,7 +102,7 @@ def order_units(model: Any) -> UnitOrder:
         if reason:
             result.left_alone[layer.name] = reason
             continue
-        order = alike_path(kernel, _read_by(path, len(kernel)))
+        order = similarity_order(kernel, _read_by(path, len(kernel)))
         _move(layer, order)
         for step in path:
             step.move(order)
