@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def pytest_configure(config):
     )
 
 
+def pytest_collection_finish(session):
+    # What the imports and the collection have made stays to the end. TensorFlow's converter
+    # collects garbage each time it is called, and a training step traced makes enough to have it
+    # collected several times: without those hundreds of thousands of objects it takes a tenth.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def two_replicas():
     """A `tf.distribute.MirroredStrategy` over two logical processors.
@@ -49,3 +58,11 @@ def shared_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs real models: set KERAS_COMPRESS_DATA to their folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def sanitized_build(pytestconfig, tmp_path_factory) -> Path:
+    """Folder of a CMake build that holds the core under AddressSanitizer and UBSan."""
+    from tests.native_builds import sanitized_core
+
+    return sanitized_core(pytestconfig, tmp_path_factory.getbasetemp())

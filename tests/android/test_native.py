@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.android.conftest import ASSETS, DEMO, TARGET, require
+from tests.native_builds import SANITIZE
 
 EXPORT = DEMO.parent / "export"
 GOLDEN = sorted((DEMO.parent / "tests/packing/golden").glob("*.kcz"))
 SOUND = "sound\n"
+JNI = [EXPORT / "jni/fuzz_jni.cc", EXPORT / "jni/keras_compress_jni.cc"]
 
 
 def jni_headers() -> list[str]:
@@ -36,14 +38,13 @@ def build(compiler: str, target: Path, *options: str, sources: list[Path]) -> Pa
     return target
 
 
-def test_changed_bytes_stay_inside_their_buffers(tmp_path):
+def test_changed_bytes_stay_inside_their_buffers(tmp_path, sanitized_build):
     require("g++")
-    sanitize = "-fsanitize=address,undefined"
     program = build(
         "g++",
         tmp_path / "fuzz_jni",
-        *("-g", "-O1", sanitize, "-fno-sanitize-recover=undefined", "-pthread"),
-        sources=[EXPORT / "jni/fuzz_jni.cc", EXPORT / "jni/keras_compress_jni.cc", *core_sources()],
+        *(*SANITIZE, "-pthread"),
+        sources=[*JNI, sanitized_build / "fuzz/libkc_fuzzed.a"],
     )
     done = subprocess.run([program, "60", *GOLDEN], capture_output=True, text=True, timeout=300)
     assert done.stdout == SOUND, done.stderr[-2000:]
@@ -56,7 +57,7 @@ def test_the_arm64_code_under_qemu(tmp_path):
         "aarch64-linux-gnu-g++",
         tmp_path / "jni_arm64",
         *("-O2", "-static", "-pthread"),
-        sources=[EXPORT / "jni/fuzz_jni.cc", EXPORT / "jni/keras_compress_jni.cc", *core_sources()],
+        sources=[*JNI, *core_sources()],
     )
     assets = sorted(ASSETS.glob("*.kcz"))
     done = subprocess.run(

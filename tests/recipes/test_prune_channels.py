@@ -37,8 +37,13 @@ def few(digits):
 
 
 @pytest.fixture
-def three_rounds(monkeypatch):
-    monkeypatch.setattr("keras_compress.recipes.smaller_net._ROUNDS", 3)
+def rounds(monkeypatch):
+    """Sets how often the search tries."""
+
+    def set_rounds(count):
+        monkeypatch.setattr("keras_compress.recipes.smaller_net._ROUNDS", count)
+
+    return set_rounds
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +98,8 @@ def test_a_net_of_fewer_channels(halved, digits, trained):
     assert json.loads((folder / "report.json").read_text())["settings"]["macs_after"] > 0
 
 
-def test_down_to_an_accuracy(few, trained, tmp_path, three_rounds):
+def test_down_to_an_accuracy(few, trained, tmp_path, rounds):
+    rounds(2)
     target = SmallerNetTarget(max_drop=100.0)
     result = prune_channels(trained, few, target, folder=tmp_path, epochs=1, criterion="l1")
     # Any loss is allowed: each trial goes on to fewer channels.
@@ -101,10 +107,8 @@ def test_down_to_an_accuracy(few, trained, tmp_path, three_rounds):
     assert result.after["macs"] < 0.15 * result.before["macs"]
 
 
-def test_an_accuracy_that_no_cut_keeps(few, trained, tmp_path, monkeypatch):
-    from keras_compress.recipes import smaller_net
-
-    monkeypatch.setattr(smaller_net, "_ROUNDS", 1)
+def test_an_accuracy_that_no_cut_keeps(few, trained, tmp_path, rounds):
+    rounds(1)
     result = prune_channels(
         trained,
         few,
@@ -117,7 +121,7 @@ def test_an_accuracy_that_no_cut_keeps(few, trained, tmp_path, monkeypatch):
     assert not result.reached and "0 points" in result.note
 
 
-def test_down_to_a_latency(few, trained, tmp_path, monkeypatch, three_rounds):
+def test_down_to_a_latency(few, trained, tmp_path, monkeypatch, rounds):
     from keras_compress.recipes import smaller_net
 
     # A clock that follows the size of the file, so that the test doesn't depend on the machine.
@@ -127,9 +131,11 @@ def test_down_to_a_latency(few, trained, tmp_path, monkeypatch, three_rounds):
     monkeypatch.setattr(smaller_net, "_latency_ratio", ratio)
     monkeypatch.setattr(smaller_net, "_met", lambda *_: (True, ""))
     target = SmallerNetTarget(latency=0.5)
+    rounds(3)
     result = prune_channels(trained, few, target, folder=tmp_path / "a", epochs=1, criterion="l1")
     assert 0.25 < result.after["tflite_bytes"] / result.before["tflite_bytes"] <= 0.5
     never = SmallerNetTarget(latency=0.01)
+    rounds(1)
     result = prune_channels(trained, few, never, folder=tmp_path / "b", epochs=1, criterion="l1")
     assert not result.reached and "can't be brought to 0.01" in result.note
 
