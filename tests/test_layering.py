@@ -34,14 +34,14 @@ ALLOWED = {
     "search": set(),
     "engine": {"copying"},
     "architectures": {"binary"},
-    "binary": {"engine"},
+    # They tell the exporter what their layers are in a file.
+    "binary": {"engine", "exporter"},
     "loading": {"binary", "engine", "quantization"},
     "pruning": {"engine", "search"},
     # Searches end in distillation from the whole net.
     "channel_pruning": {"copying", "distillation", "engine", "search"},
     "clustering": {"engine"},
     "compat": {"clustering", "copying", "engine", "pruning"},
-    # It tells the exporter what its layers are in a file.
     "quantization": {"engine", "exporter", "rate"},
     "rate": {"engine"},
     "distillation": {"engine"},

@@ -22,6 +22,7 @@ BWN is `input_quantizer=None`; XNOR-Net is the default; with K, `input_scale=Tru
 
 from __future__ import annotations
 
+from keras_compress.binary import export as _export  # noqa: F401
 from keras_compress.binary.activation import Quantize
 from keras_compress.binary.binary_layer import BinarizedKernel, is_binary_variable
 from keras_compress.binary.blocks import bacp_block

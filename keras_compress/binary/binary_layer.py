@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import keras
@@ -12,7 +15,10 @@ from keras_compress.binary.constraints import WeightClip
 from keras_compress.binary.quantizers import Quantizer
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["BinaryLayer", "BinarizedKernel", "is_binary_variable"]
+__all__ = ["BinaryLayer", "BinarizedKernel", "constant_kernel", "is_binary_variable"]
+
+# By the identity of a layer: the kernel that it computes with instead of binarizing its own.
+_CONSTANT_KERNELS: ContextVar[dict[int, np.ndarray] | None] = ContextVar("kernels", default=None)
 
 
 class BinarizedKernel(NamedTuple):
@@ -72,6 +78,9 @@ class BinaryLayer:
     @property
     def quantized_kernel(self) -> Any:
         """The kernel the layer computes with, a tensor in its compute dtype."""
+        constant = (_CONSTANT_KERNELS.get() or {}).get(id(self))
+        if constant is not None:
+            return ops.cast(constant, self.compute_dtype)
         kernel = ops.convert_to_tensor(self.kernel)
         if self.kernel_quantizer is not None:
             kernel = self.kernel_quantizer(kernel, filter_axes=self.filter_axes)
@@ -118,6 +127,16 @@ class BinaryLayer:
 def is_binary_variable(variable: Any) -> bool:
     """Return whether a variable is the latent kernel of a layer that uses its signs only."""
     return bool(getattr(variable, "binary", False))
+
+
+@contextlib.contextmanager
+def constant_kernel(layer: BinaryLayer, kernel: np.ndarray) -> Iterator[None]:
+    """Let `layer` compute with a finished kernel within the block, in this thread."""
+    token = _CONSTANT_KERNELS.set({**(_CONSTANT_KERNELS.get() or {}), id(layer): kernel})
+    try:
+        yield
+    finally:
+        _CONSTANT_KERNELS.reset(token)
 
 
 def kernel_constraint_for(constraint: Any, quantizer: Quantizer | None) -> Any:

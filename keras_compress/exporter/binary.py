@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +13,7 @@ from keras_compress.exporter.binary_rewrite import FALLBACK_NAME, rewrite_binary
 from keras_compress.exporter.pipeline import Export, ExportWarning
 from keras_compress.exporter.verification import Verification
 
-__all__ = ["BinaryParts", "constant_kernels", "has_binary_kernels", "with_custom_operators"]
+__all__ = ["BinaryParts", "has_binary_kernels", "with_custom_operators"]
 
 
 @dataclass(frozen=True)
@@ -119,27 +118,3 @@ def with_custom_operators(
         operators=tuple(operator.name for operator in file.operators),
         binary=parts,
     )
-
-
-@contextlib.contextmanager
-def constant_kernels(model: Any) -> Iterator[None]:
-    """Let binary layers compute with finished kernels within the block.
-
-    Traced, a kernel would be binarized anew from its latent weights whenever the file is run, and
-    the converter would fold nothing into it.
-    """
-    from keras_compress.exporter.checks import layers_of
-
-    changed = []
-    try:
-        for layer in layers_of(model):
-            if getattr(layer, "has_binary_kernel", False):
-                own = type(layer)
-                values = np.asarray(layer.quantized_kernel, np.float32)
-                # A property can't be shadowed on the instance.
-                layer.__class__ = type(own.__name__, (own,), {"quantized_kernel": values})
-                changed.append((layer, own))
-        yield
-    finally:
-        for layer, own in changed:
-            layer.__class__ = own

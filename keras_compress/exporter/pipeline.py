@@ -212,21 +212,20 @@ def convert(
 
     tell("Tracing the model")
     has_bits = binary_way.has_binary_kernels(model)
-    with binary_way.constant_kernels(model):
-        trace = tracing.trace_model(model, takes, keep_batch_norm=not fold_batch_norm)
-        tell(f"Converting to {precision}")
-        data, indices = conversion.convert_trace(
-            trace,
-            model,
-            takes,
-            precision=precision,
-            calibration=calibration,
-            io_dtype=io_dtype,
-            per_channel=per_channel,
-            sparse=sparse,
-            allow_custom_ops=allow_custom_ops,
-            trained_ranges=trained,
-        )
+    trace = tracing.trace_model(model, takes, keep_batch_norm=not fold_batch_norm)
+    tell(f"Converting to {precision}")
+    data, indices = conversion.convert_trace(
+        trace,
+        model,
+        takes,
+        precision=precision,
+        calibration=calibration,
+        io_dtype=io_dtype,
+        per_channel=per_channel,
+        sparse=sparse,
+        allow_custom_ops=allow_custom_ops,
+        trained_ranges=trained,
+    )
     if has_bits and precision == "dynamic":
         data = widen_weights(data)
     file = read_tflite(data)

@@ -152,6 +152,24 @@ def test_a_single_int8_layer_is_near_keras():
     assert relative_error(result) < 0.02
 
 
+def test_classes_and_instances_stay_as_they_are_while_a_model_is_exported(monkeypatch):
+    model = keras.Sequential([keras.Input((8,)), BinaryDense(4), keras.layers.Dense(2)])
+    before = [(type(layer), sorted(vars(layer))) for layer in model.layers]
+    seen, own = [], BinaryDense.call
+
+    def call(self, inputs, **kwargs):
+        seen.append(type(self))
+        return own(self, inputs, **kwargs)
+
+    monkeypatch.setattr(BinaryDense, "call", call)
+    data = exporter.convert(model, binary="never").tflite
+    assert set(seen) == {BinaryDense}
+    assert [(type(layer), sorted(vars(layer))) for layer in model.layers] == before
+    # The kernel was binarized once: the file compares the inputs with zero, and nothing else.
+    names = [operator.name for operator in tflite.read_tflite(data).operators]
+    assert names.count("GREATER_EQUAL") == 1
+
+
 @pytest.mark.parametrize("ending", ["tflite", "kcz"])
 def test_load_interpreter_finds_the_delegate(exported, small_net, ending):
     _, folder = exported
