@@ -8,6 +8,10 @@ constexpr uint64_t kBudget = 300000000;
 // A graph gains most for its time: it may take all, and nothing is left for tensors then.
 constexpr uint64_t kGraphBudget = kBudget;
 constexpr uint64_t kGraphSample = 7000000;
+// What is left for slow models where light ones take most of the budget, or more than it.
+constexpr uint64_t kLeast = kBudget / 4;
+
+uint64_t light_time(const kc_tensor& tensor) { return tensor.size * light_restoring_time(tensor.type); }
 
 }  // namespace
 
@@ -16,9 +20,10 @@ uint64_t tensor_time(const kc_tensor& tensor) { return tensor.size * restoring_t
 Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
   Modelled found;
   found.largest_tensor = UINT64_MAX;
-  uint64_t total = 0, outside = file_size;
+  uint64_t total = 0, light = 0, outside = file_size;
   for (size_t i = 0; i < tensors.size(); ++i) {
     total += tensor_time(tensors[i]);
+    light += light_time(tensors[i]);
     outside -= tensors[i].size < outside ? tensors[i].size : outside;
   }
   const uint64_t graph = kGraphSample + outside * kByteModelTime;
@@ -29,18 +34,19 @@ Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
     found.graph = GraphCoding::kLz;
     total += lz_time(outside, outside / 2);
   }
-  while (total > kBudget) {
+  const uint64_t budget = light + kLeast > kBudget ? light + kLeast : kBudget;
+  while (total > budget) {
     uint64_t largest = 0;
     for (size_t i = 0; i < tensors.size(); ++i) {
       if (tensors[i].size <= found.largest_tensor && tensors[i].size > largest) largest = tensors[i].size;
     }
     if (largest == 0) break;
     for (size_t i = 0; i < tensors.size(); ++i) {
-      if (tensors[i].size == largest) total -= tensor_time(tensors[i]);
+      if (tensors[i].size == largest) total -= tensor_time(tensors[i]) - light_time(tensors[i]);
     }
     found.largest_tensor = largest - 1;
   }
-  found.left = total < kBudget ? kBudget - total : 0;
+  found.left = total < budget ? budget - total : 0;
   return found;
 }
 

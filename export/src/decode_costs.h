@@ -23,6 +23,19 @@ inline uint64_t restoring_time(int32_t type) {
   }
 }
 
+// Of one that light models restore, or where there are none, Huffman codes.
+inline uint64_t light_restoring_time(int32_t type) {
+  switch (type) {
+    case 0: return 25;              // float32
+    case 1: case 18: return 32;     // float16, bfloat16
+    case 2: return 20;              // int32
+    case 3: case 9: return 43;      // uint8, int8
+    case 17: case 20: return 77;    // int4, uint4
+    case 19: return 110;            // int2
+    default: return 3;
+  }
+}
+
 }  // namespace kc
 
 #endif  // KC_DECODE_COSTS_H_
