@@ -36,8 +36,8 @@ def test_no_large_file(tracked):
 
 def test_a_checkout_is_small(tracked):
     # What a clone without history brings over the line, and what it takes on disk.
-    assert sum(len(zlib.compress(p.read_bytes())) for p in tracked) < 2_500_000
-    assert sum(p.stat().st_size for p in tracked) < 6_000_000
+    assert sum(len(zlib.compress(p.read_bytes())) for p in tracked) < 3_000_000
+    assert sum(p.stat().st_size for p in tracked) < 7_000_000
 
 
 def test_nothing_unknown_on_top(tracked):
