@@ -11,9 +11,10 @@ import pytest
 import keras_compress
 from keras_compress import recipes
 from keras_compress.errors import KerasCompressError
-from keras_compress.recipes import ImageData, LayerPlan, Phase, Progress
+from keras_compress.recipes import ImageData, LayerPlan, Phase
 from keras_compress.recipes.accuracy import tflite_accuracy
 from keras_compress.recipes.demo import check_folder
+from keras_compress.search import Progress
 
 SETTINGS = recipes.DemoSettings(
     architecture="digits_cnn",
