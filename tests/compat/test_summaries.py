@@ -28,6 +28,12 @@ def events(folder):
     return found
 
 
+def rows_of(found, layer, what):
+    """Return the rows of the one tag that names a layer and what is written of it."""
+    (tag,) = [tag for tag in found if layer in tag and tag.endswith(what)]
+    return found[tag]
+
+
 def compiled(model):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss)
@@ -37,11 +43,11 @@ def compiled(model):
 def test_sparsity_of_each_weight_in_each_epoch(tmp_path):
     schedule = sparsity.PolynomialDecay(0.2, 0.8, 1, 13, frequency=6)
     model = compiled(sparsity.prune_low_magnitude(training.sequential(), schedule))
-    callbacks = [sparsity.UpdatePruningStep(), sparsity.PruningSummaries(log_dir=tmp_path)]
+    callbacks = [sparsity.UpdatePruningStep(), sparsity.PruningSummaries(log_dir=str(tmp_path))]
     training.fit(model, 3, callbacks)
     found = events(tmp_path)
     for name in ("conv", "hidden", "logits"):
-        steps, values = zip(*found[f"{name}/kernel/sparsity"], strict=True)
+        steps, values = zip(*rows_of(found, name, "mask/sparsity"), strict=True)
         # Six steps an epoch, and what the masks were as each epoch began.
         assert steps == (0, 6, 12)
         assert float(values[0]) == 0.0
@@ -55,7 +61,7 @@ def test_summaries_in_a_loop_of_ones_own(tmp_path):
     summaries = sparsity.PruningSummaries(log_dir=str(tmp_path))
     summaries.set_model(model)
     summaries.on_epoch_begin(epoch=-1)
-    ((step, value),) = events(tmp_path)["hidden/kernel/sparsity"]
+    ((step, value),) = rows_of(events(tmp_path), "hidden", "mask/sparsity")
     assert (step, float(value)) == (0, 0.0)
 
 
@@ -64,11 +70,13 @@ def test_centroids_of_each_weight(frequency, times, tmp_path):
     model = compiled(clustering.cluster_weights(training.sequential(), 4))
     summaries = clustering.ClusteringSummaries(str(tmp_path), cluster_update_freq=frequency)
     training.fit(model, 2, [summaries])
-    rows = events(tmp_path)["hidden/kernel/centroids"]
+    rows = rows_of(events(tmp_path), "cluster_hidden", "cluster_centroids_kernel")
     assert len(rows) == times
     # Buckets of a histogram: left edge, right edge, count.
     last = rows[-1][1]
-    centroids = keras.ops.convert_to_numpy(model.get_layer("hidden").cluster_centroids["kernel"])
+    centroids = keras.ops.convert_to_numpy(
+        model.get_layer("cluster_hidden").cluster_centroids["kernel"]
+    )
     assert last[:, 2].sum() == 4
     np.testing.assert_allclose(
         [last[0, 0], last[-1, 1]], [centroids.min(), centroids.max()], rtol=1e-4

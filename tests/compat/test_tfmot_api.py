@@ -55,7 +55,7 @@ def test_schedules_have_tfmots_numbers(case):
     schedule = getattr(tfmot.sparsity.keras, case["name"])(*case["arguments"])
     for step, (due, sparsity) in enumerate(case["values"]):
         ours = schedule(step)
-        assert bool(keras.ops.convert_to_numpy(ours[0])) == schedule.is_due(step) == due
+        assert bool(keras.ops.convert_to_numpy(ours[0])) == due
         assert float(keras.ops.convert_to_numpy(ours[1])) == pytest.approx(sparsity, abs=3e-7)
 
 
@@ -73,21 +73,15 @@ def test_masks_are_tfmots_masks(case):
     pruned = PruneLowMagnitude(layer, schedule, **case)
     pruned.build(inputs)
     layer.set_weights([values])
-    pruned.advance(1)
+    pruned.pruning_step.assign(1)
+    pruned.pruning_obj.conditional_mask_update()
+    pruned.pruning_obj.weight_mask_op()
     expected = np.unpackbits(np.frombuffer(kept, np.uint8), count=values.size).reshape(shape)
-    kept, expected = layer.get_weights()[0] != 0, expected.astype(bool)
-    margins = [
-        -size % block for size, block in zip(shape, case.get("block_size", []), strict=False)
-    ]
-    if max(margins, default=0) > 1:
-        # tfmot centres the blocks as it ranks them and not as it masks them: ours agree.
-        assert np.abs(values[kept]).mean() > np.abs(values[expected]).mean()
-    else:
-        np.testing.assert_array_equal(kept, expected)
+    np.testing.assert_array_equal(layer.get_weights()[0] != 0, expected.astype(bool))
 
 
 @pytest.mark.parametrize("name", sorted(NUMBERS["clusters"]))
-def test_centroids_start_at_tfmots_or_better(name):
+def test_centroids_start_at_tfmots(name):
     case = NUMBERS["clusters"][name]
     values = np.random.default_rng(2).normal(size=(37, 22)).astype("float32")
     model = keras.Sequential([keras.Input((37,)), keras.layers.Dense(22, use_bias=False)])
@@ -95,7 +89,10 @@ def test_centroids_start_at_tfmots_or_better(name):
     init = tfmot.clustering.keras.CentroidInitialization[name]
     clustered = tfmot.clustering.keras.cluster_weights(model, 8, init)
     shared = tfmot.clustering.keras.strip_clustering(clustered).get_weights()[0]
-    if name == "LINEAR":
+    exact = ["LINEAR", "DENSITY_BASED"]
+    if keras.backend.backend() == "tensorflow":
+        exact.append("KMEANS_PLUS_PLUS")
+    if name in exact:
         centroids = clustered.layers[0].cluster_centroids["kernel"]
         np.testing.assert_allclose(
             np.sort(keras.ops.convert_to_numpy(centroids)), case["centroids"], atol=1e-6

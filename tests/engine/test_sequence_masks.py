@@ -147,11 +147,13 @@ def test_clustered_and_rate_aware(body):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("body", ["lstm", "both_ways_of_steps", "in_time"])
+@pytest.mark.parametrize("body", ["lstm", "both_ways_of_steps"])
 def test_wrapped_as_in_tfmot(body):
     stock = compiled(embedded, body)
-    wrapped = tfmot.sparsity.keras.prune_low_magnitude(stock)
-    alike(stock, wrapped)
+    if body == "lstm":  # As tfmot, which doesn't prune both ways at once.
+        pruned = tfmot.sparsity.keras.prune_low_magnitude(stock)
+        pruned.compile("sgd", "mse", weighted_metrics=["mae"])
+        alike(stock, pruned)
     few = [np.sign(w) * 0.5 if w.ndim > 1 else w for w in stock.get_weights()]
     stock.set_weights(few)
     clustered = tfmot.clustering.keras.cluster_weights(

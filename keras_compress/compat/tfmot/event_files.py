@@ -24,8 +24,16 @@ def require_event_files(name: str) -> None:
         )
 
 
-def event_writer(log_dir: Any, folder: str) -> Any:
-    """Return a writer of event files to `folder` under `log_dir`."""
+def event_writer(log_dir: Any, folder: str = "") -> Any:
+    """Return a writer of event files to `log_dir`, or to `folder` under it."""
     import tensorflow as tf
 
     return tf.summary.create_file_writer(os.path.join(str(log_dir), folder))
+
+
+def require_log_dir(log_dir: Any) -> None:
+    """Raise unless `log_dir` is a text that isn't empty."""
+    if not isinstance(log_dir, str) or not log_dir:
+        raise KerasCompressError(
+            f"`log_dir` must be a non-empty string. Received: log_dir={log_dir!r}."
+        )

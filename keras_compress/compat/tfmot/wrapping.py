@@ -1,7 +1,10 @@
-"""Putting wrappers around layers, lists and models, and taking them off, for both techniques."""
+"""What both techniques share: the base of tfmot's wrappers, and models in which layers change."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +12,96 @@ from typing import Any
 import keras
 
 from keras_compress.copying.graph_copy import is_clonable
-from keras_compress.copying.layer_copy import copy_layer
-from keras_compress.engine.cloning import clone_layers, unwrap_layers
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
-from keras_compress.layers import iter_layers
+
+
+class TfmotWrapper(SubstitutedLayer):
+    """Base of the wrappers: a wrapper that seems to be its layer but for the weights it adds.
+
+    Args:
+        layer: The layer to wrap; it is held itself, not a copy.
+    """
+
+    needs_kernel = False
+
+    #: What stands before the name of the layer in that of the wrapper.
+    prefix = ""
+
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        kwargs = {"name": f"{self.prefix}_{layer.name}", **declared_input(layer), **kwargs}
+        several = _takes_several_shapes(layer)
+        super().__init__(layer, **kwargs)
+        if several:
+            # Keras reads off `build` which shapes a layer is built from.
+            self.build = _built_like(layer.build, self.build)  # type: ignore[method-assign]
+
+    def build(self, input_shape: Any = None, **shapes: Any) -> None:
+        if isinstance(input_shape, dict) and _takes_several_shapes(self.layer):
+            shapes = input_shape  # So are they saved.
+        if shapes and not self.layer.built:
+            self.layer.build(**shapes)
+        super().build(input_shape)
+
+    def choose_weights(self) -> list[Any]:
+        """Return the variables of the built layer to work on."""
+        raise NotImplementedError
+
+    def choose_indices(self) -> list[int]:
+        place_of = {id(variable): i for i, variable in enumerate(self.layer.variables)}
+        chosen = self.choose_weights()
+        strange = [each for each in chosen if id(each) not in place_of]
+        if strange:
+            raise KerasCompressError(
+                f"Weights to be {self.action} must be variables of their layer. Received: "
+                f"{strange[0]!r} for {self.layer.name!r}. Make it by `add_weight`."
+            )
+        return [place_of[id(each)] for each in chosen]
+
+    @property
+    def trainable(self) -> Any:
+        layer = getattr(self, "layer", None)
+        return super().trainable if layer is None else layer.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        keras.layers.Wrapper.trainable.fset(self, value)
+
+    def get_weights(self) -> list[Any]:
+        """Return the weights of the wrapped layer alone, as tfmot does."""
+        return list(self.layer.get_weights())
+
+    def set_weights(self, weights: Any) -> None:
+        """Set the weights of the wrapped layer alone."""
+        self.layer.set_weights(weights)
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        # Which weights are meant is told by the layer.
+        config.pop("indices")
+        return config
+
+
+def assigns_in_call() -> bool:
+    """Whether a layer may assign to its trainable weights while it is called, for good.
+
+    JAX hands back none but the untrained ones; PyTorch still needs the old values for the
+    gradient; replicas would have to agree.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return int(tf.distribute.get_strategy().num_replicas_in_sync) == 1
+
+
+def outside_of_graphs() -> contextlib.AbstractContextManager[Any]:
+    """Return a scope in which weights have values, though TensorFlow traces a training step."""
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.init_scope()
 
 
 def declared_input(layer: Any) -> dict[str, Any]:
@@ -31,84 +119,87 @@ def declared_input(layer: Any) -> dict[str, Any]:
     return {"input_shape": tuple(probe.input_shape[1:])} if probe.built else {}
 
 
-def wrap(
-    call: str,
-    target: Any,
-    kind: type,
-    around: Callable[[Any], Any],
-    allowed: Callable[[Any], bool] = lambda _: True,
-    fill: Callable[[Any], None] = lambda _: None,
-) -> Any:
-    """Return `target` with `around(layer)` in the place of each of its layers.
-
-    Args:
-        call: Name of the public function, for errors.
-        target: A layer, a list of layers or a model.
-        kind: Class of the wrappers; in lists and models, layers of it stay as they are.
-        around: Makes the wrapper of a layer.
-        allowed: Which layers of a model to wrap. Defaults to all.
-        fill: Called with each wrapper once a copied model has its weights. Defaults to nothing.
-    """
-    if isinstance(target, keras.Model) and (is_clonable(target) or not target.built):
-        return _wrap_model(call, target, kind, around, allowed, fill)
-    if isinstance(target, list):
-        return [layer if isinstance(layer, kind) else around(layer) for layer in target]
-    if isinstance(target, keras.Layer) and not isinstance(target, keras.Model):
-        return around(target)
-    raise KerasCompressError(
-        f"`{call}` takes a Sequential or functional model, a layer or a list of layers. "
-        f"Received: {target!r} of type {type(target).__name__}. For a subclassed model use the "
-        "callbacks of `keras_compress.pruning` and `keras_compress.clustering`."
+def is_graph(model: Any) -> bool:
+    """Whether `model` is Sequential, built or not, or functional."""
+    return isinstance(model, keras.Sequential) or (
+        isinstance(model, keras.Model) and is_clonable(model)
     )
 
 
-def _wrap_model(
-    call: str,
-    model: Any,
-    kind: type,
-    around: Callable[[Any], Any],
-    allowed: Callable[[Any], bool],
-    fill: Callable[[Any], None],
-) -> Any:
-    made: list[Any] = []
+def with_layers(call: str, model: Any, function: Callable[[Any], Any]) -> Any:
+    """Return a model like `model` in which `function(layer)` stands for each layer.
 
-    def replace(copy: Any) -> Any:
-        stays = isinstance(copy, kind | keras.layers.InputLayer) or not isinstance(
-            copy, keras.Layer
-        )
-        if stays or not allowed(copy):
-            return copy
-        made.append(around(copy))
-        return made[-1]
+    As in tfmot layers that `function` returns are shared with `model`, weights included, and the
+    result has no optimizer.
 
-    if not model.built:
-        if not isinstance(model, keras.Sequential):
-            raise KerasCompressError(
-                f"`{call}` takes a Sequential or functional model. Received: {model.name!r}, a "
-                f"subclassed {type(model).__name__}. Use the technique's callback."
-            )
-        layers = [replace(copy_layer(layer)) for layer in model.layers]
-        return keras.Sequential(layers, name=model.name)
+    Args:
+        call: Name of the public function, for errors.
+        model: A Sequential model, built or not, or a functional one; nested or not.
+        function: Called with each layer that is no model and no input.
 
-    def fill_all() -> None:
-        for wrapper in made:
-            fill(wrapper)
-
-    return clone_layers(model, replace, fill_all)
-
-
-def strip(call: str, model: Any) -> Any:
-    """Return a copy of `model` without wrappers."""
-    if not isinstance(model, keras.Model):
+    Raises:
+        KerasCompressError: If the model, or one nested in it, is subclassed.
+    """
+    if not is_graph(model):
         raise KerasCompressError(
-            f"`{call}` takes a `keras.Model`. Received: {model!r} of type {type(model).__name__}."
+            f"Subclassed models are not supported currently. Received: {model.name!r} of type "
+            f"{type(model).__name__} for `{call}`. Use the callbacks of `keras_compress.pruning` "
+            "and `keras_compress.clustering`, which take any model."
         )
-    wrapped = [layer for _, layer in iter_layers(model) if isinstance(layer, SubstitutedLayer)]
-    if wrapped and not is_clonable(model):
-        raise KerasCompressError(
-            f"`{call}` copies Sequential and functional models. Received: {model.name!r}, a "
-            f"subclassed {type(model).__name__} with wrapped layers. Leave its layers unwrapped "
-            "and train it with `keras_compress.pruning.PruningCallback` or "
-            "`keras_compress.clustering.ClusteringCallback`."
+
+    def put(layer: Any) -> Any:
+        if isinstance(layer, keras.Model):
+            return with_layers(call, layer, function)
+        return function(layer) if isinstance(layer, keras.Layer) else layer
+
+    if not model.layers:
+        return keras.Sequential(name=model.name)
+    compiled = model.compiled
+    try:
+        # Keras would compile the clone alike.
+        model.compiled = False
+        return keras.models.clone_model(
+            model, input_tensors=_inputs_like(model), clone_function=put
         )
-    return unwrap_layers(model)
+    finally:
+        model.compiled = compiled
+
+
+def _inputs_like(model: Any) -> Any:
+    """Return inputs of the names of those of a functional model, which Keras would name anew."""
+    if isinstance(model, keras.Sequential):
+        return None
+    held = [each for each in model.layers if isinstance(each, keras.layers.InputLayer)]
+    layer_of = {id(layer.output): layer for layer in held}
+
+    def like(tensor: Any) -> Any:
+        return keras.Input(
+            batch_shape=tensor.shape,
+            dtype=tensor.dtype,
+            name=layer_of[id(tensor)].name,
+            optional=layer_of[id(tensor)].optional,
+        )
+
+    return keras.tree.map_structure(like, model.input)
+
+
+def _takes_several_shapes(layer: Any) -> bool:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return (
+        sum(
+            parameter.kind in kinds and parameter.default is parameter.empty
+            for parameter in inspect.signature(layer.build).parameters.values()
+        )
+        > 1
+    )
+
+
+def _built_like(other: Callable[..., Any], own: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `own` with the parameters of `other`."""
+
+    @functools.wraps(own)
+    def build(*args: Any, **kwargs: Any) -> Any:
+        return own(*args, **kwargs)
+
+    build.__signature__ = inspect.signature(other)  # type: ignore[attr-defined]
+    return build

@@ -2,22 +2,22 @@
 
 from types import SimpleNamespace
 
-from keras_compress.compat.tfmot.clustering import algorithms as clusterable_layer
+from keras_compress.compat.tfmot.clustering import clusterable_layer
 from keras_compress.compat.tfmot.clustering.algorithms import (
-    CentroidInitialization,
-    ClusterableLayer,
     ClusteringAlgorithm,
     GradientAggregation,
 )
 from keras_compress.compat.tfmot.clustering.callbacks import ClusteringSummaries
+from keras_compress.compat.tfmot.clustering.centroids import CentroidInitialization
 from keras_compress.compat.tfmot.clustering.cluster import (
     cluster_scope,
     cluster_weights,
     strip_clustering,
 )
+from keras_compress.compat.tfmot.clustering.clusterable_layer import ClusterableLayer
 
-#: Empty in tfmot 0.8.1, too: what was experimental are arguments of `cluster_weights`.
-experimental = SimpleNamespace()
+#: What was experimental are arguments of `cluster_weights`; guides still ask for it here.
+experimental = SimpleNamespace(cluster=SimpleNamespace(cluster_weights=cluster_weights))
 
 __all__ = [
     "CentroidInitialization",

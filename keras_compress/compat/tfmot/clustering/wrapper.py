@@ -1,59 +1,66 @@
-"""The layer that `cluster_weights` returns: `clustering.Reassigned` with tfmot's arguments."""
+"""The layers that `cluster_weights` returns: tfmot's wrappers, with their attributes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_compress.clustering.clusterer import codebook_for
-from keras_compress.clustering.codebook import Codebook
-from keras_compress.clustering.config import ClusteringConfig
-from keras_compress.clustering.reassignment import Reassigned
-from keras_compress.clustering.wrapper import Clustered
 from keras_compress.compat.tfmot.clustering.algorithms import (
-    CentroidInitialization,
-    ClusterableLayer,
     ClusteringAlgorithm,
+    ClusteringAlgorithmPerChannel,
     GradientAggregation,
+    index_dtype,
 )
-from keras_compress.compat.tfmot.wrapping import declared_input
-from keras_compress.engine.report import values_of
-from keras_compress.engine.weights import WeightRef, iter_weights, kernel_indices
+from keras_compress.compat.tfmot.clustering.centroids import (
+    CentroidInitialization,
+    starting_centroids,
+    starting_centroids_by_channel,
+)
+from keras_compress.compat.tfmot.clustering.clusterable_layer import ClusterableLayer
+from keras_compress.compat.tfmot.clustering.registry import CONV2D, cells_of, make_clusterable
+from keras_compress.compat.tfmot.wrapping import TfmotWrapper, outside_of_graphs
 from keras_compress.errors import KerasCompressError
 
-_INIT: dict[CentroidInitialization, Any] = {
-    CentroidInitialization.LINEAR: "linear",
-    CentroidInitialization.RANDOM: "random",
-    CentroidInitialization.DENSITY_BASED: "density",
-    CentroidInitialization.KMEANS_PLUS_PLUS: "kmeans",
-}
+
+@dataclass(eq=False)
+class _ClusteredWeight:
+    """What the wrapper keeps of one weight; Keras tracks the variables where they are made."""
+
+    variable: Any
+    centroids: Any
+    algorithm: ClusteringAlgorithm
+    indices: Any
+    zero: Any = None
+    mask: Any = None
 
 
 @keras.saving.register_keras_serializable(package="keras_compress.tfmot")
-class ClusterWeights(Reassigned):
+class ClusterWeights(TfmotWrapper):
     """Runs a layer on kernels looked up in trained centroids.
 
-    As in tfmot the weights behind the centroids are trained as well, and each training step
-    begins by assigning them to the nearest ones.
+    As in tfmot the weights behind the centroids are trained as well, and each call begins by
+    assigning them to the nearest ones.
 
     Args:
-        layer: The layer to cluster: one of Keras', or a `ClusterableLayer`.
-        number_of_clusters: Distinct values of each clustered weight, at least 2.
+        layer: The layer to cluster: one that tfmot clusters, or a `ClusterableLayer`.
+        number_of_clusters: Distinct values of each clustered weight, at least 2; 3 with
+            `preserve_sparsity`.
         cluster_centroids_init: How they start. Defaults to `KMEANS_PLUS_PLUS`.
         preserve_sparsity: Whether zeros stay zero. Defaults to `False`.
-        cluster_per_channel: Whether each output channel has centroids of its own. Defaults to
-            `False`.
+        cluster_per_channel: Whether each channel of a two-dimensional convolution has centroids
+            of its own; unused in other layers. Defaults to `False`.
         cluster_gradient_aggregation: Sum or mean. Defaults to `SUM`.
-        initialized: Whether the centroids are about to be loaded. Defaults to `False`.
 
     Raises:
         KerasCompressError: A `ValueError`, if the layer can't be clustered or an argument is
             wrong.
     """
 
-    needs_kernel = False
+    action = "values shared"
+    prefix = "cluster"
 
     def __init__(
         self,
@@ -63,186 +70,252 @@ class ClusterWeights(Reassigned):
         preserve_sparsity: bool = False,
         cluster_per_channel: bool = False,
         cluster_gradient_aggregation: GradientAggregation = GradientAggregation.SUM,
-        initialized: bool = False,
         **kwargs: Any,
     ) -> None:
-        _require_clusterable(layer)
-        if cluster_centroids_init not in list(CentroidInitialization):
+        if not isinstance(layer, keras.Layer):
             raise KerasCompressError(
-                "`cluster_centroids_init` must be a `CentroidInitialization`. "
-                f"Received: {cluster_centroids_init!r}."
+                f"Please initialize `Cluster` layer with a `Layer` instance. Received: {layer!r}."
             )
-        aggregation = GradientAggregation(cluster_gradient_aggregation)
-        super().__init__(
-            layer,
-            n_clusters=number_of_clusters,
-            gradient_aggregation="sum" if aggregation is GradientAggregation.SUM else "mean",
-            initialized=initialized,
-            per_channel=cluster_per_channel,
-            **{**declared_input(layer), **kwargs},
-        )
+        make_clusterable(layer)
+        _check_number(number_of_clusters, 3 if preserve_sparsity else 2)
+        super().__init__(layer, **kwargs)
         self.number_of_clusters = number_of_clusters
         self.cluster_centroids_init = CentroidInitialization(cluster_centroids_init)
         self.preserve_sparsity = preserve_sparsity
-        self.cluster_per_channel = cluster_per_channel
-        self.cluster_gradient_aggregation = aggregation
-        self._awaits_weights = False
+        self.cluster_per_channel = bool(cluster_per_channel) and isinstance(layer, CONV2D)
+        self.cluster_gradient_aggregation = GradientAggregation(cluster_gradient_aggregation)
+        self.data_format = getattr(layer, "data_format", "channels_last")
+        self.num_channels: int | None = None
+        self.build_input_shape: Any = None
+        self._weights_of = _Held()
 
-    def await_weights(self) -> None:
-        """Leave the centroids to `start`, for the kernels are about to be filled."""
-        self._awaits_weights = True
+    def build(self, input_shape: Any = None, **shapes: Any) -> None:
+        with outside_of_graphs():
+            super().build(input_shape, **shapes)
+        self.build_input_shape = input_shape
 
-    def build(self, input_shape: Any = None) -> None:
-        super().build(input_shape)
-        if not self.initialized and not self._awaits_weights:
-            self._start_while_built()
+    def choose_weights(self) -> list[Any]:
+        layer: Any = self.layer
+        return [variable for _, variable in layer.get_clusterable_weights()]
 
-    def start(self) -> None:
-        """Make the centroids from the kernels as they are."""
-        refs = {id(ref.variable): ref for ref in iter_weights(self.layer)}
-        weights = self.substituted_weights()
-        codebooks = [self._codebook(refs[id(variable)]) for variable in weights]
-        if codebooks:
-            self.set_codebooks(codebooks)
-        self._use_own_algorithms()
+    def add_state(self, variable: Any) -> None:
+        layer: Any = self.layer
+        name = next(n for n, v in layer.get_clusterable_weights() if v is variable)
+        start = self._start(variable)
+        centroids = self.add_weight(
+            name=f"cluster_centroids_{_plain(name)}",
+            shape=start.shape,
+            dtype=variable.dtype,
+            initializer=lambda shape, dtype=None: keras.ops.cast(self._start(variable), dtype),
+            trainable=True,
+            aggregation="mean",
+        )
+        held = _ClusteredWeight(
+            variable,
+            centroids,
+            self._algorithm(name)(
+                clusters_centroids=centroids,
+                cluster_gradient_aggregation=self.cluster_gradient_aggregation,
+                data_format=self.data_format,
+            ),
+            None,
+        )
 
-    def _start_while_built(self) -> None:
-        try:
-            self.start()
-        except KerasCompressError:
-            raise
-        except Exception as error:
-            raise KerasCompressError(
-                "Centroids start from the weights, which must be there before a training step "
-                f"is traced. Received: {self.name!r}, built by that step. Begin the model with "
-                "a `keras.Input`, or call its `build(input_shape)`."
-            ) from error
+        def indices(shape: Any = None, dtype: Any = None) -> Any:
+            found = held.algorithm.get_pulling_indices(keras.ops.convert_to_tensor(variable))
+            if tuple(found.shape) != tuple(variable.shape):
+                raise KerasCompressError(
+                    "`get_pulling_indices` must give an index for each value of the weight. "
+                    f"Received: shape {tuple(found.shape)} for {variable.path} of shape "
+                    f"{tuple(variable.shape)}."
+                )
+            return found if dtype is None else keras.ops.cast(found, dtype)
 
-    def choose_indices(self) -> list[int]:
+        held.indices = self._state(f"pulling_indices_{_plain(name)}", variable.shape, indices)
+        if self.preserve_sparsity:
+
+            def kept(shape: Any, dtype: Any = None) -> Any:
+                clustered = held.algorithm.get_clustered_weight(indices(), variable)
+                return keras.ops.cast(keras.ops.not_equal(clustered, 0), dtype)
+
+            def zero(shape: Any, dtype: Any = None) -> Any:
+                found = keras.ops.argmin(keras.ops.abs(centroids), axis=-1)
+                return keras.ops.cast(found, dtype)
+
+            held.mask = self._state(
+                f"sparsity_mask_{_plain(name)}", variable.shape, kept, variable.dtype
+            )
+            held.zero = self._state(f"zero_idx_{_plain(name)}", centroids.shape[:-1], zero)
+        self._weights_of.by_name[name] = held
+
+    def _state(self, name: str, shape: Any, initializer: Any, dtype: str | None = None) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            dtype=dtype or index_dtype(),
+            initializer=initializer,
+            trainable=False,
+            aggregation="only_first_replica",
+        )
+
+    def _start(self, variable: Any) -> np.ndarray:
+        """Return the centroids that `variable` starts from."""
+        number, init = self.number_of_clusters, self.cluster_centroids_init
+        axis = 1 if self.data_format == "channels_first" else -1
+        if self.cluster_per_channel:
+            self.num_channels = int(variable.shape[axis])
+        values = _known_values(variable)
+        if values is None:
+            shape = (number,) if self.num_channels is None else (self.num_channels, number)
+            return np.zeros(shape, np.float32)
+        if self.cluster_per_channel:
+            return starting_centroids_by_channel(
+                values, number, init, axis=axis, preserve_sparsity=self.preserve_sparsity
+            )
+        return starting_centroids(values, number, init, preserve_sparsity=self.preserve_sparsity)
+
+    def _algorithm(self, name: str) -> type[ClusteringAlgorithm]:
+        if self.cluster_per_channel:
+            return ClusteringAlgorithmPerChannel
+        own = None
         if isinstance(self.layer, ClusterableLayer):
-            wanted = {id(variable) for _, variable in self.layer.get_clusterable_weights()}
-            layer: Any = self.layer
-            return [i for i, v in enumerate(layer.variables) if id(v) in wanted]
-        return kernel_indices(self.layer)
+            own = self.layer.get_clusterable_algorithm(name)
+        return own or ClusteringAlgorithm
+
+    def update_clustered_weights_associations(self) -> None:
+        """Assign each weight to the nearest centroid, and hold what is pruned at zero."""
+        for held in self._weights_of.by_name.values():
+            if held.zero is not None:
+                held.centroids.assign(_zeroed(held.centroids, held.zero))
+            held.indices.assign(held.algorithm.get_pulling_indices(_behind(held)))
+
+    def substitutes(self) -> list[tuple[Any, Any]]:
+        return [
+            (held.variable, held.algorithm.get_clustered_weight(held.indices, _behind(held)))
+            for held in self._weights_of.by_name.values()
+        ]
+
+    def call(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+        self.update_clustered_weights_associations()
+        return super().call(*args, **kwargs)
+
+    def get_weight_from_layer(self, weight_name: str) -> Any:
+        """Return the variable of the layer behind the clustered weight of that name."""
+        return getattr(self.layer, weight_name)
 
     @property
     def cluster_centroids(self) -> dict[str, Any]:
         """Centroids by weight, `(number_of_clusters,)`; per channel `(channels, clusters)`."""
-        names = self._weight_names()
-        if not self.per_channel:
-            return dict(zip(names, self.centroids, strict=True))
-        shape = (-1, self.n_clusters)
-        return {n: keras.ops.reshape(c, shape) for n, c in zip(names, self.centroids, strict=True)}
+        return self._each("centroids")
 
     @property
     def pulling_indices(self) -> dict[str, Any]:
         """Index of the centroid of each value, by weight, shaped like the weight."""
-        return dict(zip(self._weight_names(), self.assignments, strict=True))
+        return self._each("indices")
 
     @property
     def original_clusterable_weights(self) -> dict[str, Any]:
         """The variables of the wrapped layer that are clustered, by name."""
-        return dict(zip(self._weight_names(), self.substituted_weights(), strict=True))
+        return self._each("variable")
 
-    def call(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
-        if training and self.initialized:
-            self._move()
-        return super().call(*args, **kwargs)
+    @property
+    def clustering_algorithms(self) -> dict[str, ClusteringAlgorithm]:
+        """What looks each weight up, by name."""
+        return self._each("algorithm")
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
-        pairs = super().substitutes()
-        own = self._own_algorithms()
-        if not own or not pairs:
-            return pairs
-        replaced = []
-        for place, (variable, tensor) in enumerate(pairs):
-            if place in own:
-                indices = keras.ops.convert_to_tensor(self.assignments[place])
-                tensor = own[place].get_clustered_weight(indices, variable)
-                tensor = own[place].add_gradient_to_original_weight(tensor, variable)
-            replaced.append((variable, tensor))
-        return replaced
+    @property
+    def sparsity_masks(self) -> dict[str, Any]:
+        """Where a weight isn't pruned, as 1.0, by name; empty unless sparsity is preserved."""
+        return self._each("mask") if self.preserve_sparsity else {}
 
-    def _move(self) -> None:
-        own = self._own_algorithms()
-        if not own:
-            self.move_to_nearest()
-            return
-        for place, variable in enumerate(self.substituted_weights()):
-            if place in own:
-                weight = keras.ops.convert_to_tensor(variable)
-                nearest = own[place].get_pulling_indices(weight)
-            else:
-                nearest = self._nearest(place, variable)
-            self.assign_in_graph(place, nearest)
+    @property
+    def zero_idx(self) -> dict[str, Any]:
+        """Index of the centroid that stays zero, by name; empty unless sparsity is preserved."""
+        return self._each("zero") if self.preserve_sparsity else {}
 
-    def _codebook(self, ref: WeightRef) -> Codebook:
-        config = ClusteringConfig(
-            self.n_clusters,
-            init=_INIT[self.cluster_centroids_init],
-            preserve_sparsity=self.preserve_sparsity,
-            per_channel=self.per_channel,
-        )
-        # A weight with fewer distinct values than clusters keeps them, as in tfmot.
-        return codebook_for(ref, values_of(ref.variable), config, resumed=True)
+    @property
+    def position_original_weights(self) -> dict[int, str]:
+        """Name of each clustered weight, by its place in the weights of the layer."""
+        name_of = {id(held.variable): n for n, held in self._weights_of.by_name.items()}
+        places = enumerate(self.layer.weights)
+        return {i: name_of[id(weight)] for i, weight in places if id(weight) in name_of}
 
-    def _own_algorithms(self) -> dict[int, ClusteringAlgorithm]:
-        """The algorithms that a custom layer brings, by the place of their weight."""
-        if not isinstance(self.layer, ClusterableLayer) or not self.centroids:
-            return {}
-        found = {}
-        for place, name in enumerate(self._weight_names()):
-            algorithm = self.layer.get_clusterable_algorithm(name)
-            if algorithm is not None:
-                found[place] = algorithm(
-                    self.centroids[place], self.cluster_gradient_aggregation, None
-                )
-        return found
-
-    def _use_own_algorithms(self) -> None:
-        for place, algorithm in self._own_algorithms().items():
-            variable = self.substituted_weights()[place]
-            indices = algorithm.get_pulling_indices(keras.ops.convert_to_tensor(variable))
-            given = np.asarray(keras.ops.convert_to_numpy(indices))
-            if given.shape != tuple(variable.shape):
-                raise KerasCompressError(
-                    "`get_pulling_indices` must give an index for each value of the weight. "
-                    f"Received: shape {given.shape} for a weight of shape {variable.shape}."
-                )
-            self.assignments[place].assign(given.astype(np.int32))
-
-    def _weight_names(self) -> list[str]:
-        if isinstance(self.layer, ClusterableLayer):
-            name_of = {id(v): name for name, v in self.layer.get_clusterable_weights()}
-            return [name_of[id(variable)] for variable in self.substituted_weights()]
-        names = [str(variable.name) for variable in self.substituted_weights()]
-        # The cells of a recurrent layer, numbered as in tfmot.
-        twice = len(set(names)) < len(names) or isinstance(self.layer, keras.layers.RNN)
-        if not twice:
-            return names
-        return [f"{name}/{names[:i].count(name)}" for i, name in enumerate(names)]
+    def _each(self, what: str) -> dict[str, Any]:
+        return {name: getattr(held, what) for name, held in self._weights_of.by_name.items()}
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        for name in ("indices", "n_clusters", "gradient_aggregation", "per_channel"):
-            config.pop(name)
         return {
-            **config,
+            **super().get_config(),
             "number_of_clusters": self.number_of_clusters,
             "cluster_centroids_init": self.cluster_centroids_init.value,
             "preserve_sparsity": self.preserve_sparsity,
-            "cluster_per_channel": self.cluster_per_channel,
             "cluster_gradient_aggregation": self.cluster_gradient_aggregation.value,
+            "cluster_per_channel": self.cluster_per_channel,
         }
 
 
-def _require_clusterable(layer: Any) -> None:
-    wrapped = isinstance(layer, Clustered)
-    stock = type(layer).__module__.split(".")[0] in ("keras", "keras_compress")
-    if wrapped or not (stock or isinstance(layer, ClusterableLayer)):
-        why = "it is wrapped already" if wrapped else "it does not say what may be clustered"
+@keras.saving.register_keras_serializable(package="keras_compress.tfmot")
+class ClusterWeightsRNN(ClusterWeights):
+    """Clusters the cells of a recurrent layer; names of weights end in the number of the cell."""
+
+    def get_weight_from_layer(self, weight_name: str) -> Any:
+        name, number = weight_name.split("/")
+        return getattr(cells_of(self.layer)[int(number)], name)
+
+
+@keras.saving.register_keras_serializable(package="keras_compress.tfmot")
+class ClusterWeightsMHA(ClusterWeights):
+    """Clusters the four projections of `MultiHeadAttention`."""
+
+    def get_weight_from_layer(self, weight_name: str) -> Any:
+        part, _, name = weight_name.lstrip("_").rpartition(".")
+        return getattr(getattr(self.layer, part), name)
+
+
+class _Held:
+    """Clustered weights by name, out of the sight of Keras' tracking of attributes."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, _ClusteredWeight] = {}
+
+
+def _behind(held: _ClusteredWeight) -> Any:
+    """Return the weight behind the centroids, zero where it is pruned."""
+    weight = keras.ops.convert_to_tensor(held.variable)
+    return weight if held.mask is None else weight * keras.ops.convert_to_tensor(held.mask)
+
+
+def _zeroed(centroids: Any, zero: Any) -> Any:
+    """Return the centroids with zero at the index `zero`, and wherever the same value stands."""
+    ops = keras.ops
+    values = ops.convert_to_tensor(centroids)
+    fixed = ops.cast(ops.one_hot(ops.convert_to_tensor(zero), int(values.shape[-1])), values.dtype)
+    at_zero = ops.sum(values * fixed, axis=-1, keepdims=True)
+    return ops.where(ops.equal(values, at_zero), ops.zeros_like(values), values)
+
+
+def _known_values(variable: Any) -> np.ndarray | None:
+    """Return the values of `variable`, or `None` while it is only a symbol of a graph."""
+    try:
+        return np.asarray(keras.ops.convert_to_numpy(variable))
+    except (NotImplementedError, TypeError, AttributeError):
+        return None
+
+
+def _plain(name: str) -> str:
+    # Keras allows no slash in the name of a weight.
+    return name.replace("/", "_")
+
+
+def _check_number(number: Any, least: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int):
         raise KerasCompressError(
-            "A layer to cluster must be one of Keras' own or a `ClusterableLayer` with "
-            f"`get_clusterable_weights()`. Received: {getattr(layer, 'name', layer)!r} of type "
-            f"{type(layer).__name__}; {why}."
+            "number_of_clusters must be an integer. "
+            f"Received: number_of_clusters={number!r} of type {type(number).__name__}."
+        )
+    if number < least:
+        raise KerasCompressError(
+            f"number_of_clusters must be greater than {least - 1}"
+            f"{', for one of them is zero with preserve_sparsity' if least == 3 else ''}. "
+            f"Received: number_of_clusters={number}."
         )

@@ -2,6 +2,7 @@
 
 from keras_compress.compat.tfmot.sparsity.callbacks import PruningSummaries, UpdatePruningStep
 from keras_compress.compat.tfmot.sparsity.policies import PruneForLatencyOnXNNPack, PruningPolicy
+from keras_compress.compat.tfmot.sparsity.prunable import PrunableLayer
 from keras_compress.compat.tfmot.sparsity.prune import (
     prune_low_magnitude,
     prune_scope,
@@ -12,7 +13,6 @@ from keras_compress.compat.tfmot.sparsity.schedules import (
     PolynomialDecay,
     PruningSchedule,
 )
-from keras_compress.compat.tfmot.sparsity.wrapper import PrunableLayer
 
 __all__ = [
     "ConstantSparsity",

@@ -14,7 +14,8 @@ from keras_compress.compat.tfmot.sparsity.schedules import (
     PruningSchedule,
 )
 from keras_compress.compat.tfmot.sparsity.wrapper import PruneLowMagnitude
-from keras_compress.compat.tfmot.wrapping import strip, wrap
+from keras_compress.compat.tfmot.wrapping import is_graph, with_layers
+from keras_compress.errors import KerasCompressError
 
 
 def prune_low_magnitude(
@@ -28,8 +29,9 @@ def prune_low_magnitude(
 ) -> Any:
     """Return `to_prune` in layers that are pruned while they train.
 
-    A model is copied, with its weights; a layer is wrapped itself, so that its weights are
-    trained on. Train with the callback `UpdatePruningStep`, then call `strip_pruning`.
+    As in tfmot the layers within are those of `to_prune` themselves, so that the original is
+    trained and pruned too, and the result has no optimizer. Train with the callback
+    `UpdatePruningStep`, then call `strip_pruning`.
 
     Args:
         to_prune: A layer, a list of layers, or a Sequential or functional model, nested or not.
@@ -39,37 +41,70 @@ def prune_low_magnitude(
         block_pooling_type: `"AVG"` or `"MAX"`. Defaults to `"AVG"`.
         pruning_policy: A `PruningPolicy` for the layers of a model. Defaults to `None`.
         sparsity_m_by_n: `(2, 4)` for 2 zeros in each 4 consecutive inputs. Defaults to `None`.
-        **kwargs: Arguments of the wrapper as a Keras layer, such as `input_shape`.
+        **kwargs: Arguments of the wrapper as a Keras layer, such as `input_shape`; unused unless
+            `to_prune` is a layer.
 
     Raises:
         KerasCompressError: A `ValueError`, if it can't be pruned or an argument is wrong.
     """
+    arguments: dict[str, Any] = {
+        "pruning_schedule": pruning_schedule,
+        "block_size": block_size,
+        "block_pooling_type": block_pooling_type,
+        "sparsity_m_by_n": sparsity_m_by_n,
+    }
 
-    def around(layer: Any) -> Any:
-        return PruneLowMagnitude(
-            layer,
-            pruning_schedule=pruning_schedule,
-            block_size=block_size,
-            block_pooling_type=block_pooling_type,
-            sparsity_m_by_n=sparsity_m_by_n,
-            **kwargs,
-        )
+    def put(layer: Any) -> Any:
+        if isinstance(layer, PruneLowMagnitude):
+            return layer
+        if pruning_policy is not None and not pruning_policy.allow_pruning(layer):
+            return layer
+        return PruneLowMagnitude(layer, **arguments)
 
-    def allowed(layer: Any) -> bool:
-        return pruning_policy is None or pruning_policy.allow_pruning(layer)
+    if isinstance(to_prune, list):
+        return [_pruned_or_input(layer, arguments) for layer in to_prune]
+    if is_graph(to_prune):
+        if pruning_policy is not None:
+            pruning_policy.ensure_model_supports_pruning(to_prune)
+        return with_layers("prune_low_magnitude", to_prune, put)
+    if isinstance(to_prune, keras.Layer) and not isinstance(to_prune, keras.Model):
+        return PruneLowMagnitude(to_prune, **{**arguments, **kwargs})
+    # tfmot's own words, which scripts compare.
+    raise KerasCompressError(
+        "`prune_low_magnitude` can only prune an object of the following types: "
+        "keras.models.Sequential, keras functional model, keras.layers.Layer, list of "
+        f"keras.layers.Layer. You passed an object of type: {type(to_prune).__name__}."
+    )
 
-    if pruning_policy is not None and isinstance(to_prune, keras.Model):
-        pruning_policy.ensure_model_supports_pruning(to_prune)
-    return wrap("prune_low_magnitude", to_prune, PruneLowMagnitude, around, allowed)
+
+def _pruned_or_input(layer: Any, arguments: dict[str, Any]) -> Any:
+    if isinstance(layer, PruneLowMagnitude):
+        return layer
+    if isinstance(layer, keras.layers.InputLayer):
+        return type(layer).from_config(layer.get_config())
+    return PruneLowMagnitude(layer, **arguments)
 
 
 def strip_pruning(model: Any) -> Any:
-    """Return a copy of `model` in stock layers, pruned weights exactly zero.
+    """Return a model of the layers within the wrappers of `model`, what is pruned exactly zero.
 
     Raises:
-        KerasCompressError: A `ValueError`, if `model` is no model.
+        KerasCompressError: A `ValueError`, if `model` is no Sequential or functional model.
     """
-    return strip("strip_pruning", model)
+    if not isinstance(model, keras.Model):
+        raise KerasCompressError(
+            "Expected model to be a `keras.Model` instance but got something else. "
+            f"Received: {model!r} of type {type(model).__name__}."
+        )
+
+    def put(layer: Any) -> Any:
+        if not isinstance(layer, PruneLowMagnitude):
+            return layer
+        if layer.pruning_obj is not None:
+            layer.pruning_obj.weight_mask_op()
+        return layer.layer
+
+    return with_layers("strip_pruning", model, put)
 
 
 def prune_scope() -> Any:

@@ -11,7 +11,6 @@ from typing import Any
 import keras
 
 from keras_compress.errors import KerasCompressError
-from keras_compress.pruning.schedules import check_sparsity
 
 
 class PruningSchedule(metaclass=abc.ABCMeta):
@@ -25,9 +24,50 @@ class PruningSchedule(metaclass=abc.ABCMeta):
     def get_config(self) -> dict[str, Any]:
         """Return `{"class_name": ..., "config": arguments}`."""
 
-    def is_due(self, step: int) -> bool:
-        """Return whether to prune at `step`, a number: the first that a call gives."""
-        return bool(keras.ops.convert_to_numpy(self(step)[0]))
+    def _should_prune_in_step(
+        self, step: Any, begin_step: int, end_step: int, frequency: int
+    ) -> Any:
+        """Return whether `step` is one of each `frequency` from `begin_step` to `end_step`.
+
+        A bool tensor; a negative `end_step` is no end.
+        """
+        ops = keras.ops
+        step = ops.convert_to_tensor(step)
+        due = ops.equal(ops.mod(step - begin_step, frequency), 0)
+        due = ops.logical_and(due, ops.greater_equal(step, begin_step))
+        return due if end_step < 0 else ops.logical_and(due, ops.less_equal(step, end_step))
+
+    def _validate_step(
+        self, begin_step: int, end_step: int, frequency: int, allow_negative_1: bool
+    ) -> None:
+        """Raise a `ValueError` unless the steps are such as a schedule can have."""
+        if begin_step < 0:
+            raise KerasCompressError(
+                f"begin_step should be >= 0. Received: begin_step={begin_step!r}."
+            )
+        if end_step == -1 and not allow_negative_1:
+            raise KerasCompressError(
+                "end_step cannot be -1, for a decay needs an end. Received: end_step=-1."
+            )
+        if end_step < -1:
+            raise KerasCompressError(
+                f"end_step can be -1 (no end) or >= 0. Received: end_step={end_step!r}."
+            )
+        if end_step != -1 and begin_step > end_step:
+            raise KerasCompressError(
+                "begin_step should be <= end_step if end_step != -1. "
+                f"Received: begin_step={begin_step}, end_step={end_step}."
+            )
+        if frequency <= 0:
+            raise KerasCompressError(f"frequency should be > 0. Received: frequency={frequency!r}.")
+
+    def _validate_sparsity(self, sparsity: float, variable_name: str) -> None:
+        """Raise a `ValueError` unless `sparsity` is in [0, 1)."""
+        if not 0.0 <= sparsity < 1.0:
+            raise KerasCompressError(
+                f"{variable_name} must be in range [0,1), a share of zeros. "
+                f"Received: {variable_name}={sparsity!r}."
+            )
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> PruningSchedule:
@@ -36,38 +76,16 @@ class PruningSchedule(metaclass=abc.ABCMeta):
 
 
 class _SteppedSchedule(PruningSchedule):
-    def __init__(self, begin_step: int, end_step: int, frequency: int) -> None:
-        for name, value in (("begin_step", begin_step), ("end_step", end_step)):
-            if value < 0 and not (name == "end_step" and value == -1):
-                least = "at least 0" if name == "begin_step" else "-1 (no end) or at least 0"
-                raise KerasCompressError(f"`{name}` must be {least}. Received: {name}={value!r}.")
-        if end_step != -1 and begin_step > end_step:
-            raise KerasCompressError(
-                "`begin_step` may not come after `end_step`, unless that is -1. "
-                f"Received: begin_step={begin_step}, end_step={end_step}."
-            )
-        if frequency <= 0:
-            raise KerasCompressError(
-                f"`frequency` must be above 0. Received: frequency={frequency!r}."
-            )
+    def __init__(
+        self, begin_step: int, end_step: int, frequency: int, *, endless: bool = True
+    ) -> None:
+        self._validate_step(begin_step, end_step, frequency, endless)
         self.begin_step = begin_step
         self.end_step = end_step
         self.frequency = frequency
 
-    def is_due(self, step: int) -> bool:
-        if type(self) not in (ConstantSparsity, PolynomialDecay):
-            return super().is_due(step)  # Whose call may say something else.
-        # The same in plain numbers, for it is asked of every layer in every step.
-        begun = step >= self.begin_step and (step - self.begin_step) % self.frequency == 0
-        return begun and (self.end_step == -1 or step <= self.end_step)
-
     def _should_prune(self, step: Any) -> Any:
-        ops = keras.ops
-        due = ops.equal(ops.mod(step - self.begin_step, self.frequency), 0)
-        due = ops.logical_and(due, ops.greater_equal(step, self.begin_step))
-        if self.end_step != -1:
-            due = ops.logical_and(due, ops.less_equal(step, self.end_step))
-        return due
+        return self._should_prune_in_step(step, self.begin_step, self.end_step, self.frequency)
 
     def _serialized(self, **arguments: Any) -> dict[str, Any]:
         steps = {"begin_step": self.begin_step, "end_step": self.end_step}
@@ -93,7 +111,7 @@ class ConstantSparsity(_SteppedSchedule):
         self, target_sparsity: float, begin_step: int, end_step: int = -1, frequency: int = 100
     ) -> None:
         super().__init__(begin_step, end_step, frequency)
-        check_sparsity("target_sparsity", target_sparsity)
+        self._validate_sparsity(target_sparsity, "target_sparsity")
         self.target_sparsity = target_sparsity
 
     def __call__(self, step: Any) -> tuple[Any, Any]:
@@ -129,11 +147,9 @@ class PolynomialDecay(_SteppedSchedule):
         power: float = 3,
         frequency: int = 100,
     ) -> None:
-        super().__init__(begin_step, end_step, frequency)
-        check_sparsity("initial_sparsity", initial_sparsity)
-        check_sparsity("final_sparsity", final_sparsity)
-        if end_step == -1:
-            raise KerasCompressError("A decay needs an end. Received: end_step=-1.")
+        super().__init__(begin_step, end_step, frequency, endless=False)
+        self._validate_sparsity(initial_sparsity, "initial_sparsity")
+        self._validate_sparsity(final_sparsity, "final_sparsity")
         self.initial_sparsity = initial_sparsity
         self.final_sparsity = final_sparsity
         self.power = power
@@ -155,3 +171,27 @@ class PolynomialDecay(_SteppedSchedule):
             final_sparsity=self.final_sparsity,
             power=self.power,
         )
+
+
+def schedule_from_config(config: dict[str, Any], custom_objects: Any = None) -> PruningSchedule:
+    """Return the schedule that `get_config` of one described.
+
+    Raises:
+        KerasCompressError: If its class is neither one of tfmot's nor known to Keras.
+    """
+    name = str(config["class_name"])
+    own = {each.__name__: each for each in (ConstantSparsity, PolynomialDecay)}
+    known = {**own, **keras.saving.get_custom_objects(), **(custom_objects or {})}
+    found = known.get(name)
+    if found is None:
+        # Registered under a package, or else not at all.
+        inner = [each for key, each in known.items() if key.rpartition(">")[2] == name]
+        found = inner[0] if inner else None
+    if found is None:
+        raise KerasCompressError(
+            "A pruning schedule of one's own must be known to Keras to be loaded. "
+            f"Received: {name!r}. Register it by `keras.saving.register_keras_serializable()`, or "
+            "load in a `keras.saving.custom_object_scope`."
+        )
+    schedule: PruningSchedule = found.from_config(config["config"])
+    return schedule

@@ -1,44 +1,37 @@
-"""The layer that `prune_low_magnitude` returns: `pruning.Pruned` with tfmot's arguments."""
+"""The layer that `prune_low_magnitude` returns: tfmot's wrapper, with its attributes."""
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_compress.compat.tfmot.sparsity.schedules import ConstantSparsity, PruningSchedule
-from keras_compress.compat.tfmot.wrapping import declared_input
-from keras_compress.engine.weights import iter_weights, kernel_indices, require_finite
-from keras_compress.errors import KerasCompressError
-from keras_compress.pruning.criteria import Magnitude
-from keras_compress.pruning.patterns import Blocks, NofM, Pattern, Unstructured
-from keras_compress.pruning.wrapper import Pruned
-
-# tfmot leaves these alone: a depthwise filter has few weights and much of the accuracy.
-_NEVER_PRUNED = (
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.MultiHeadAttention,
+from keras_compress.compat.tfmot.sparsity.impl import Pruning
+from keras_compress.compat.tfmot.sparsity.registry import make_prunable, says_itself
+from keras_compress.compat.tfmot.sparsity.schedules import (
+    ConstantSparsity,
+    PruningSchedule,
+    schedule_from_config,
 )
+from keras_compress.compat.tfmot.wrapping import TfmotWrapper, assigns_in_call
+from keras_compress.errors import KerasCompressError
 
-
-class PrunableLayer(metaclass=abc.ABCMeta):
-    """Mixin of custom layers that say what may be pruned."""
-
-    @abc.abstractmethod
-    def get_prunable_weights(self) -> Sequence[Any]:
-        """Return the variables of the built layer that may be pruned."""
+_HALF = ConstantSparsity(0.5, 0)
 
 
 @keras.saving.register_keras_serializable(package="keras_compress.tfmot")
-class PruneLowMagnitude(Pruned):
-    """Runs a layer on masked kernels; `UpdatePruningStep` moves the masks.
+class PruneLowMagnitude(TfmotWrapper):
+    """Runs a layer whose weights it prunes while it trains, along a schedule.
+
+    As in tfmot each call with `training=True` counts a step, makes the masks anew where the
+    schedule asks for it and zeroes what is pruned; gradients reach pruned weights, too, so that
+    one may come back when the masks are made next. (On JAX and PyTorch, and in several replicas,
+    pruned weights get no gradient.)
 
     Args:
-        layer: The layer to prune: one of Keras', or one with `get_prunable_weights()`.
+        layer: The layer to prune: one that tfmot knows, or one with `get_prunable_weights()`.
         pruning_schedule: A `PruningSchedule`. Defaults to `ConstantSparsity(0.5, 0)`.
         block_size: Rows and columns of the blocks pruned as a whole. Defaults to `(1, 1)`.
         block_pooling_type: `"AVG"` or `"MAX"` magnitude of a block. Defaults to `"AVG"`.
@@ -48,133 +41,144 @@ class PruneLowMagnitude(Pruned):
         KerasCompressError: A `ValueError`, if the layer can't be pruned or an argument is wrong.
     """
 
-    needs_kernel = False
+    action = "pruned"
+    prefix = "prune_low_magnitude"
 
     def __init__(
         self,
         layer: Any,
-        pruning_schedule: Any = None,
+        pruning_schedule: PruningSchedule = _HALF,
         block_size: Sequence[int] = (1, 1),
         block_pooling_type: str = "AVG",
         sparsity_m_by_n: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
-        require_prunable(layer)
         if block_pooling_type not in ("AVG", "MAX"):
             raise KerasCompressError(
-                f"`block_pooling_type` must be 'AVG' or 'MAX'. Received: {block_pooling_type!r}."
+                f"Unsupported pooling type '{block_pooling_type}'. Should be 'AVG' or 'MAX'. "
+                f"Received: block_pooling_type={block_pooling_type!r}."
             )
         if len(tuple(block_size)) != 2 or min(block_size) < 1:
             raise KerasCompressError(
                 "`block_size` must be two numbers of at least 1. "
                 f"Received: block_size={block_size!r}."
             )
-        super().__init__(layer, **{**declared_input(layer), **kwargs})
-        self.pruning_schedule = pruning_schedule or ConstantSparsity(0.5, 0)
-        self.block_size = tuple(block_size)
+        m_by_n = _checked_m_by_n(sparsity_m_by_n)
+        if not isinstance(layer, keras.Layer):
+            raise KerasCompressError(
+                f"A `keras.Layer` is needed to be pruned. Received: {layer!r}."
+            )
+        if not says_itself(layer):
+            make_prunable(layer)
+        # As in tfmot, whatever name was asked for.
+        kwargs["name"] = f"{self.prefix}_{layer.name}"
+        super().__init__(layer, **kwargs)
+        self.pruning_schedule = pruning_schedule
+        self.block_size = block_size
         self.block_pooling_type = block_pooling_type
-        self.sparsity_m_by_n = _checked_m_by_n(sparsity_m_by_n)
-        self.pattern = _pattern(self.sparsity_m_by_n, self.block_size, block_pooling_type)
+        self.sparsity_m_by_n = m_by_n
+        self.pruning_obj: Pruning | None = None
+        self._masks: list[Any] = []
+        self._thresholds: list[Any] = []
+        self._first_step = -1
         self._driven = False
-        self._overdue = False
 
-    def build(self, input_shape: Any = None) -> None:
-        super().build(input_shape)
+    def build(self, input_shape: Any = None, **shapes: Any) -> None:
+        super().build(input_shape, **shapes)
         self.pruning_step = self.add_weight(
             name="pruning_step",
             shape=(),
-            dtype="int32",
-            initializer=keras.initializers.Constant(-1),
+            # The default integers of JAX are of 32 bits.
+            dtype="int32" if keras.backend.backend() == "jax" else "int64",
+            initializer=keras.initializers.Constant(self._first_step),
             trainable=False,
+            aggregation="only_first_replica",
         )
-        if isinstance(self.pattern, Blocks):
-            for variable in self.substituted_weights():
-                # Says so now if a weight is no matrix, not at the first step.
-                _matrix(np.ones(variable.shape, np.float32))
+        self.pruning_obj = Pruning(
+            training_step_fn=lambda: self.pruning_step,
+            pruning_vars=self.pruning_vars,
+            pruning_schedule=self.pruning_schedule,
+            block_size=self.block_size,
+            block_pooling_type=self.block_pooling_type,
+            sparsity_m_by_n=self.sparsity_m_by_n,
+        )
 
-    def choose_indices(self) -> list[int]:
-        own = getattr(self.layer, "get_prunable_weights", None)
-        if own is not None:
-            wanted = {id(variable) for variable in own()}
-            return [i for i, v in enumerate(self.layer.variables) if id(v) in wanted]
-        if isinstance(self.layer, _NEVER_PRUNED):
-            return []
-        variables = self.layer.variables
-        return [i for i in kernel_indices(self.layer) if variables[i].name != "depthwise_kernel"]
+    def choose_weights(self) -> list[Any]:
+        layer: Any = self.layer
+        return list(layer.get_prunable_weights())
+
+    def add_state(self, variable: Any) -> None:
+        for name, shape, initializer, held in (
+            ("mask", variable.shape, "ones", self._masks),
+            ("threshold", (), "zeros", self._thresholds),
+        ):
+            weight = self.add_weight(
+                name=name,
+                shape=shape,
+                dtype=variable.dtype,
+                initializer=initializer,
+                trainable=False,
+                aggregation="mean",
+            )
+            held.append(weight)
 
     @property
-    def pruning_vars(self) -> list[tuple[Any, Any]]:
-        """`(weight, mask)` for each pruned weight."""
-        return self.masked_weights()
+    def prunable_weights(self) -> list[Any]:
+        """The variables of the layer that are pruned."""
+        return self.substituted_weights() if self.built else []
+
+    @property
+    def pruning_vars(self) -> list[tuple[Any, Any, Any]]:
+        """`(weight, mask, threshold)` variables of each pruned weight."""
+        if not self._masks:
+            return []
+        return list(zip(self.substituted_weights(), self._masks, self._thresholds, strict=True))
+
+    def substitutes(self) -> list[tuple[Any, Any]]:
+        return [] if self.pruning_obj is None else self.pruning_obj.masked()
 
     def call(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
-        inputs = keras.tree.flatten((args, kwargs))
-        symbolic = any(isinstance(x, keras.KerasTensor) for x in inputs)
-        if training is True and not self._driven and not symbolic:
-            raise _missing_callback(self.name)
-        return super().call(*args, **kwargs)
+        pruning = self.pruning_obj
+        if pruning is None:
+            return self.layer(*args, **kwargs)
+        if training:
+            self._require_callback()
+            self.pruning_step.assign(self.pruning_step + 1)
+            pruning.conditional_mask_update()
+        if not assigns_in_call():
+            return super().call(*args, **kwargs)
+        pruning.weight_mask_op()
+        return self.layer(*args, **kwargs)
 
     @property
     def is_driven(self) -> bool:
         """Whether `UpdatePruningStep` has reached the layer."""
         return self._driven
 
-    @property
-    def is_overdue(self) -> bool:
-        """Whether masks were due at a step that found the layer unbuilt."""
-        return self._overdue
-
-    def postpone(self, step: int) -> None:
-        """Let an unbuilt layer pass `step`; what was due then is done at the next `advance`."""
-        self._overdue = self._overdue or self._is_due(step)
+    def begin(self) -> None:
+        """Start counting at step 0, unless the layer counts already."""
+        if not self.built:
+            self._first_step = 0
+        elif int(keras.ops.convert_to_numpy(self.pruning_step)) == -1:
+            self.pruning_step.assign(0)
         self._driven = True
 
-    def advance(self, step: int) -> None:
-        """Go to `step` of training: make the masks anew where the schedule says so."""
-        due = self._overdue or self._is_due(step)
-        self._driven, self._overdue = True, False
-        if not self.masks or not due:
+    def _require_callback(self) -> None:
+        if self._driven:
             return
-        _, sparsity = self.pruning_schedule(step)
-        share = np.float32(keras.ops.convert_to_numpy(sparsity))
-        self.pruning_step.assign(step)
-        refs = {id(ref.variable): ref for ref in iter_weights(self.layer)}
-        masks = []
-        for variable in self.substituted_weights():
-            values = np.asarray(keras.ops.convert_to_numpy(variable))
-            require_finite(refs[id(variable)], values)
-            masks.append(self._mask(values, share))
-        self.set_masks(masks)
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
 
-    def remask(self) -> None:
-        """Zero what momentum or weight decay moved under the masks."""
-        self.set_masks([keras.ops.convert_to_numpy(mask) for mask in self.masks])
-
-    def is_due(self, step: int) -> bool:
-        """Whether `advance` has something to do at `step`."""
-        return not self._driven or self._overdue or self._is_due(step)
-
-    def _is_due(self, step: int) -> bool:
-        # tfmot's m:n pattern stands from the first step on, whatever the schedule says.
-        first = not self._driven and self.sparsity_m_by_n is not None
-        return first or _asks_to_prune(self.pruning_schedule, step)
-
-    def _mask(self, values: np.ndarray, share: np.float32) -> np.ndarray:
-        scores = Magnitude().scores(values)
-        if isinstance(self.pattern, NofM):
-            return self.pattern.mask(scores, self.pattern.max_sparsity)
-        if isinstance(self.pattern, Blocks):
-            scores = _matrix(scores)
-        units = self.pattern.pool(scores).size
-        return self.pattern.mask(scores, _exact_share(units, share)).reshape(values.shape)
+            with tf.init_scope():
+                # A loaded model goes on, or a loop of one's own has set the step.
+                if int(np.min(keras.ops.convert_to_numpy(self.pruning_step))) >= 0:
+                    return
+        raise _missing_callback(self.name)
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        # Which weights are pruned is told by the layer.
-        config.pop("indices")
         return {
-            **config,
-            "pruning_schedule": keras.saving.serialize_keras_object(self.pruning_schedule),
+            **super().get_config(),
+            "pruning_schedule": self.pruning_schedule.get_config(),
             "block_size": self.block_size,
             "block_pooling_type": self.block_pooling_type,
             "sparsity_m_by_n": self.sparsity_m_by_n,
@@ -183,62 +187,15 @@ class PruneLowMagnitude(Pruned):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PruneLowMagnitude:
         config = dict(config)
-        for name in ("layer", "pruning_schedule"):
-            config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
+        config["layer"] = keras.saving.deserialize_keras_object(config["layer"], custom_objects)
+        config["pruning_schedule"] = schedule_from_config(
+            config["pruning_schedule"], custom_objects
+        )
         return cls(**config)
 
 
-def _asks_to_prune(schedule: Any, step: int) -> bool:
-    if isinstance(schedule, PruningSchedule):
-        return schedule.is_due(step)
-    return bool(keras.ops.convert_to_numpy(schedule(step)[0]))
-
-
-def require_prunable(layer: Any) -> None:
-    """Raise unless `layer` is one of Keras' layers or says itself what may be pruned."""
-    own = isinstance(layer, PrunableLayer) or hasattr(layer, "get_prunable_weights")
-    wrapped = isinstance(layer, Pruned)
-    stock = type(layer).__module__.split(".")[0] == "keras"
-    if wrapped or isinstance(layer, keras.layers.InputLayer) or not (stock or own):
-        why = "it is wrapped already" if wrapped else "it does not say what may be pruned"
-        why = "it has no weights" if isinstance(layer, keras.layers.InputLayer) else why
-        raise KerasCompressError(
-            "A layer to prune must be one of Keras' own, or define `get_prunable_weights()` "
-            f"(see `PrunableLayer`). Received: {getattr(layer, 'name', layer)!r} of type "
-            f"{type(layer).__name__}; {why}."
-        )
-
-
-def _pattern(m_by_n: tuple[int, int] | None, block_size: tuple[int, ...], pooling: str) -> Pattern:
-    if m_by_n is not None:
-        zeros, group = m_by_n
-        # tfmot takes the second last axis for the inputs, whatever the layer is.
-        return NofM(group - zeros, group, axis=-2)
-    height, width = block_size
-    if (height, width) == (1, 1):
-        return Unstructured()
-    return Blocks((height, width), "average" if pooling == "AVG" else "max")
-
-
-def _matrix(values: np.ndarray) -> np.ndarray:
-    """Return `values` as the matrix on which tfmot lays blocks: without axes of size 1."""
-    matrix = values.squeeze() if values.ndim > 2 else values
-    if matrix.ndim != 2:
-        raise KerasCompressError(
-            "Block sparsity can only be used for 2-dimensional weights. "
-            f"Received: a weight of shape {values.shape}."
-        )
-    return matrix
-
-
-def _exact_share(size: int, share: np.float32) -> float:
-    # Rounded in float32 and with one value kept at least, as tfmot does.
-    kept = max(int(np.round(np.float32(size) * (np.float32(1) - share))), 1)
-    return (size - kept) / size
-
-
 def _checked_m_by_n(m_by_n: Sequence[int] | None) -> tuple[int, int] | None:
-    if m_by_n is None:
+    if not m_by_n:
         return None
     pair = tuple(m_by_n) if isinstance(m_by_n, list | tuple) else ()
     if len(pair) != 2 or not all(isinstance(n, int) for n in pair) or not 0 < pair[0] < pair[1]:
@@ -246,14 +203,15 @@ def _checked_m_by_n(m_by_n: Sequence[int] | None) -> tuple[int, int] | None:
             "`sparsity_m_by_n` must be two ints (m, n), m zeros in n values with 0 < m < n. "
             f"Received: sparsity_m_by_n={m_by_n!r}."
         )
-    return pair
+    return pair[0], pair[1]
 
 
 def _missing_callback(name: str) -> Exception:
     message = (
         "Training a pruned layer needs the callback `UpdatePruningStep`. Received: a training "
         f"step of {name!r} without it. Call `fit(..., callbacks=[UpdatePruningStep()])`; in a "
-        "loop of your own call its `set_model`, `on_train_begin` and `on_train_batch_begin`."
+        "loop of your own call its `set_model` and `on_train_begin`, and `on_epoch_end` after "
+        "each epoch."
     )
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
