@@ -30,6 +30,10 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         KerasCompressError: A `ValueError`, if `clusters_centroids` is no variable.
     """
 
+    #: Whether the gradient of the centroids is dense. Keras 3 doesn't add up the entries of a
+    #: sparse one before its optimizers square them, so a training asks for this.
+    dense_gradient = False
+
     def __init__(
         self,
         clusters_centroids: Any,
@@ -62,7 +66,7 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         """
         ops = keras.ops
         indices = ops.convert_to_tensor(pulling_indices)
-        centroids = ops.convert_to_tensor(self.cluster_centroids)
+        centroids = self._centroids()
         if self._averages():
             sizes = _sizes(ops.reshape(indices, (1, -1)), int(centroids.shape[-1]))[0]
             centroids = self.average_centroids_gradient_by_cluster_size(centroids, sizes)
@@ -88,6 +92,10 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         """Return the clustered weight with its gradient to the original one as well."""
         original = keras.ops.convert_to_tensor(original_weight)
         return clustered_weight + (original - keras.ops.stop_gradient(original))
+
+    def _centroids(self) -> Any:
+        values = keras.ops.convert_to_tensor(self.cluster_centroids)
+        return values * keras.ops.ones_like(values) if self.dense_gradient else values
 
     def _averages(self) -> bool:
         if self.cluster_gradient_aggregation not in list(GradientAggregation):
@@ -116,7 +124,7 @@ class ClusteringAlgorithmPerChannel(ClusteringAlgorithm):
 
     def get_clustered_weight(self, pulling_indices: Any, original_weight: Any) -> Any:
         ops = keras.ops
-        centroids = ops.convert_to_tensor(self.cluster_centroids)
+        centroids = self._centroids()
         channels = ops.moveaxis(ops.convert_to_tensor(pulling_indices), self._axis, 0)
         flat = ops.reshape(channels, (int(channels.shape[0]), -1))
         if self._averages():

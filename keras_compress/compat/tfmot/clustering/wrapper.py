@@ -120,6 +120,7 @@ class ClusterWeights(TfmotWrapper):
             ),
             None,
         )
+        held.algorithm.dense_gradient = True
 
         def indices(shape: Any = None, dtype: Any = None) -> Any:
             found = held.algorithm.get_pulling_indices(keras.ops.convert_to_tensor(variable))
