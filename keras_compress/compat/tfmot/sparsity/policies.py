@@ -25,6 +25,8 @@ _PLAIN = (
     layers.ELU,
     layers.Dropout,
 )
+#: Keras 2 derives the one of these from the other, and tfmot asks for that.
+_CONV2D = (layers.Conv2D, layers.Conv2DTranspose)
 _ACTIVATIONS = ("relu", "relu6", "leaky_relu", "elu", "sigmoid")
 #: Operations of `keras.ops` in a graph, where Keras 2 has `TFOpLambda` layers.
 _OPERATIONS = ("Identity", "Add", "Subtract", "Multiply")
@@ -50,7 +52,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
     """
 
     def allow_pruning(self, layer: Any) -> bool:
-        return isinstance(layer, layers.Conv2D) and tuple(layer.kernel_size) == (1, 1)
+        return isinstance(layer, _CONV2D) and tuple(layer.kernel_size) == (1, 1)
 
     def ensure_model_supports_pruning(self, model: Any) -> None:
         """Raise unless XNNPACK would run a part of `model` sparse.
@@ -104,9 +106,9 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
             return True
         if isinstance(layer, layers.DepthwiseConv2D):
             return _supports_depthwise(layer, flow.padding_before(layer))
-        if isinstance(layer, layers.Conv2D):
+        if isinstance(layer, _CONV2D):
             ones = (layer.kernel_size, layer.strides, layer.dilation_rate)
-            return layer.groups == 1 and all(tuple(each) == (1, 1) for each in ones)
+            return getattr(layer, "groups", 1) == 1 and all(tuple(each) == (1, 1) for each in ones)
         if isinstance(layer, layers.GlobalAveragePooling2D):
             return bool(layer.keepdims)
         if isinstance(layer, layers.BatchNormalization):
