@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BinaryParts",
+    "ChannelPermutation",
     "Export",
     "ExportError",
     "ExportWarning",
+    "Preservation",
     "SparseCheck",
     "SparseCondition",
-    "Preservation",
-    "ChannelPermutation",
     "Verification",
     "WeightPreservation",
     "check_sparse_runtime",
