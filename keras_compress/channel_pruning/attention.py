@@ -320,7 +320,9 @@ def ucp(
     attended = add_attention(model, reduction=reduction)
     attended.fit(x, y, epochs=epochs, batch_size=batch_size, **fit_arguments)
     few = keras.tree.map_structure(lambda a: np.asarray(a[:scored]), x)
-    limits = {"round_to": round_to, "min_channels": min_channels, "layers": layers, "veto": veto}
+    limits: dict[str, Any] = {
+        "round_to": round_to, "min_channels": min_channels, "layers": layers, "veto": veto
+    }  # fmt: skip
     found = prune(
         attended, target, criterion="mseb", method="uniform", x=few, reestimate=False, **limits
     )

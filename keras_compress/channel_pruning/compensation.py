@@ -131,7 +131,7 @@ class Compensation:
             watched = [fit.twin] if fit.own_shortcut is None else [fit.twin, fit.own_shortcut]
             runs = list(read_rows(self.model, watched, self._x, **self._settings))
             rows = np.concatenate([found[id(fit.twin)] for found in runs])
-            wanted = self._wanted[id(reader.layer)]
+            wanted: NDArray[Any] = self._wanted[id(reader.layer)]
             if fit.own_shortcut is not None:
                 now = np.concatenate([found[id(fit.own_shortcut)] for found in runs])
                 wanted = wanted + fit.missing(self._shortcuts[id(fit.shortcut)] - now)
@@ -224,7 +224,7 @@ def _shortcuts(
     """Return what shortcuts hold in the whole model, at the places that are drawn."""
     if not shortcuts:
         return {}
-    found: dict[int, list[NDArray[np.float32]]] = {id(each): [] for each in shortcuts}
+    found: dict[int, list[NDArray[Any]]] = {id(each): [] for each in shortcuts}
     for rows in read_rows(model, shortcuts, x, **settings):
         for key, parts in found.items():
             parts.append(rows[key])

@@ -172,7 +172,9 @@ def search_rates(
         raise KerasCompressError(
             f"`costs` must be one or more of {', '.join(map(repr, COSTS))}. Received: {costs!r}."
         )
-    limits = {"round_to": round_to, "min_channels": min_channels, "layers": layers, "veto": veto}
+    limits: dict[str, Any] = {
+        "round_to": round_to, "min_channels": min_channels, "layers": layers, "veto": veto
+    }  # fmt: skip
     groups = groups_to_cut(model, **limits)
     scores = criterion.scores(groups, Data(x, y, loss, batch_size))
     names = [name for name in groups if name in scores]

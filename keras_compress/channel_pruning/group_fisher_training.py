@@ -184,7 +184,8 @@ class GroupFisherTrainer(keras.Model):
     def compile(self, *args: Any, **kwargs: Any) -> None:
         super().compile(*args, **kwargs)
         optimizer = attach_optimizer(self)
-        self._fisher = optimizer.add_projection(_FisherInformation(self.factors))
+        self._fisher = _FisherInformation(self.factors)
+        optimizer.add_projection(self._fisher)
         self._reads = ReadMasks(self._choice.groups.analysis, self.net, optimizer)
         self._reads.set(self._choice.groups.keep_mask(self._choice.masks))
 
