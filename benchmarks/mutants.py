@@ -1,14 +1,21 @@
 """Mutation scores: small faults planted one by one, and whether the tests see them.
 
-    python benchmarks/mutants.py python --parts engine pruning --sample 40 --json OUT
-    python benchmarks/mutants.py native --sample 60 --json OUT
+    python benchmarks/mutants.py cover --work WORK
+    python benchmarks/mutants.py python --sample 220 --work WORK --json OUT
+    python benchmarks/mutants.py native --sample 80 --work WORK --json OUT
+    python benchmarks/mutants.py check --work WORK --json OUT
+    python benchmarks/mutants.py table --json OUT
 
-A sample is drawn by `--seed`, from each part as many as its share of lines. A fault in Python is
-tried against the tests that ran its lines, by one run of the part's tests under coverage; one in
-C++ against the native tests and those of `tests/packing` or the binary ones. The checkout is
-copied, and only the copy is changed. A fault counts as seen where a test fails, where it takes ten
-times as long as it should, or where nothing builds. What was tried stands in OUT and isn't tried
-again.
+`cover` copies the checkout into WORK and runs the tests of each folder once under coverage, which
+says what tests run what line and how much processor time each takes. A sample is drawn by `--seed`,
+from each part its share of the lines. A fault in Python is tried against the tests that ran its
+lines, the quickest first (without `cover`: those of the files that name its module); one in C++
+against the native tests and some files of `tests/packing`, or those of `tests/binary_export`. Only
+the copy is changed. A fault counts as seen where a test fails or where it takes ten times the
+processor time that it should; one that doesn't build isn't counted. `check` runs what saw a fault
+on the unchanged copy, where it must pass; what doesn't is taken out of OUT. What was tried stands
+in OUT and isn't tried again; an entry's `why`, written by hand, says why a fault that no test sees
+changes nothing.
 """
 
 from __future__ import annotations
@@ -17,226 +24,358 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import native_faults
 import python_faults
+from forked_tests import PYTEST, run_forked
 
 ROOT = Path(__file__).resolve().parents[1]
-# Part -> its tests, beyond the folder of its name.
+# Folders whose tests need more than Python, and tests that are of the texts alone.
+LEFT_OUT = {"android", "docs"}
+# Part -> the folders of its tests, where they aren't of its name.
 TESTS = {
-    "engine": ["tests/engine", "tests/pruning", "tests/clustering", "tests/rate"],
-    "compat": ["tests/compat"],
-    "cli": ["tests/cli", "tests/packing", "tests/recipes", "tests/exporter", "tests/bench"],
-    "exporter": ["tests/exporter", "tests/binary_export"],
-    ".": ["tests/test_storage.py", "tests/exporter", "tests/packing"],
+    "copying": ["copying", "engine"],
+    "cli": ["cli", "recipes", "exporter", "bench", "packing", "report"],
+    "root": [".", "loading", "exporter"],
 }
-_PYTEST = ["-x", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
-
-
-class Recorder:
-    """A pytest plugin that keeps the seconds each test took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
-
-
-def run_forked(tree: Path, arguments: list[str], limit: float, out: Path | None = None) -> str:
-    """Run pytest on `tree` in a fork, which has the libraries imported: passed, failed, late.
-
-    This process must not have imported `keras_compress`, which the fork takes from `tree`.
-    """
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        os.chdir(tree)
-        os.environ["PYTHONPATH"] = os.fspath(tree)
-        sys.path.insert(0, os.fspath(tree))
-        null = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(null, stream)
-        import pytest
-
-        recorder = Recorder()
-        code = int(pytest.main(arguments, plugins=[recorder]))
-        if out is not None:
-            out.write_text(json.dumps(recorder.seconds))
-        os._exit(code)
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return "passed" if status == 0 else "failed"
-        time.sleep(0.05)
-    os.killpg(pid, 9)
-    os.waitpid(pid, 0)
-    return "late"
+# Test files to a fault of a file that has no coverage.
+NEAREST = 3
+NATIVE_TESTS = ("golden", "pack", "light", "blocks", "patches", "damage", "attacks", "odd_models")
+# Part -> its sources, its native tests, and its tests in Python, the quickest first.
+NATIVE = {
+    "codec": (
+        "src",
+        "native|parts|blockwise",
+        [f"tests/packing/test_{name}.py" for name in NATIVE_TESTS],
+    ),
+    "kernels": ("binary", "binary|emulated", ["tests/binary_export"]),
+}
 
 
 def copy_tree(to: Path) -> Path:
-    names = ("keras_compress", "tests", "export", "benchmarks", "examples", "docs")
+    names = ("keras_compress", "tests", "export", "benchmarks", "examples", "docs", "android_demo")
+    left_out = shutil.ignore_patterns("cache", "results", "target", "build*", "__pycache__")
     for name in names:
-        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("work"))
-    for name in ("pyproject.toml", "README.md", "android_demo"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, to / name)
+        shutil.copytree(ROOT / name, to / name, ignore=left_out)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, to / name)
     return to
 
 
-def covering(tree: Path, part: str, work: Path) -> tuple[dict[str, Any], dict[str, float]]:
-    """File -> line -> tests that ran it, and the seconds of each test."""
+def cover(work: Path) -> None:
+    """Run each folder's tests once; keep, in WORK, what lines each test runs and its seconds."""
     import coverage
 
-    tests = TESTS.get(part, [f"tests/{part}"])
-    data, seconds = work / f"{part}.coverage", work / f"{part}.json"
-    os.environ["COVERAGE_FILE"] = os.fspath(data)
+    tree = work / "tree"
+    if not tree.exists():
+        copy_tree(tree)
     configuration = work / "coveragerc"
     configuration.write_text("[run]\nbranch = false\n")
-    options = ["--cov=keras_compress", "--cov-context=test", "--cov-report="]
-    plain = [word for word in _PYTEST if word != "-x"]
-    state = run_forked(
-        tree, [*plain, *options, f"--cov-config={configuration}", *tests], 3600, seconds
-    )
-    if state != "passed":
-        raise SystemExit(f"{part}: the tests must pass before anything is planted ({state})")
-    found = coverage.CoverageData(basename=os.fspath(data))
-    found.read()
-    lines: dict[str, Any] = {}
-    for name in found.measured_files():
-        contexts = found.contexts_by_lineno(name)
-        lines[os.path.relpath(name, tree)] = {
-            line: {context.split("|")[0] for context in tests_of if context}
-            for line, tests_of in contexts.items()
+    tests = tree / "tests"
+    folders = [p for p in sorted(tests.iterdir()) if p.is_dir() and p.name not in LEFT_OUT]
+    for folder in folders:
+        out = work / f"{folder.name}.json"
+        if out.exists() or not list(folder.glob("test_*.py")):
+            continue
+        data = work / f"{folder.name}.coverage"
+        os.environ["COVERAGE_FILE"] = os.fspath(data)
+        options = ["--cov=keras_compress", "--cov-context=test", "--cov-report="]
+        options += [f"--cov-config={configuration}", f"tests/{folder.name}"]
+        seconds = work / f"{folder.name}.seconds"
+        started = time.monotonic()
+        state = run_forked(tree, [*PYTEST, *options], out=seconds, log=seconds.with_suffix(".log"))
+        found = coverage.CoverageData(basename=os.fspath(data))
+        found.read()
+        lines: dict[str, dict[int, list[str]]] = {}
+        for name in sorted(found.measured_files()):
+            contexts = found.contexts_by_lineno(name)
+            lines[os.path.relpath(name, tree)] = {
+                line: sorted(c for c in of_line if c) for line, of_line in contexts.items()
+            }
+        result = {"state": state, "lines": lines, **json.loads(seconds.read_text())}
+        out.write_text(json.dumps(result))
+        print(f"{folder.name}: {state} in {time.monotonic() - started:.0f} s", flush=True)
+
+
+class Covered:
+    """Which tests run a line, from all of WORK's folders."""
+
+    def __init__(self, work: Path) -> None:
+        self.seconds: dict[str, float] = {}
+        self.lines: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self.folders: set[str] = set()
+        for path in work.glob("*.json"):
+            found = json.loads(path.read_text())
+            if "lines" not in found:
+                continue
+            self.folders.add(path.stem)
+            self.seconds |= found["seconds"]
+            for name, of_lines in found["lines"].items():
+                for line, contexts in of_lines.items():
+                    self.lines[name][int(line)] |= set(contexts)
+        self.of_file: dict[str, list[str]] = defaultdict(list)
+        for test in self.seconds:
+            self.of_file[test.split("::")[0]].append(test)
+
+    def tests(self, name: str, first: int, last: int, part: str) -> list[str]:
+        """The tests that run those lines, the part's own first, then the quickest.
+
+        What ran in a test's set-up may be a fixture of all tests of its file; a line that ran
+        before any test concerns all that run another line of the file.
+        """
+        contexts = set().union(*(self.lines[name].get(i, set()) for i in range(first, last + 1)))
+        if not contexts:
+            contexts = set().union(set(), *self.lines[name].values())
+        found = set()
+        for context in contexts:
+            test, _, phase = context.partition("|")
+            found.update(self.of_file[test.split("::")[0]] if phase == "setup" else [test])
+        own = f"tests/{part}/"
+        return sorted(
+            found & self.seconds.keys(),
+            key=lambda test: self.seconds[test] * (1 if test.startswith(own) else 3),
+        )
+
+    def near(self, path: Path, tree: Path, part: str) -> list[str]:
+        """The test files of the part that name `path`'s module or what it defines, most first.
+
+        For files whose tests weren't run under coverage.
+        """
+        words = {
+            path.stem.removesuffix("_command"),
+            *re.findall(r"^(?:def|class) ([A-Za-z]\w+)", path.read_text(), re.M),
         }
-    return lines, json.loads(seconds.read_text())
+        pattern = re.compile(rf"\b({'|'.join(sorted(words))})\b")
+        counts = {}
+        for name in TESTS.get(part, [part]):
+            for test in sorted((tree / "tests" / name).glob("test_*.py")):
+                found = len(set(pattern.findall(test.read_text())))
+                # A test of the module's name is its own.
+                own = 100 * (test.stem == f"test_{path.stem.removesuffix('_command')}")
+                counts[test.relative_to(tree).as_posix()] = found + own
+        best = sorted(counts, key=lambda name: -counts[name])
+        return [name for name in best if counts[name]][:NEAREST] or best[:NEAREST]
+
+    def within(self, tests: list[str], limit: float) -> list[str]:
+        """As many of the first tests as take `limit` seconds together, at least one."""
+        total, chosen = 0.0, []
+        for test in tests:
+            total += self.seconds[test]
+            if chosen and total > limit:
+                break
+            chosen.append(test)
+        return chosen
 
 
-def sample(files: list[Path], faults_in: Any, count: int, seed: int) -> list[tuple[Path, Any]]:
-    """`count` faults, no two on one line, a file's share being that of its lines with faults."""
-    by_line: dict[tuple[Path, int], list[Any]] = {}
+def sample(
+    files: list[Path], faults_in: Any, count: int, seed: int, part_of: Any
+) -> list[tuple[str, Path, Any]]:
+    """`count` faults, no two on one line, a part's share being that of its lines with faults."""
+    by_part: dict[str, dict[tuple[Path, int], list[Any]]] = defaultdict(dict)
     for path in files:
         for fault in faults_in(path.read_text()):
-            by_line.setdefault((path, fault.line), []).append(fault)
-    rng = random.Random(seed)
-    chosen = rng.sample(sorted(by_line), min(count, len(by_line)))
-    return [(path, rng.choice(by_line[path, line])) for path, line in chosen]
+            by_part[part_of(path)].setdefault((path, fault.line), []).append(fault)
+    everything = sum(map(len, by_part.values()))
+    chosen = []
+    for part, lines in sorted(by_part.items()):
+        rng = random.Random(f"{seed} {part}")
+        share = max(4, round(count * len(lines) / everything))
+        for place in rng.sample(sorted(lines), min(share, len(lines))):
+            chosen.append((part, place[0], rng.choice(lines[place])))
+    # Mixed, so that a run which is stopped has seen something of each part.
+    random.Random(seed).shuffle(chosen)
+    return chosen
 
 
-def python_part(part: str, args: argparse.Namespace, done: dict[str, Any], save: Any) -> None:
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        tree = copy_tree(work / "tree")
-        folder = ROOT / "keras_compress" / part
-        files = sorted(folder.glob("*.py") if part == "." else folder.rglob("*.py"))
-        chosen = sample(files, python_faults.faults_in, args.sample, args.seed)
-        lines, seconds = covering(tree, part, work)
-        for path, fault in chosen:
-            where = path.relative_to(ROOT).as_posix()
-            key = f"{where}:{fault.line}: {fault.before!r} -> {fault.after!r}"
-            if key in done:
-                continue
-            tests = set().union(
-                *(lines.get(where, {}).get(i, set()) for i in range(fault.line, fault.end_line + 1))
-            )
-            tests_of_part = TESTS.get(part, [f"tests/{part}"])
-            ordered = sorted(tests, key=lambda test: seconds.get(test, 0)) or tests_of_part
-            expected = sum(seconds.get(test, 0) for test in tests) or sum(seconds.values())
-            target = tree / where
-            target.write_text(fault.source)
-            state = run_forked(tree, [*_PYTEST, *ordered], 30 + 10 * expected)
-            target.write_text(path.read_text())
-            save(key, part, state, len(tests))
+class Journal:
+    """What was tried, kept in a file after each fault."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def save(self, key: str, **row: Any) -> None:
+        self.rows[key] = row
+        self._write()
+        print(f"{row['state']:>14}  {key}", flush=True)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        for key in list(keys):
+            print(f"{'taken out':>14}  {key}")
+            del self.rows[key]
+        self._write()
+
+    def _write(self) -> None:
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.rows, indent=1) + "\n")
+        partial.replace(self.path)
+
+    def table(self) -> str:
+        parts: dict[str, list[Any]] = defaultdict(list)
+        for row in self.rows.values():
+            if row["state"] != "does not build":
+                parts[row["part"]].append(row)
+                parts["all"].append(row)
+        lines = ["| part | faults | seen | unseen, equivalent | unseen | seen of the others |"]
+        lines.append("|---|---:|---:|---:|---:|---:|")
+        for part in sorted(parts, key=lambda name: (name == "all", name)):
+            rows = parts[part]
+            seen = sum(row["state"] != "passed" for row in rows)
+            same = sum(row["state"] == "passed" and "why" in row for row in rows)
+            others = len(rows) - same
+            share = f"{100 * seen / others:.0f} %" if others else "-"
+            lines.append(f"| {part} | {len(rows)} | {seen} | {same} | {others - seen} | {share} |")
+        return "\n".join(lines)
 
 
-def native_part(part: str, args: argparse.Namespace, done: dict[str, Any], save: Any) -> None:
-    folder = {"codec": "src", "kernels": "binary"}[part]
-    tests = {
-        "codec": ["tests/packing"],
-        "kernels": ["tests/binary_export"],
-    }[part]
-    with tempfile.TemporaryDirectory() as name:
-        tree = copy_tree(Path(name, "tree"))
-        build = Path(name, "build")
-        configure = [
-            "cmake",
-            "-S",
-            tree / "export",
-            "-B",
-            build,
-            "-DKC_INPLACE=ON",
-            "-DKC_TESTS=ON",
-        ]
-        subprocess.run([*configure, "-DCMAKE_BUILD_TYPE=Release"], check=True, capture_output=True)
+def named(path: Path, tree: Path, fault: Any) -> tuple[str, str]:
+    where = path.relative_to(tree).as_posix()
+    return where, f"{where}:{fault.line}: {fault.before!r} -> {fault.after!r}"
 
-        def make() -> bool:
-            command = ["cmake", "--build", build, "-j1"]
-            return subprocess.run(command, capture_output=True).returncode == 0
 
-        def native() -> bool:
-            command = ["ctest", "--test-dir", build, "--timeout", "120"]
-            return subprocess.run(command, capture_output=True).returncode == 0
+def tried(work: Path, tests: list[str], processor: float) -> tuple[str, str]:
+    """Run `tests` on WORK's tree up to the first failure: the state, and what failed."""
+    out = work / "found.json"
+    out.unlink(missing_ok=True)
+    state = run_forked(work / "tree", [*PYTEST, "-x", *tests], processor=processor, out=out)
+    failed = json.loads(out.read_text())["failed"] if out.exists() else []
+    return state, failed[0] if failed else ""
 
-        started = time.monotonic()
-        if not (make() and native()) or run_forked(tree, [*_PYTEST, *tests], 3600) != "passed":
-            raise SystemExit(f"{part}: the tests must pass before anything is planted")
-        limit = 30 + 5 * (time.monotonic() - started)
-        files = sorted((ROOT / "export" / folder).glob("*.[ch]*"))
-        files = [p for p in files if p.suffix in (".cc", ".h")]
-        for path, fault in sample(files, native_faults.faults_in, args.sample, args.seed):
-            where = path.relative_to(ROOT).as_posix()
-            key = f"{where}:{fault.line}: {fault.before!r} -> {fault.after!r}"
-            if key in done:
-                continue
-            target = tree / where
-            target.write_text(fault.source)
+
+def check(args: argparse.Namespace, journal: Journal) -> None:
+    """Take faults out of the journal that were seen by a test which fails without them too."""
+    rows = [row for row in journal.rows.values() if "::" in row.get("by", "")]
+    out = args.work / "found.json"
+    tests = sorted({row["by"] for row in rows})
+    if tests:
+        run_forked(args.work / "tree", [*PYTEST, *tests], out=out)
+        failing = set(json.loads(out.read_text())["failed"])
+        journal.remove(key for key, row in journal.rows.items() if row.get("by") in failing)
+
+
+def python(args: argparse.Namespace, journal: Journal) -> None:
+    tree = args.work / "tree"
+    if not tree.exists():
+        copy_tree(tree)
+    covered = Covered(args.work)
+    package = tree / "keras_compress"
+
+    def part_of(path: Path) -> str:
+        return path.relative_to(package).parts[0] if path.parent != package else "root"
+
+    files = sorted(package.rglob("*.py"))
+    for part, path, fault in sample(
+        files, python_faults.faults_in, args.sample, args.seed, part_of
+    ):
+        if args.parts and part not in args.parts:
+            continue
+        where, key = named(path, tree, fault)
+        if key in journal.rows:
+            continue
+        # What other folders' tests run in passing says little.
+        known = part in covered.folders
+        tests = covered.tests(where, fault.line, fault.end_line, part) if known else []
+        chosen = covered.within(tests, args.seconds)
+        expected = sum(covered.seconds[test] for test in chosen)
+        if not chosen:
+            chosen, expected = covered.near(path, tree, part), 20.0
+        path.write_text(fault.source)
+        try:
+            state, by = tried(args.work, chosen, 20 + 10 * expected)
+        finally:
+            path.write_text(fault.original)
+        journal.save(key, part=part, state=state, by=by)
+
+
+def native(args: argparse.Namespace, journal: Journal) -> None:
+    tree = args.work / "tree"
+    if not tree.exists():
+        copy_tree(tree)
+    build = args.work / "build"
+    # Most of the time goes into compiling: neither a release nor unoptimized.
+    options = ["-DKC_INPLACE=ON", "-DKC_TESTS=ON", "-DCMAKE_BUILD_TYPE=None"]
+    options += ["-DCMAKE_CXX_FLAGS=-O1"]
+    subprocess.run(
+        ["cmake", "-S", tree / "export", "-B", build, *options], check=True, capture_output=True
+    )
+
+    def run(*command: Any) -> bool:
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    def make() -> bool:
+        return run("cmake", "--build", build, "-j1")
+
+    def native_tests(names: str) -> bool:
+        return run("ctest", "--test-dir", build, "--timeout", "600", "-R", names)
+
+    if not (make() and native_tests("")):
+        raise SystemExit("the native tests must pass before anything is planted")
+    export = tree / "export"
+    files = [p for p in sorted(export.rglob("*")) if p.suffix in (".cc", ".h")]
+    parts = {folder: part for part, (folder, *_) in NATIVE.items()}
+    files = [p for p in files if p.relative_to(export).parts[0] in parts]
+
+    def part_of(path: Path) -> str:
+        return parts[path.relative_to(export).parts[0]]
+
+    for part, path, fault in sample(
+        files, native_faults.faults_in, args.sample, args.seed, part_of
+    ):
+        if args.parts and part not in args.parts:
+            continue
+        _, key = named(path, tree, fault)
+        if key in journal.rows:
+            continue
+        _, names, tests = NATIVE[part]
+        path.write_text(fault.source)
+        try:
             if not make():
-                state = "does not build"
-            elif not native():
-                state = "failed"
+                state, by = "does not build", ""
+            elif not native_tests(names):
+                state, by = "failed", "ctest"
             else:
-                state = run_forked(tree, [*_PYTEST, *tests], limit)
-            target.write_text(path.read_text())
-            save(key, part, state, 0)
+                state, by = tried(args.work, tests, 1000)
+        finally:
+            path.write_text(fault.original)
+        journal.save(key, part=part, state=state, by=by)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("language", choices=("python", "native"))
-    parser.add_argument("--parts", nargs="+", required=True)
-    parser.add_argument("--sample", type=int, default=30, help="faults in each part")
+    parser.add_argument("action", choices=("cover", "python", "native", "check", "table"))
+    parser.add_argument("--parts", nargs="+", help="only these")
+    parser.add_argument("--sample", type=int, default=220, help="faults in all parts together")
+    parser.add_argument("--seconds", type=float, default=60, help="of tests to a fault, at most")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, required=True, metavar="OUT")
+    parser.add_argument("--work", type=Path, default=ROOT / "benchmarks/cache/mutants")
+    parser.add_argument("--json", type=Path, metavar="OUT")
     args = parser.parse_args()
-    done: dict[str, Any] = json.loads(args.json.read_text()) if args.json.exists() else {}
-
-    def save(key: str, part: str, state: str, tests: int) -> None:
-        done[key] = {"part": part, "state": state, "tests": tests}
-        partial = args.json.with_suffix(".partial")
-        partial.write_text(json.dumps(done, indent=1) + "\n")
-        partial.replace(args.json)
-        print(f"{state:>14}  {key}", flush=True)
-
-    if args.language == "python":
-        # Imported once; each fault is tried in a fork.
+    args.work = args.work.resolve()
+    args.work.mkdir(parents=True, exist_ok=True)
+    if args.action != "table":
+        # Imported once; the tests run in forks.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import ai_edge_litert.interpreter  # noqa: F401
         import keras  # noqa: F401
         import pytest  # noqa: F401
-    for part in args.parts:
-        (python_part if args.language == "python" else native_part)(part, args, done, save)
-        rows = [row for row in done.values() if row["part"] == part]
-        counted = [row for row in rows if row["state"] != "does not build"]
-        seen = sum(row["state"] != "passed" for row in counted)
-        print(f"{part}: {seen} of {len(counted)} seen")
+    if args.action == "cover":
+        cover(args.work)
+        return 0
+    if args.json is None:
+        parser.error("--json is needed")
+    journal = Journal(args.json)
+    if args.action != "table":
+        {"python": python, "native": native, "check": check}[args.action](args, journal)
+    print(journal.table())
     return 0
 
 

@@ -36,4 +36,4 @@ def faults_in(source: str) -> Iterator[Fault]:
         for start, end, text in changes:
             after = line[:start] + text + line[end:]
             whole = "\n".join([*lines[:i], after, *lines[i + 1 :]])
-            yield Fault(i + 1, i + 1, line.strip(), after.strip(), whole)
+            yield Fault(i + 1, i + 1, line.strip(), after.strip(), whole, source)

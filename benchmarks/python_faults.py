@@ -25,13 +25,14 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One change: the lines it touches, counted from 1, and the source with it."""
+    """One change: the lines it touches, counted from 1, and the source with and without it."""
 
     line: int
     end_line: int
     before: str
     after: str
     source: str
+    original: str
 
 
 def faults_in(source: str) -> Iterator[Fault]:
@@ -49,7 +50,7 @@ def faults_in(source: str) -> Iterator[Fault]:
             if isinstance(node, ast.expr):
                 after = f"({after})"
             whole = (encoded[:first] + after.encode() + encoded[last:]).decode()
-            yield Fault(node.lineno, node.end_lineno, before, after, whole)
+            yield Fault(node.lineno, node.end_lineno, before, after, whole, source)
 
 
 def _mutable(node: ast.AST) -> Iterator[ast.stmt | ast.expr]:
