@@ -41,7 +41,7 @@ ALLOWED = {
     # Searches end in distillation from the whole net.
     "channel_pruning": {"copying", "distillation", "engine", "search"},
     "clustering": {"engine"},
-    "compat": {"clustering", "copying", "engine", "pruning"},
+    "compat": {"clustering", "copying", "engine", "exporter", "pruning", "quantization"},
     "quantization": {"engine", "exporter", "rate"},
     "rate": {"engine"},
     "distillation": {"engine"},

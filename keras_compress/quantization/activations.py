@@ -26,6 +26,8 @@ _FUNCTIONS = {
     keras.activations.silu: "silu",
 }
 
+_OF_TENSORFLOW = {"relu": "relu", "relu6": "relu6", "sigmoid": "sigmoid", "tanh": "tanh"}
+
 #: Operations of `keras.ops` by the names of their classes.
 _OPERATIONS = {
     "Relu": "relu",
@@ -44,10 +46,10 @@ def activation_name(layer: Any) -> str | None:
         layer: An activation layer, an operation of `keras.ops`, or a function.
     """
     if not isinstance(layer, keras.Layer | keras.Operation):
-        return _FUNCTIONS.get(layer)
+        return _function_name(layer)
     kind = type(layer)
     if kind is keras.layers.Activation:
-        return _FUNCTIONS.get(layer.activation)
+        return _function_name(layer.activation)
     if kind is keras.layers.ReLU:
         return _relu(layer)
     if kind is keras.layers.LeakyReLU:
@@ -63,6 +65,14 @@ def activation_name(layer: Any) -> str | None:
 def fusable(name: str | None) -> bool:
     """Whether the device computes an activation with the operator before it."""
     return name in ("relu", "relu6")
+
+
+def _function_name(function: Any) -> str | None:
+    if function in _FUNCTIONS:
+        return _FUNCTIONS[function]
+    # Of TensorFlow's own, such as `tf.nn.relu`, by their names: it isn't imported for them.
+    of_tensorflow = getattr(function, "__module__", "").split(".")[0] == "tensorflow"
+    return _OF_TENSORFLOW.get(getattr(function, "__name__", "")) if of_tensorflow else None
 
 
 def _relu(layer: Any) -> str | None:

@@ -18,18 +18,20 @@ __all__ = ["build_simulation"]
 
 
 def build_simulation(
-    graph: FlatGraph, plan: Plan, config: QuantizationConfig, name: str
+    graph: FlatGraph, plan: Plan, config: QuantizationConfig, name: str, name_prefix: str = ""
 ) -> keras.Model:
     """Return a functional model that computes as the device does what `plan` says.
 
-    Its layers are those of `graph`; what is quantized is wrapped in `Quantized` layers.
+    Its layers are those of `graph`; what is quantized is wrapped in `Quantized` layers, whose names
+    begin with `name_prefix`.
     """
-    return _Builder(plan, config).build(graph, name)
+    return _Builder(plan, config, name_prefix).build(graph, name)
 
 
 class _Builder:
-    def __init__(self, plan: Plan, config: QuantizationConfig) -> None:
+    def __init__(self, plan: Plan, config: QuantizationConfig, name_prefix: str) -> None:
         self._plan = plan
+        self._prefix = name_prefix
         self._config = config
         self._kernels = [node for node in plan.nodes if node.layer is not None]
         self._ranges: dict[int, FakeQuantize] = {}
@@ -95,16 +97,16 @@ class _Builder:
                 self._config.freeze_statistics_after,
                 self._config.preserve_sparsity,
                 self._config.rate_weight,
-                name=node.layer.name,
+                self._config.preserve_clusters,
+                name=f"{self._prefix}{node.layer.name}",
             )
         return self._quantized[key]
 
     def _quantizer(self, node: Node) -> WeightQuantizer:
-        quantizer = self._config.weights
-        if node is self._kernels[-1] and self._config.last is not None:
-            quantizer = self._config.last
-        if node is self._kernels[0] and self._config.first is not None:
-            quantizer = self._config.first
+        quantizer, kernels = self._config.weights, self._plan.kernels
+        for place, chosen in ((-1, self._config.last), (0, self._config.first)):
+            if kernels and node is kernels[place] and isinstance(chosen, WeightQuantizer):
+                quantizer = chosen
         return for_layer(node.layer, quantizer)
 
     def _unique(self, name: str) -> str:

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_compress.errors import KerasCompressError
+from keras_compress.quantization.fused_rounding import quantize_in_training
 from keras_compress.quantization.numerics import (
     activation_grid,
     activation_limits,
@@ -103,6 +104,10 @@ class FakeQuantize(keras.layers.Layer):
         step, zero_point = self.grid(training)
         if training and not self.in_training:
             return inputs, ops.stop_gradient(step)
+        if training and slot is not None and not self.is_learned:
+            # It has seen data by now: these at least.
+            quantized = quantize_in_training(inputs, step, zero_point, self.quantizer.bits)
+            return quantized, ops.stop_gradient(step)
         rounds = round_pooled if slot is None else quantize_affine
         quantized = rounds(inputs, step, zero_point, self.quantizer.bits)
         if self.fixed_range is None:

@@ -17,11 +17,12 @@ from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 from keras_compress.quantization.building import build_simulation
+from keras_compress.quantization.choosing import float_layers
 from keras_compress.quantization.config import QuantizationConfig
 from keras_compress.quantization.fake_quantize import FakeQuantize
 from keras_compress.quantization.finalizing import build_final
 from keras_compress.quantization.graph import flat_graph
-from keras_compress.quantization.plan import make_plan
+from keras_compress.quantization.planning import make_plan
 from keras_compress.quantization.quantized import Quantized
 
 __all__ = ["calibrate", "finalize", "prepare", "ranges"]
@@ -80,22 +81,37 @@ def prepare(
             "hundred typical inputs."
         )
     copy = _checked_copy(model)
-    graph = flat_graph(copy)
-    plan = make_plan(graph)
+    prepared = simulate(copy, config)
+    if calibration_data is not None:
+        calibrate(prepared, calibration_data, batch_size=batch_size)
+    _compile_like(copy, prepared, {id(v): (v, v) for v in copy.variables})
+    return prepared
+
+
+def simulate(model: Any, config: QuantizationConfig, name_prefix: str = "") -> Any:
+    """Return a model of the layers of `model` that computes as the device does, not compiled.
+
+    Args:
+        model: A built model that nobody else uses.
+        config: The settings.
+        name_prefix: What the name of each layer on integer weights begins with. Defaults to
+            nothing.
+
+    Raises:
+        KerasCompressError: If a layer has no operator on 8-bit integers.
+    """
+    graph = flat_graph(model)
+    plan = make_plan(graph, float_layers(graph, config))
     if not any(node.layer is not None for node in plan.nodes):
         raise KerasCompressError(
             "There must be at least one layer with a kernel to quantize. "
             f"Received: {model.name!r} without any."
         )
-    prepared = build_simulation(graph, plan, config, model.name)
+    prepared = build_simulation(graph, plan, config, model.name, name_prefix)
     for layer in quantized_layers(prepared):
-        if layer.preserve_sparsity:
-            layer.protect_zeros()
+        layer.protect()
         if layer.quantizer.range == "learned":
             layer.start_steps()
-    if calibration_data is not None:
-        calibrate(prepared, calibration_data, batch_size=batch_size)
-    _compile_like(copy, prepared, {id(v): (v, v) for v in copy.variables})
     return prepared
 
 

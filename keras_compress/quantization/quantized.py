@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import keras
@@ -10,24 +9,26 @@ import numpy as np
 from keras import ops
 
 from keras_compress.errors import KerasCompressError
+from keras_compress.quantization.folding import fold, fold_moving, moving_statistics
 from keras_compress.quantization.kernel_operators import operator_of
 from keras_compress.quantization.numerics import (
-    LEAST_STEP,
     least_weight_steps,
     quantize_symmetric,
     round_through,
-    scale_gradient,
     short,
-    step_gradient_scale,
     symmetric_integers,
     weight_limit,
-    weight_steps,
 )
+from keras_compress.quantization.protection import mean_of_clusters, numbered_clusters
 from keras_compress.quantization.quantizers import WeightQuantizer
+from keras_compress.quantization.weight_grid import WeightGrid
 from keras_compress.rate import code_length
 
 #: Activations that the device computes with the operator before them.
 FUSED = ("linear", "relu", "relu6")
+
+# A channel that a normalization scales by less than this tells nothing of its statistics.
+_LEAST_FACTOR = 1e-12
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -51,8 +52,9 @@ class Quantized(keras.layers.Layer):
         quantizer: A `WeightQuantizer`. Defaults to `None`: 8 bits, one step a channel.
         freeze_after: Training steps after which the normalization uses its moving averages.
             Defaults to `None`: not in training.
-        preserve_sparsity: Whether weights that are zero when `protect_zeros` is called stay so.
+        preserve_sparsity: Whether weights that are zero when `protect` is called stay so.
             Defaults to `False`.
+        preserve_clusters: Whether weights that are equal then stay equal. Defaults to `False`.
         rate_weight: What one bit of the packed integers adds to the loss. Defaults to `0.0`.
 
     Raises:
@@ -68,6 +70,7 @@ class Quantized(keras.layers.Layer):
         freeze_after: int | None = None,
         preserve_sparsity: bool = False,
         rate_weight: float = 0.0,
+        preserve_clusters: bool = False,
         **kwargs: Any,
     ) -> None:
         operator = operator_of(layer)
@@ -84,22 +87,20 @@ class Quantized(keras.layers.Layer):
         self.quantizer = quantizer or WeightQuantizer()
         self.freeze_after = freeze_after
         self.preserve_sparsity = preserve_sparsity
+        self.preserve_clusters = preserve_clusters
         self.rate_weight = float(rate_weight)
         self._operator = operator
+        self._grid = WeightGrid(operator, self.quantizer)
 
     def build(self, input_shape: Any) -> None:
         shape = input_shape[0] if isinstance(input_shape[0], tuple | list) else input_shape
         if not self.layer.built:
             self.layer.build(shape)
-        channels = self._operator.channels(self.layer.kernel)
+        kernel = self.layer.kernel
         if self.norm is not None and not self.norm.built:
-            self.norm.build((*[None] * (len(shape) - 1), channels))
+            self.norm.build((*[None] * (len(shape) - 1), self._operator.channels(kernel)))
         if self.quantizer.range == "learned":
-            axes = self._axes()
-            rank = len(self.layer.kernel.shape)
-            sizes = [1] * rank
-            for axis in axes:
-                sizes[axis] = int(self.layer.kernel.shape[axis])
+            sizes = self._grid.shape_of_steps(kernel)
             # Steps a channel are of the kernel before its normalization, which scales both alike;
             # one step in all is of the kernel after it.
             self.initial_steps = self.add_weight(
@@ -108,10 +109,19 @@ class Quantized(keras.layers.Layer):
             self.factor = self.add_weight(name="factor", shape=sizes, initializer="ones")
         if self.preserve_sparsity:
             self.mask = self.add_weight(
-                name="mask", shape=self.layer.kernel.shape, initializer="ones", trainable=False
+                name="mask", shape=kernel.shape, initializer="ones", trainable=False
+            )
+        if self.preserve_clusters:
+            self.clusters = self.add_weight(
+                name="clusters",
+                shape=kernel.shape,
+                dtype="int32",
+                initializer="zeros",
+                trainable=False,
+                aggregation="only_first_replica",
             )
         # No part of a file: the exporter asks.
-        for name in ("initial_steps", "factor", "mask"):
+        for name in ("initial_steps", "factor", "mask", "clusters"):
             if hasattr(self, name):
                 getattr(self, name).of_training = True
         if self.norm is not None and self.freeze_after is not None:
@@ -125,31 +135,22 @@ class Quantized(keras.layers.Layer):
             )
         self.built = True
 
-    def protect_zeros(self) -> None:
-        """Keep the weights at zero that are zero now."""
-        self.mask.assign(ops.cast(ops.not_equal(self.layer.kernel, 0), "float32"))
+    def protect(self) -> None:
+        """Keep weights at zero that are zero now, and alike that are equal, as far as asked for."""
+        if self.preserve_sparsity:
+            self.mask.assign(ops.cast(ops.not_equal(self.layer.kernel, 0), "float32"))
+        if self.preserve_clusters:
+            self.clusters.assign(numbered_clusters(ops.convert_to_numpy(self.layer.kernel)))
 
     def start_steps(self) -> None:
         """Begin with the learned steps that round the kernel with the least squared error."""
         values = self._kernel()
         if self.norm is not None and not self.quantizer.per_channel:
-            norm = self.norm
-            mean, variance = ops.convert_to_tensor(norm.moving_mean), norm.moving_variance
-            factor, _ = self._fold(mean, ops.convert_to_tensor(variance), self._bias())
+            factor, _ = fold_moving(self.norm, self._bias())
             values = values * self._operator.to_kernel_shape(factor, values)
-        kernel = np.asarray(ops.convert_to_numpy(values), np.float32)
-        axes = tuple(axis % kernel.ndim for axis in self._axes())
-        others = tuple(axis for axis in range(kernel.ndim) if axis not in axes)
-        limit = weight_limit(self.quantizer.bits)
-        largest = np.maximum(np.abs(kernel).max(axis=others, keepdims=True) / limit, LEAST_STEP)
-        best, least = largest, np.full(largest.shape, np.inf)
-        for share in np.linspace(1.0, 0.3, 36):
-            steps = largest * share
-            error = np.clip(np.rint(kernel / steps), -limit, limit) * steps - kernel
-            total = np.square(error, dtype=np.float64).sum(axis=others, keepdims=True)
-            best, least = np.where(total < least, steps, best), np.minimum(total, least)
-        self.initial_steps.assign(best.astype(np.float32))
-        self.factor.assign(np.ones(best.shape, np.float32))
+        steps = self._grid.best_steps(np.asarray(ops.convert_to_numpy(values), np.float32))
+        self.initial_steps.assign(steps)
+        self.factor.assign(np.ones(steps.shape, np.float32))
 
     def integers(self) -> np.ndarray:
         """Return the integers that the file will hold, in the shape of the layer's kernel."""
@@ -164,9 +165,7 @@ class Quantized(keras.layers.Layer):
         """
         kernel, factor = self._kernel(), None
         if self.norm is not None and not self.quantizer.per_channel:
-            mean = ops.convert_to_tensor(self.norm.moving_mean)
-            variance = ops.convert_to_tensor(self.norm.moving_variance)
-            factor, _ = self._fold(mean, variance, self._bias())
+            factor, _ = fold_moving(self.norm, self._bias())
         steps = self._steps(kernel, factor, True)
         if factor is not None:
             kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
@@ -180,11 +179,16 @@ class Quantized(keras.layers.Layer):
             layer: A built layer with the kernel and bias that `folded` returned.
         """
         wrapper = Quantized(
-            layer, None, self.activation, self.quantizer, None, self.preserve_sparsity
+            layer,
+            None,
+            self.activation,
+            self.quantizer,
+            None,
+            self.preserve_sparsity,
+            preserve_clusters=self.preserve_clusters,
         )
         wrapper.build(layer.get_build_config()["input_shape"])
-        if self.preserve_sparsity:
-            wrapper.protect_zeros()
+        wrapper.protect()
         if self.quantizer.range == "learned":
             _, _, steps = self.folded()
             if self.quantizer.per_channel:
@@ -200,9 +204,10 @@ class Quantized(keras.layers.Layer):
         inputs = ops.cast(inputs, "float32")
         if training and self.rate_weight:
             self.add_loss(self.rate_weight * self.bits())
-        if self.norm is None or not training:
-            return self._activated(self._on_integers(inputs, input_step, training))
-        return self._activated(self._normalized(inputs))
+        if not training:
+            return self._activated(self._on_integers(inputs, input_step))
+        sums = self._summed(inputs, input_step) if self.norm is None else self._normalized(inputs)
+        return self._activated(sums)
 
     def folded(self, input_step: float | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return what the device computes with, as NumPy arrays.
@@ -221,14 +226,20 @@ class Quantized(keras.layers.Layer):
             for each in (kernel, bias * of_bias, steps)
         )
 
-    def _on_integers(self, inputs: Any, input_step: Any, training: bool) -> Any:
+    def _on_integers(self, inputs: Any, input_step: Any) -> Any:
         """Return the sums with bias, added up in whole numbers: floats hold these exactly."""
-        integers, bias, _, of_bias = self._folded(input_step, training)
+        integers, bias, _, of_bias = self._folded(input_step, False)
         if input_step is not None:
             known = input_step > 0
             scaled = inputs / ops.where(known, input_step, 1.0)
             inputs = ops.where(known, round_through(scaled), scaled)
         return (self._operator.compute(self.layer, inputs, integers) + bias) * of_bias
+
+    def _summed(self, inputs: Any, input_step: Any) -> Any:
+        """Return the sums with bias in training, where the last digit of a float may differ."""
+        integers, bias, steps, of_bias = self._folded(input_step, True)
+        kernel = integers * self._operator.to_kernel_shape(steps, integers)
+        return self._operator.compute(self.layer, inputs, kernel) + bias * of_bias
 
     def _folded(self, input_step: Any, training: bool) -> tuple[Any, Any, Any, Any]:
         """Return integers of the kernel and the bias, the steps of the channels and of the bias.
@@ -238,11 +249,7 @@ class Quantized(keras.layers.Layer):
         kernel, bias = self._kernel(), self._bias()
         factor = None
         if self.norm is not None:
-            factor, bias = self._fold(
-                ops.convert_to_tensor(self.norm.moving_mean),
-                ops.convert_to_tensor(self.norm.moving_variance),
-                bias,
-            )
+            factor, bias = fold_moving(self.norm, bias)
         steps = self._steps(kernel, factor, training)
         if factor is not None:
             kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
@@ -266,45 +273,49 @@ class Quantized(keras.layers.Layer):
 
     def _normalized(self, inputs: Any) -> Any:
         """Return the normalized sums in training; the moving averages follow the batch."""
-        norm, kernel = self.norm, self._kernel()
-        moving_mean = ops.convert_to_tensor(norm.moving_mean)
-        moving_variance = ops.convert_to_tensor(norm.moving_variance)
-        frozen = self._frozen()
+        norm, kernel, bits = self.norm, self._kernel(), self.quantizer.bits
+        # A bias before the normalization moves the mean, and nothing else: the sums are without.
+        offset = 0.0 if norm.trainable else self._bias()
         if self.quantizer.per_channel:
             steps = self._steps(kernel, None, True)
             sums = self._operator.compute(
-                self.layer, inputs, quantize_symmetric(kernel, steps, self.quantizer.bits)
+                self.layer, inputs, quantize_symmetric(kernel, steps, bits)
             )
-            mean, variance = self._moments(sums, moving_mean, moving_variance, frozen)
-            factor, bias = self._fold(mean, variance, self._bias(), batch=True)
+            factor, bias = fold(norm, *self._statistics(sums, None), offset)
             return sums * factor + bias
-        exact = ops.stop_gradient(self._operator.compute(self.layer, inputs, kernel))
-        mean, variance = self._moments(exact, moving_mean, moving_variance, frozen)
-        long_factor, _ = self._fold(moving_mean, moving_variance, self._bias())
-        _, bias = self._fold(mean, variance, self._bias(), batch=True)
-        scaled = kernel * self._operator.to_kernel_shape(long_factor, kernel)
-        steps = self._steps(kernel, long_factor, True)
-        sums = self._operator.compute(
-            self.layer, inputs, quantize_symmetric(scaled, steps, self.quantizer.bits)
-        )
+        factor, _ = fold_moving(norm, self._bias())
+        scaled = kernel * self._operator.to_kernel_shape(factor, kernel)
+        steps = self._steps(kernel, factor, True)
+        sums = self._operator.compute(self.layer, inputs, quantize_symmetric(scaled, steps, bits))
+        mean, variance = self._statistics(sums, ops.stop_gradient(factor))
+        _, bias = fold(norm, mean, variance, offset)
+        _, moving_variance = moving_statistics(norm)
         correction = ops.sqrt((moving_variance + norm.epsilon) / (variance + norm.epsilon))
         return sums * correction + bias
 
-    def _moments(
-        self, sums: Any, moving_mean: Any, moving_variance: Any, frozen: Any
-    ) -> tuple[Any, Any]:
-        """Return the mean and variance to normalize by, and move the averages."""
+    def _statistics(self, sums: Any, factor: Any) -> tuple[Any, Any]:
+        """Return the mean and variance to normalize by, and move the averages.
+
+        Args:
+            sums: The sums, without a bias.
+            factor: What they are multiplied by already, one number a channel, or `None`.
+        """
         norm = self.norm
+        moving_mean, moving_variance = moving_statistics(norm)
         if not norm.trainable:
             return moving_mean, moving_variance
-        axes = tuple(range(len(sums.shape) - 1))
-        mean, variance = ops.moments(sums, axes=axes)
+        mean, variance = ops.moments(sums, axes=tuple(range(len(sums.shape) - 1)))
+        bias = self._bias()
+        if factor is not None:
+            told = ops.abs(factor) > _LEAST_FACTOR
+            factor = ops.where(told, factor, 1.0)
+            mean = ops.where(told, mean / factor, moving_mean - bias)
+            variance = ops.where(told, variance / ops.square(factor), moving_variance)
+        frozen = self._frozen()
         keep = norm.momentum
         if frozen is not None:
             keep = ops.where(frozen, 1.0, keep)
             self.steps_done.assign(ops.convert_to_tensor(self.steps_done) + 1)
-        bias = self._bias()
-        # A bias before the normalization moves the mean, and nothing else.
         norm.moving_mean.assign(moving_mean + (1.0 - keep) * (mean + bias - moving_mean))
         norm.moving_variance.assign(moving_variance + (1.0 - keep) * (variance - moving_variance))
         if frozen is not None:
@@ -317,23 +328,10 @@ class Quantized(keras.layers.Layer):
             return None
         return ops.convert_to_tensor(self.steps_done) >= self.freeze_after
 
-    def _fold(self, mean: Any, variance: Any, bias: Any, *, batch: bool = False) -> tuple[Any, Any]:
-        """Return factor and bias that the normalization amounts to.
-
-        With `batch`, the mean is that of the sums without the layer's bias, which then is nothing.
-        """
-        norm = self.norm
-        factor = ops.rsqrt(variance + norm.epsilon)
-        if norm.scale:
-            factor = factor * ops.convert_to_tensor(norm.gamma)
-        offset = -mean if batch and norm.trainable else bias - mean
-        folded = offset * factor
-        if norm.center:
-            folded = folded + ops.convert_to_tensor(norm.beta)
-        return factor, folded
-
     def _kernel(self) -> Any:
         kernel = ops.cast(self.layer.kernel, "float32")
+        if self.preserve_clusters:
+            kernel = mean_of_clusters(kernel, ops.convert_to_tensor(self.clusters))
         if self.preserve_sparsity:
             kernel = kernel * ops.convert_to_tensor(self.mask)
         return kernel
@@ -343,33 +341,13 @@ class Quantized(keras.layers.Layer):
             return ops.zeros((self._operator.channels(self.layer.kernel),), "float32")
         return ops.cast(self.layer.bias, "float32")
 
-    def _axes(self) -> tuple[int, ...]:
-        return self._operator.channel_axes if self.quantizer.per_channel else ()
-
     def _steps(self, kernel: Any, factor: Any, training: bool) -> Any:
         """Return the steps of the kernel once it has been multiplied by `factor`."""
         if self.quantizer.range == "max":
-            if factor is not None:
-                kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
-            return weight_steps(kernel, self._axes(), self.quantizer.bits)
-        steps = self._learned_steps(training)
-        if factor is None:
-            return steps
-        factor = ops.stop_gradient(ops.abs(factor))
-        if self.quantizer.per_channel:
-            steps = steps * self._operator.to_kernel_shape(factor, kernel)
-            return short(ops.maximum(steps, LEAST_STEP))
-        return steps
-
-    def _learned_steps(self, training: bool) -> Any:
-        initial, factor = ops.convert_to_tensor(self.initial_steps), self.factor
-        factor = ops.convert_to_tensor(factor)
-        if training:
-            channels = math.prod(int(n) for n in factor.shape)
-            size = math.prod(int(n) for n in self.layer.kernel.shape) / channels
-            gain = step_gradient_scale(size, weight_limit(self.quantizer.bits))
-            factor = scale_gradient(factor, ops.minimum(gain / ops.square(initial), 1e6))
-        return short(initial * ops.maximum(factor, 1e-3))
+            return self._grid.whole_range(kernel, factor)
+        initial = ops.convert_to_tensor(self.initial_steps)
+        learned = ops.convert_to_tensor(self.factor)
+        return self._grid.learned(kernel, initial, learned, factor, training)
 
     def _activated(self, outputs: Any) -> Any:
         if self.activation == "relu":
@@ -391,6 +369,7 @@ class Quantized(keras.layers.Layer):
             "quantizer": keras.saving.serialize_keras_object(self.quantizer),
             "freeze_after": self.freeze_after,
             "preserve_sparsity": self.preserve_sparsity,
+            "preserve_clusters": self.preserve_clusters,
             "rate_weight": self.rate_weight,
         }
 

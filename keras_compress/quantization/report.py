@@ -12,7 +12,12 @@ from keras_compress.engine.report import values_of
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 from keras_compress.quantization.fake_quantize import FakeQuantize
+from keras_compress.quantization.kernel_operators import operator_of
+from keras_compress.quantization.numerics import weight_steps
 from keras_compress.quantization.quantized import Quantized
+
+# Last digits of float32 after a multiplication and a division, in steps.
+_OFF_GRID = 1e-3
 
 __all__ = ["QuantizationReport", "QuantizedLayerReport", "report"]
 
@@ -26,7 +31,8 @@ class QuantizedLayerReport:
         kind: Its class, or that of the layer within.
         action: `"weights"`: its weights are integers; `"range"`: its activations are rounded to
             the integers of its range; `"unseen"`: they will be, once the range has seen data;
-            `"passed on"`: it works on the integers of its inputs.
+            `"passed on"`: it works on the integers of its inputs; `"float"`: its weights are not
+            quantized.
         bits: Bits of a value; 0 where the layer rounds nothing.
         detail: What is folded in, and how many steps there are; or the range.
         zeros: Share of weights that are zero, from 0 to 1.
@@ -115,8 +121,20 @@ def _row(layer: Any) -> QuantizedLayerReport:
     kernel = getattr(layer, "kernel", None)
     if kernel is not None:
         values = values_of(kernel)
+        if not _on_integers(layer, values):
+            return QuantizedLayerReport(layer.name, kind, "float", 0, "", 0.0, 0)
         return _weights_row(layer.name, kind, 8, values, "finalized")
     return QuantizedLayerReport(layer.name, kind, "passed on", 0, "", 0.0, 0)
+
+
+def _on_integers(layer: Any, values: np.ndarray) -> bool:
+    """Whether the weights of a stock layer lie on the 8-bit grid that `finalize` leaves."""
+    operator = operator_of(layer)
+    if operator is None:
+        return False
+    steps = weight_steps(values, operator.channel_axes, 8)
+    integers = values / values_of(steps)
+    return bool(np.abs(integers - np.rint(integers)).max() < _OFF_GRID)
 
 
 def _weights_row(

@@ -1,4 +1,4 @@
-"""Writes `tfmot_{api,numbers,refusals}.json` from the real tensorflow-model-optimization.
+"""Writes `tfmot_{api,numbers,quantizers,refusals}.json` from the real tfmot.
 
 Run where `tensorflow-model-optimization==0.8.1`, `tf-keras` and `tensorflow` are installed:
 
@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from refused_calls import refused_calls
@@ -137,6 +138,37 @@ def clusters():
     return found
 
 
+def quantizers():
+    """What quantizers make of two batches in training and one after: the sum by place."""
+    found = []
+    weights = np.arange(185, dtype="float32").reshape(37, 5)
+    common = [
+        ("LastValueQuantizer", 8, True, True, True),
+        ("LastValueQuantizer", 4, False, True, False),
+        ("LastValueQuantizer", 8, False, False, False),
+        ("MovingAverageQuantizer", 8, False, False, False),
+        ("MovingAverageQuantizer", 6, False, True, True),
+        ("AllValuesQuantizer", 8, False, False, False),
+        ("AllValuesQuantizer", 8, False, True, True),
+    ]
+    keys = ("num_bits", "per_axis", "symmetric", "narrow_range")
+    cases = [(kind, dict(zip(keys, values, strict=True))) for kind, *values in common]
+    fixed = {"num_bits": 8, "init_min": -1.0, "init_max": 2.0, "narrow_range": False}
+    for number, (kind, arguments) in enumerate([*cases, ("FixedQuantizer", fixed)]):
+        quantizer = getattr(tfmot.quantization.keras.quantizers, kind)(**arguments)
+        layer = keras.layers.Layer()
+        state = quantizer.build(tf.TensorShape((37, 5)), "kernel", layer)
+        generator = np.random.default_rng(0)
+        sums = []
+        for step in range(3):
+            values = generator.normal(0.3, 1 + step, (37, 5)).astype("float32")
+            got = quantizer(tf.constant(values), step < 2, weights=state).numpy()
+            sums.append(float((got * weights).sum()))
+        name = f"{kind}{number}"
+        found.append({"name": name, "kind": kind, "arguments": arguments, "sums": sums})
+    return found
+
+
 def refusals():
     """What each wrong call raises, as the names of the exception's bases, or `None`."""
     found = {}
@@ -155,9 +187,12 @@ if __name__ == "__main__":
     spaces = {
         "sparsity": tfmot.sparsity.keras,
         "clustering": tfmot.clustering.keras,
+        "quantization": tfmot.quantization.keras,
+        "quantizers": tfmot.quantization.keras.quantizers,
     }
     table = {name: api(space) for name, space in spaces.items()}
     (HERE / "tfmot_api.json").write_text(json.dumps(table, indent=1) + "\n")
     numbers = {"masks": masks(), "schedules": schedules(), "clusters": clusters()}
     (HERE / "tfmot_numbers.json").write_text(json.dumps(numbers) + "\n")
+    (HERE / "tfmot_quantizers.json").write_text(json.dumps(quantizers()) + "\n")
     (HERE / "tfmot_refusals.json").write_text(json.dumps(refusals(), indent=1) + "\n")

@@ -17,6 +17,8 @@ GUIDES = {
     "sparse_clustering": 3,
     "two_of_four": 1,
     "custom_loop": 1,
+    "quantization": 3,
+    "collaborative": 4,
 }
 
 

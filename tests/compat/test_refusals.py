@@ -54,8 +54,3 @@ def test_refused_with_tfmots_type(name):
 @pytest.mark.parametrize("name", sorted(PASSES))
 def test_allowed(name):
     CALLS[name]()
-
-
-def test_quantization_names_what_to_use_instead():
-    with pytest.raises(ValueError, match=r'precision="int8"'):
-        _ = tfmot.quantization

@@ -119,7 +119,7 @@ def test_normalization_in_training_is_that_of_keras(per_channel, kind, use_bias)
     for batch in (x[:16], x[16:]):
         expected = np.asarray(keras.ops.convert_to_numpy(model(batch, training=True)))
         got = np.asarray(keras.ops.convert_to_numpy(prepared(batch, training=True)))
-        assert np.abs(got - expected).max() < 0.06 * np.ptp(expected)
+        assert np.abs(got - expected).max() < 0.08 * np.ptp(expected)
     folded = prepared.get_layer("conv").norm
     for name in ("moving_mean", "moving_variance"):
         ours, theirs = (
