@@ -63,6 +63,7 @@ ALLOWED = {
         "loading",
         "packing",
         "pruning",
+        "quantization",
         "rate",
         "report",
         "search",

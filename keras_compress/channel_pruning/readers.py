@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.verification import batches_of
 
-__all__ = ["Reader", "Shortcut", "find_readers", "kernel_matrix", "read_rows"]
+__all__ = ["Reader", "Shortcut", "find_readers", "kernel_matrix", "read_rows", "rows_at"]
 
 Rows = NDArray[np.float64]
 
@@ -173,7 +173,7 @@ def _watched(
                 flat = values.reshape(len(values), -1, values.shape[-1])
                 rows = _drawn(flat, positions, generator).reshape(-1, values.shape[-1])
             else:
-                rows = _rows(watched, keras.ops.convert_to_numpy(inputs), positions, seed)
+                rows = rows_at(watched, keras.ops.convert_to_numpy(inputs), positions, seed)
             found[id(watched)] = rows
             if len(found) == len(layers):
                 raise _StopError
@@ -197,8 +197,18 @@ def _layer_of(watched: Any) -> Any:
     return watched.layer if isinstance(watched, Shortcut) else watched
 
 
-def _rows(layer: Any, values: NDArray[Any], positions: int, seed: tuple[int, int]) -> Rows:
-    """Return what a layer reads at some places of each sample."""
+def rows_at(layer: Any, values: NDArray[Any], positions: int, seed: tuple[int, ...]) -> Rows:
+    """Return what a layer reads at some places of each sample.
+
+    Args:
+        layer: A Dense layer or a convolution, depthwise or not, with channels last.
+        values: Its inputs.
+        positions: Places drawn from each sample.
+        seed: Of the places.
+
+    Returns:
+        `(samples * positions, taps * channels)`, in the order of a kernel's rows.
+    """
     generator = np.random.default_rng(seed)
     if isinstance(layer, keras.layers.Dense):
         flat = values.reshape(len(values), -1, values.shape[-1])

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from keras_compress.cli.model_file import open_for_command
-from keras_compress.cli.number_options import at_least, number_in
+from keras_compress.cli.number_options import at_least, number_in, size
 from keras_compress.cli.training_options import add_model_and_data, add_training
 
 
@@ -25,7 +25,7 @@ def register(subparsers: Any) -> None:
     add_model_and_data(parser)
     goal = parser.add_mutually_exclusive_group(required=True)
     goal.add_argument(
-        "--target-size", type=_size, metavar="SIZE", help="most bytes, such as 30KB or 12KiB"
+        "--target-size", type=size, metavar="SIZE", help="most bytes, such as 30KB or 12KiB"
     )
     goal.add_argument(
         "--max-drop",
@@ -44,15 +44,6 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--ray", action="store_true", help="run the trials on a Ray cluster")
     parser.set_defaults(run=_run)
-
-
-def _size(text: str) -> int:
-    from keras_compress.recipes.compression_target import parse_size
-
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _run(args: argparse.Namespace) -> int:

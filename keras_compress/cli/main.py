@@ -12,6 +12,7 @@ from keras_compress.cli import (
     architectures_command,
     bench_command,
     compress_command,
+    compress_unlabelled_command,
     demo_command,
     export_command,
     inspect_command,
@@ -34,6 +35,7 @@ _TRAINING_MODULES = {"keras", "sklearn", "tensorflow"}
 _COMMANDS = (
     demo_command,
     compress_command,
+    compress_unlabelled_command,
     prune_channels_command,
     architectures_command,
     export_command,

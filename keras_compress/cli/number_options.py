@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-__all__ = ["at_least", "number_in", "seed", "whole_number"]
+__all__ = ["at_least", "number_in", "seed", "size", "whole_number"]
 
 
 def whole_number(lowest: int, highest: int | None = None) -> Callable[[str], int]:
@@ -52,3 +52,13 @@ def number_in(
         return value
 
     return number
+
+
+def size(text: str) -> int:
+    """A type of argument: bytes, as a number or as 30KB or 12KiB."""
+    from keras_compress.recipes.compression_target import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -5,6 +5,7 @@ from keras_compress.clustering.clusterer import Clusterer
 from keras_compress.clustering.codebook import Codebook, initial_centroids, make_codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.entropy_constrained import entropy_constrained_codebook
+from keras_compress.clustering.error_feedback import Block, RoundedKernel, round_with_feedback
 from keras_compress.clustering.importance import fisher_importance
 from keras_compress.clustering.kmeans import kmeans_1d
 from keras_compress.clustering.lifecycle import prepare, report
@@ -18,6 +19,7 @@ from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.lifecycle import finalize
 
 __all__ = [
+    "Block",
     "Clustered",
     "Clusterer",
     "ClusteringCallback",
@@ -26,6 +28,7 @@ __all__ = [
     "Reassigned",
     "ReassignmentCallback",
     "align_channels",
+    "RoundedKernel",
     "entropy_constrained_codebook",
     "finalize",
     "fisher_importance",
@@ -36,5 +39,6 @@ __all__ = [
     "prepare",
     "prepare_reassignment",
     "report",
+    "round_with_feedback",
     "round_codebooks",
 ]

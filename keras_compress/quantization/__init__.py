@@ -4,6 +4,7 @@ from keras_compress.engine.technique import Technique, register_technique
 from keras_compress.quantization import export as _export  # noqa: F401
 from keras_compress.quantization.config import QuantizationConfig
 from keras_compress.quantization.fake_quantize import FakeQuantize
+from keras_compress.quantization.folded_copy import fold_batch_norms
 from keras_compress.quantization.lifecycle import (
     calibrate,
     finalize,
@@ -25,6 +26,7 @@ __all__ = [
     "WeightQuantizer",
     "calibrate",
     "finalize",
+    "fold_batch_norms",
     "prepare",
     "ranges",
     "report",

@@ -15,6 +15,7 @@ from keras_compress.cli import main as cli
 COMMANDS = [
     "demo",
     "compress",
+    "compress-unlabelled",
     "prune-channels",
     "architectures",
     "export",
