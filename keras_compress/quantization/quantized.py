@@ -12,6 +12,7 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.quantization.folding import fold, fold_moving, moving_statistics
 from keras_compress.quantization.kernel_operators import operator_of
 from keras_compress.quantization.numerics import (
+    LEAST_STEP,
     least_weight_steps,
     quantize_symmetric,
     round_through,
@@ -166,9 +167,9 @@ class Quantized(keras.layers.Layer):
         kernel, factor = self._kernel(), None
         if self.norm is not None and not self.quantizer.per_channel:
             factor, _ = fold_moving(self.norm, self._bias())
-        steps = self._steps(kernel, factor, True)
         if factor is not None:
             kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
+        steps = self._steps(kernel, True)
         limit = weight_limit(self.quantizer.bits)
         return code_length(ops.clip(kernel / steps, -limit, limit))
 
@@ -246,13 +247,20 @@ class Quantized(keras.layers.Layer):
 
         By moving averages; without a step of the inputs, or with 0, the bias isn't rounded.
         """
-        kernel, bias = self._kernel(), self._bias()
-        factor = None
+        kernel, bias, factor = self._kernel(), self._bias(), None
         if self.norm is not None:
             factor, bias = fold_moving(self.norm, bias)
-        steps = self._steps(kernel, factor, training)
+            if not self.quantizer.per_channel:
+                kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
+                factor = None
+        steps = self._steps(kernel, training)
+        # A normalization scales a channel and its step alike. The integers are those of the kernel
+        # without it, to the last digit: training leaves many a weight half way between two.
+        scale = None
+        own = steps
         if factor is not None:
-            kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
+            scale = self._operator.to_kernel_shape(ops.abs(factor), kernel)
+            own = short(ops.maximum(steps * scale, LEAST_STEP))
         known, step = False, 1.0
         if input_step is not None:
             known = input_step > 0
@@ -262,9 +270,16 @@ class Quantized(keras.layers.Layer):
                 floor = self._operator.to_kernel_shape(floor, kernel)
             else:
                 floor = ops.max(floor)
-            steps = short(ops.maximum(steps, floor))
-        of_channels = self._operator.to_channels(steps, kernel)
+            wide = short(ops.maximum(own, floor))
+            if scale is None:
+                steps = wide
+            else:
+                steps = ops.where(floor > own, wide / ops.maximum(scale, LEAST_STEP), steps)
+            own = wide
+        of_channels = self._operator.to_channels(own, kernel)
         integers = symmetric_integers(kernel, steps, self.quantizer.bits)
+        if factor is not None:
+            integers = integers * self._operator.to_kernel_shape(ops.sign(factor), kernel)
         of_bias = of_channels * step
         bias = bias / of_bias
         if input_step is not None:
@@ -277,7 +292,7 @@ class Quantized(keras.layers.Layer):
         # A bias before the normalization moves the mean, and nothing else: the sums are without.
         offset = 0.0 if norm.trainable else self._bias()
         if self.quantizer.per_channel:
-            steps = self._steps(kernel, None, True)
+            steps = self._steps(kernel, True)
             sums = self._operator.compute(
                 self.layer, inputs, quantize_symmetric(kernel, steps, bits)
             )
@@ -285,7 +300,7 @@ class Quantized(keras.layers.Layer):
             return sums * factor + bias
         factor, _ = fold_moving(norm, self._bias())
         scaled = kernel * self._operator.to_kernel_shape(factor, kernel)
-        steps = self._steps(kernel, factor, True)
+        steps = self._steps(scaled, True)
         sums = self._operator.compute(self.layer, inputs, quantize_symmetric(scaled, steps, bits))
         mean, variance = self._statistics(sums, ops.stop_gradient(factor))
         _, bias = fold(norm, mean, variance, offset)
@@ -341,13 +356,12 @@ class Quantized(keras.layers.Layer):
             return ops.zeros((self._operator.channels(self.layer.kernel),), "float32")
         return ops.cast(self.layer.bias, "float32")
 
-    def _steps(self, kernel: Any, factor: Any, training: bool) -> Any:
-        """Return the steps of the kernel once it has been multiplied by `factor`."""
+    def _steps(self, kernel: Any, training: bool) -> Any:
         if self.quantizer.range == "max":
-            return self._grid.whole_range(kernel, factor)
+            return self._grid.whole_range(kernel)
         initial = ops.convert_to_tensor(self.initial_steps)
         learned = ops.convert_to_tensor(self.factor)
-        return self._grid.learned(kernel, initial, learned, factor, training)
+        return self._grid.learned(kernel, initial, learned, training)
 
     def _activated(self, outputs: Any) -> Any:
         if self.activation == "relu":

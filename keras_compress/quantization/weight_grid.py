@@ -10,7 +10,6 @@ from keras import ops
 
 from keras_compress.quantization.kernel_operators import KernelOperator
 from keras_compress.quantization.numerics import (
-    LEAST_STEP,
     scale_gradient,
     short,
     step_gradient_scale,
@@ -48,25 +47,17 @@ class WeightGrid:
         """Return the steps that learned ones begin with."""
         return best_steps(kernel, self._axes, weight_limit(self._bits))
 
-    def whole_range(self, kernel: Any, factor: Any) -> Any:
-        """Return the steps by which the largest magnitude is the largest integer.
-
-        Args:
-            kernel: The kernel.
-            factor: What its channels are multiplied by before, or `None`.
-        """
-        if factor is not None:
-            kernel = kernel * self._operator.to_kernel_shape(factor, kernel)
+    def whole_range(self, kernel: Any) -> Any:
+        """Return the steps by which the largest magnitude is the largest integer."""
         return weight_steps(kernel, self._axes, self._bits)
 
-    def learned(self, kernel: Any, initial: Any, learned: Any, factor: Any, training: bool) -> Any:
+    def learned(self, kernel: Any, initial: Any, learned: Any, training: bool) -> Any:
         """Return the steps that were trained.
 
         Args:
             kernel: The kernel.
             initial: The steps that training began with.
             learned: What training made of them, as factors.
-            factor: What the channels of the kernel are multiplied by before, or `None`.
             training: Whether the factors get LSQ's gradient.
         """
         if training:
@@ -74,9 +65,4 @@ class WeightGrid:
             size = math.prod(int(n) for n in kernel.shape) / channels
             gain = step_gradient_scale(size, weight_limit(self._bits))
             learned = scale_gradient(learned, ops.minimum(gain / ops.square(initial), 1e6))
-        steps = short(initial * ops.maximum(learned, 1e-3))
-        if factor is None or not self._per_channel:
-            return steps
-        factor = ops.stop_gradient(ops.abs(factor))
-        steps = steps * self._operator.to_kernel_shape(factor, kernel)
-        return short(ops.maximum(steps, LEAST_STEP))
+        return short(initial * ops.maximum(learned, 1e-3))

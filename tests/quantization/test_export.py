@@ -285,3 +285,31 @@ def test_the_command_exports_a_saved_model(tmp_path):
     assert main(["export", "--precision", "int8", *map(str, arguments)]) == 0
     file = tflite.read_tflite((tmp_path / "o/model.tflite").read_bytes())
     assert not [tensor.name for tensor in file.tensors if tensor.dtype == "FLOAT32"]
+
+
+def test_weights_half_way_between_integers_are_the_same_ones_in_the_file():
+    """Training leaves many there, where the last digit of a normalization would decide."""
+    x, _ = data()
+    inputs = keras.Input((6, 6, 1))
+    y = layers.Conv2D(8, 3, use_bias=False, name="conv")(inputs)
+    y = layers.BatchNormalization(name="norm")(y)
+    model = keras.Model(inputs, layers.Flatten()(y))
+    generator = np.random.default_rng(0)
+    norm = model.get_layer("norm")
+    norm.gamma.assign(generator.normal(size=8))
+    norm.moving_variance.assign(generator.uniform(0.1, 3, 8))
+    config = quantization.QuantizationConfig(
+        weights=quantization.WeightQuantizer(bits=4, range="learned")
+    )
+    prepared = quantization.prepare(model, config)
+    wrapper = prepared.get_layer("conv")
+    # Of few binary digits, so that halves of them are exact.
+    steps = 1.25 * 2.0 ** np.rint(np.log2(keras.ops.convert_to_numpy(wrapper.initial_steps)))
+    wrapper.initial_steps.assign(steps)
+    halves = generator.integers(-6, 6, wrapper.layer.kernel.shape) + 0.5
+    wrapper.layer.kernel.assign(halves * steps)
+    quantization.calibrate(prepared, x)
+    signs = np.sign(keras.ops.convert_to_numpy(norm.gamma))
+    np.testing.assert_array_equal(wrapper.integers(), np.rint(halves) * signs)
+    exported = exporter.convert(prepared, precision="int8", samples=x)
+    assert exported.verification.outputs[0].within_one_step == 1.0
