@@ -59,8 +59,8 @@ class Default8BitQuantizeLayoutTransform(QuantizeLayoutTransform):
         return model, layer_quantize_map
 
 
-_NOT = ([], [], False)
-_RESULT = ([], [], True)
+_NOT: tuple[list[str], list[str], bool] = ([], [], False)
+_RESULT: tuple[list[str], list[str], bool] = ([], [], True)
 _KINDS: dict[Any, tuple[list[str], list[str], bool]] = {
     layers.ReLU: _RESULT,
     layers.Softmax: _NOT,

@@ -19,7 +19,7 @@ class _ConfiguredLayer(SubstitutedLayer):
     needs_kernel = False
     action = "quantized"
 
-    def __init__(self, layer: Any, quantize_config: QuantizeConfig | None, **kwargs: Any) -> None:
+    def __init__(self, layer: Any, quantize_config: Any, **kwargs: Any) -> None:
         require_layer("layer", layer)
         super().__init__(layer, **kwargs)
         self.quantize_config = quantize_config
