@@ -112,7 +112,7 @@ def _fine_step(feedbacks: Sequence[_Feedback], price: float) -> float:
 
 def _trained(feedbacks: Sequence[_Feedback], grid: _OnGrid) -> _Floats:
     """Return the value of each level from -_REACH to _REACH: zero, or the best for all on it."""
-    values = np.arange(-_REACH, _REACH + 1) * grid.step
+    values: _Floats = np.arange(-_REACH, _REACH + 1, dtype=np.float64) * grid.step
     used = np.unique(np.concatenate([each.ravel() for each in grid.levels]))
     used = used[used != 0]
     if not used.size:
@@ -135,7 +135,8 @@ def _trained(feedbacks: Sequence[_Feedback], grid: _OnGrid) -> _Floats:
 
 
 def _per_level(its: NDArray[np.int64], effect: _Floats, count: int) -> _Floats:
-    return np.bincount(its.ravel(), effect.ravel(), minlength=count + 1)[:count]
+    sums = np.bincount(its.ravel(), effect.ravel(), minlength=count + 1)[:count]
+    return sums.astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)

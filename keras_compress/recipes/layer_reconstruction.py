@@ -77,7 +77,8 @@ def reconstructible(model: keras.Model) -> tuple[list[Any], dict[str, str]]:
     """
     graph = trace_graph(model)
     calls = graph.calls()
-    chosen, others = [], {}
+    chosen: list[Any] = []
+    others: dict[str, str] = {}
     for node in graph.nodes:
         layer = node.operation
         if not getattr(layer, "weights", None) or any(layer is each for each in chosen):
