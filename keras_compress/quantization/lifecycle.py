@@ -71,8 +71,8 @@ def prepare(
 
     Raises:
         KerasCompressError: If the model is unbuilt, subclassed, prepared already or wrapped by
-            another technique, if a weight is NaN or infinite, if a layer has no operator on 8-bit
-            integers, or if ranges are to be learned without calibration data.
+            another technique, if a weight is NaN, infinite or not of float32, if a layer has no
+            operator on 8-bit integers, or if ranges are to be learned without calibration data.
     """
     config = config or QuantizationConfig()
     if config.activations.range == "learned" and calibration_data is None:
@@ -229,7 +229,14 @@ def _checked_copy(model: Any) -> Any:
             "`keras.Model(model.inputs, model.outputs)`, the same graph in a stock class."
         )
     for ref in iter_weights(copy):
-        if keras.backend.is_float_dtype(ref.variable.dtype):
+        dtype = keras.backend.standardize_dtype(ref.variable.dtype)
+        if keras.backend.is_float_dtype(dtype):
+            if dtype != "float32":
+                raise KerasCompressError(
+                    "The device's integers are simulated on float32 weights. Received: "
+                    f"{ref.variable.path!r} of {dtype}. Build the model under the policy "
+                    "'float32', 'mixed_float16' or 'mixed_bfloat16' and load its weights there."
+                )
             require_finite(ref, values_of(ref.variable))
     return copy
 

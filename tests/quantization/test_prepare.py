@@ -294,6 +294,12 @@ def test_what_can_not_be_quantized_is_told():
         quantization.prepare(silly)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_of_another_precision_are_told(dtype):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, dtype=dtype, name="half")])
+    refused(model, f"'half/kernel' of {dtype}")
+
+
 def calibrated(prepared):
     quantization.calibrate(prepared, data()[0])
     return prepared
