@@ -29,6 +29,7 @@ from keras_compress.channel_pruning.grouping import find_groups
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.lasso import Lasso
 from keras_compress.channel_pruning.plan import ChannelPlan
+from keras_compress.channel_pruning.policy import ConditionalPolicy, search_policy
 from keras_compress.channel_pruning.pruning import ChannelPruned, prune
 from keras_compress.channel_pruning.reestimation import reestimate_statistics
 from keras_compress.channel_pruning.registry import register_rule
@@ -49,6 +50,7 @@ __all__ = [
     "ChannelPlan",
     "ChannelPruned",
     "ChannelReport",
+    "ConditionalPolicy",
     "Criterion",
     "Data",
     "ExplainedVariance",
@@ -75,6 +77,7 @@ __all__ = [
     "prune_while_training",
     "reestimate_statistics",
     "register_rule",
+    "search_policy",
     "search_rates",
     "select_greedily",
     "select_uniformly",
