@@ -2,7 +2,9 @@
 
 Lillicrap et al. 2016, "Continuous control with deep reinforcement learning", arXiv 1509.02971. Its
 networks have a few thousand weights, for which a training step of a framework costs a hundred times
-what NumPy takes.
+what NumPy takes. Actions are kept within their bounds by gradients that shrink toward these, and
+turn beyond them (Hausknecht and Stone 2016, arXiv 1511.04143, section 4.3): an actor that ends in a
+sigmoid saturates while the critic still learns, and hardly comes back.
 """
 
 from __future__ import annotations
@@ -46,13 +48,13 @@ class Network:
 
     Args:
         inputs: How many inputs there are.
-        squashed: Whether the output goes through a sigmoid.
         rate: Of learning.
         generator: Draws the first weights.
+        start: About what it says at first. Defaults to `0.0`.
     """
 
     def __init__(
-        self, inputs: int, squashed: bool, rate: float, generator: np.random.Generator
+        self, inputs: int, rate: float, generator: np.random.Generator, start: float = 0.0
     ) -> None:
         sizes = [inputs, _HIDDEN, _HIDDEN, 1]
         self.weights: list[Array] = []
@@ -60,7 +62,8 @@ class Network:
             self.weights.append(generator.normal(0, np.sqrt(2 / before), (before, after)))
             self.weights.append(np.zeros(after))
         self.weights[-2] *= 0.1
-        self._squashed, self._rate = squashed, rate
+        self.weights[-1] += start
+        self._rate = rate
         self._moments = [(np.zeros_like(w), np.zeros_like(w)) for w in self.weights]
         self._updates = 0
 
@@ -75,9 +78,7 @@ class Network:
             x: The inputs, `(n, inputs)`.
             upstream: The gradient by the outputs, `(n, 1)`.
         """
-        first, second, out = self._forward(x)
-        if self._squashed:
-            upstream = upstream * out * (1 - out)
+        first, second, _ = self._forward(x)
         found: list[Array] = []
         for layer, given in ((4, second), (2, first), (0, x)):
             found = [given.T @ upstream, upstream.sum(axis=0), *found]
@@ -106,8 +107,11 @@ class Network:
         w = self.weights
         first = np.maximum(x @ w[0] + w[1], 0)
         second = np.maximum(first @ w[2] + w[3], 0)
-        out = second @ w[4] + w[5]
-        return first, second, 1 / (1 + np.exp(-out.clip(-50, 50))) if self._squashed else out
+        return first, second, second @ w[4] + w[5]
+
+
+def _bounded(actions: Array) -> Array:
+    return actions.clip(0.0, 1.0)
 
 
 class ActorCritic:
@@ -118,7 +122,7 @@ class ActorCritic:
         seed: Of the networks and of what is drawn from memory.
 
     Attributes:
-        actor: From states `(n, features)` to actions `(n, 1)`.
+        actor: From states `(n, features)` to actions `(n, 1)`, hardly beyond 0 and 1.
         critic: From states and actions `(n, features + 1)` to what is earned from there on.
     """
 
@@ -128,8 +132,8 @@ class ActorCritic:
 
         def made() -> tuple[Network, Network]:
             generator = np.random.default_rng(seed + 1)
-            actor = Network(features, True, 1e-3, generator)
-            return actor, Network(features + 1, False, 3e-3, generator)
+            actor = Network(features, 1e-3, generator, start=0.5)
+            return actor, Network(features + 1, 3e-3, generator)
 
         self.actor, self.critic = made()
         # Followers that change slowly, for targets that don't run away.
@@ -137,7 +141,7 @@ class ActorCritic:
 
     def act(self, state: NDArray[np.float32]) -> float:
         """Return the action for one state."""
-        return float(self.actor(state[None].astype(np.float64))[0, 0])
+        return float(_bounded(self.actor(state[None].astype(np.float64)))[0, 0])
 
     def remember(self, transition: Transition) -> None:
         """Keep a step to learn from."""
@@ -154,14 +158,16 @@ class ActorCritic:
         actions = np.array([[t.action] for t in batch])
         rewards = np.array([t.reward for t in batch])
         last = np.array([t.last for t in batch])
-        following = np.concatenate([following, self._slow_actor(following)], axis=1)
+        following = np.concatenate([following, _bounded(self._slow_actor(following))], axis=1)
         targets = bellman(rewards, last, self._slow_critic(following)[:, 0])[:, None]
         both = np.concatenate([states, actions], axis=1)
         error = self.critic(both) - targets
         self.critic.update(self.critic.gradients(both, 2 * error / _BATCH)[0])
         # Up the critic's values, by way of the actions.
-        both = np.concatenate([states, self.actor(states)], axis=1)
+        said = self.actor(states)
+        both = np.concatenate([states, _bounded(said)], axis=1)
         up = self.critic.gradients(both, np.full((_BATCH, 1), -1 / _BATCH))[1][:, -1:]
+        up = up * np.where(up < 0, 1 - said, said)
         self.actor.update(self.actor.gradients(states, up)[0])
         self._slow_actor.follow(self.actor)
         self._slow_critic.follow(self.critic)

@@ -10,13 +10,14 @@ the paper's hundreds of GPU hours.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_compress.argument_checks import check_count
-from keras_compress.channel_pruning.actor_critic import ActorCritic, Network, Transition
+from keras_compress.channel_pruning.actor_critic import ActorCritic, Transition
 from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.criteria import Criterion, Data, get_criterion
 from keras_compress.channel_pruning.evaluation import MaskedLoss
@@ -37,6 +38,8 @@ __all__ = ["ConditionalPolicy", "search_policy"]
 #: did last, and the rate that is asked for.
 _FEATURES = 7
 _WORST = 10.0
+#: Steps of learning for each step that was walked: they cost nothing beside a loss.
+_LEARNED = 16
 
 
 class ConditionalPolicy:
@@ -44,7 +47,7 @@ class ConditionalPolicy:
 
     Attributes:
         rates: The lowest and the highest rate that it was trained for.
-        actor: The small network that answers.
+        agent: The actor and critic that answer.
     """
 
     def __init__(
@@ -52,11 +55,11 @@ class ConditionalPolicy:
         groups: ChannelGroups,
         steps: dict[str, list[NDArray[np.bool_]]],
         rates: tuple[float, float],
-        actor: Network,
+        agent: ActorCritic,
         x: Any,
         criterion: str,
     ) -> None:
-        self.rates, self.actor = rates, actor
+        self.rates, self.agent = rates, agent
         self._walk = _Walk(groups, steps)
         self._groups, self._x, self._criterion = groups, x, criterion
 
@@ -75,7 +78,7 @@ class ConditionalPolicy:
                 f"A policy is asked for a rate that it was trained for, {low:g} to {high:g}. "
                 f"Received: {rate!r}. Search with other `rates`."
             )
-        return self._walk.masks(self._walk.go(rate, self._act)[0])
+        return self._walk.masks(self._walk.go(rate, self.agent.act)[0])
 
     def prune(self, rate: float = 0.5, *, reestimate: bool = True) -> ChannelPruned:
         """Return the model cut to a rate.
@@ -103,9 +106,6 @@ class ConditionalPolicy:
             again,
         )
         return ChannelPruned(small, report, plan)
-
-    def _act(self, state: NDArray[np.float32]) -> float:
-        return float(self.actor(state[None].astype(np.float64))[0, 0])
 
 
 class _Walk:
@@ -169,6 +169,20 @@ class _Walk:
                 break
             step += 1
         return step
+
+
+@dataclass(frozen=True)
+class _Exploring:
+    """Actions of an agent, or about a middle, with noise."""
+
+    agent: ActorCritic | None
+    middle: float
+    spread: float
+    generator: np.random.Generator
+
+    def __call__(self, state: NDArray[np.float32]) -> float:
+        middle = self.middle if self.agent is None else self.agent.act(state)
+        return middle + float(self.generator.normal(0, self.spread))
 
 
 def search_policy(
@@ -249,15 +263,11 @@ def search_policy(
     progress.begin("Policy", episodes)
     for episode in range(episodes):
         rate = float(generator.uniform(low, high))
-        if episode < warm:
-            # By chance, about what the rate asks for.
-            middle = rate + generator.normal(0, 0.2)
-            chosen, states, taken = walk.go(rate, lambda _, m=middle: generator.normal(m, 0.25))
-        else:
-            spread = noise * 0.97 ** (episode - warm)
-            chosen, states, taken = walk.go(
-                rate, lambda state, s=spread: agent.act(state) + generator.normal(0, s)
-            )
+        # At first by chance, about what the rate asks for.
+        middle = rate + generator.normal(0, 0.2)
+        spread = 0.25 if episode < warm else noise * 0.97 ** (episode - warm)
+        explore = _Exploring(None if episode < warm else agent, middle, spread, generator)
+        chosen, states, taken = walk.go(rate, explore)
         found = journal.get(chosen)
         if found is None:
             found = journal.record(chosen, measured(walk.masks(chosen)))
@@ -267,8 +277,8 @@ def search_policy(
             reward = -min(found, _WORST) if last else 0.0
             agent.remember(Transition(state, action, reward, following, last))
         if episode >= warm - 1:
-            for _ in states:
+            for _ in range(_LEARNED * len(states)):
                 agent.learn()
         progress.advance(detail=f"{rate:.2f} of the MACs: a loss of {found:.3f}")
     progress.end()
-    return ConditionalPolicy(groups, steps, (low, high), agent.actor, x, type(criterion).__name__)
+    return ConditionalPolicy(groups, steps, (low, high), agent, x, type(criterion).__name__)
