@@ -33,10 +33,10 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("float32", "float16", "dynamic", "int8"),
+        choices=("float32", "float16", "dynamic", "int8", "int16x8"),
         default="float32",
         help="float32 (default); float16 weights; dynamic: int8 weights of large layers; "
-        "int8: integers throughout, needs --data",
+        "int8: integers throughout, needs --data; int16x8: the same with activations of 16 bits",
     )
     parser.add_argument(
         "--data",
@@ -52,9 +52,16 @@ def register(subparsers: Any) -> None:
         help=f"use the first N samples of --data (default: {DEFAULT_SAMPLES})",
     )
     parser.add_argument(
+        "--quantizer",
+        choices=("tensorflow", "ai-edge"),
+        default="tensorflow",
+        help="what makes the integers: TensorFlow's converter, or ai-edge-quantizer "
+        "(default: tensorflow)",
+    )
+    parser.add_argument(
         "--io-dtype",
-        choices=("int8", "float32"),
-        help="type of inputs and results with --precision int8 (default: int8)",
+        choices=("int8", "int16", "float32"),
+        help="type of inputs and results with --precision int8 or int16x8 (default: int8 or int16)",
     )
     parser.add_argument(
         "--no-fold-batch-norm",
@@ -125,6 +132,7 @@ def _run(args: argparse.Namespace) -> int:
                 tolerance=args.tolerance,
                 fold_batch_norm=not args.no_fold_batch_norm,
                 per_channel=not args.per_tensor,
+                quantizer=args.quantizer,
                 io_dtype=args.io_dtype,
                 sparse=args.sparse,
                 binary="never" if args.no_binary else "auto",

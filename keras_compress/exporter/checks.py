@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from keras_compress.errors import ExportError
+from keras_compress.exporter.tf_converter import INTEGER_ACTIVATIONS
 from keras_compress.layers import iter_layers
 
-__all__ = ["PRECISIONS", "check_model", "check_options", "layers_of"]
+__all__ = ["PRECISIONS", "QUANTIZERS", "check_model", "check_options", "layers_of"]
 
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
+PRECISIONS = ("float32", "float16", "dynamic", "int8", "int16x8")
+QUANTIZERS = ("tensorflow", "ai-edge")
 
 _FLOAT16_MAX = 65504.0
 
@@ -29,6 +31,9 @@ def check_options(
     io_dtype: str | None,
     tolerance: float | None,
     binary: str,
+    quantizer: str = "tensorflow",
+    per_channel: bool = True,
+    trained_ranges: bool = False,
 ) -> None:
     """Raise `ExportError` for settings that are unknown or known to fail together."""
     if precision not in PRECISIONS:
@@ -36,27 +41,49 @@ def check_options(
             f"`precision` must be one of {', '.join(PRECISIONS)}. "
             f"Received: precision={precision!r}."
         )
-    if precision == "int8" and not has_data:
+    integers = INTEGER_ACTIVATIONS.get(precision)
+    if integers and not has_data:
         raise ExportError(
-            'precision="int8" needs `representative_data`: activation ranges are measured on '
-            "it. Received: none. Pass a few hundred typical inputs, such as x_train[:300]."
+            f'precision="{precision}" needs `representative_data`: activation ranges are measured '
+            "on it. Received: none. Pass a few hundred typical inputs, such as x_train[:300]."
         )
-    if sparse and precision in ("dynamic", "int8"):
+    if sparse and (integers or precision == "dynamic"):
         raise ExportError(
             "`sparse=True` needs float32 or float16: the runtime fails on sparse tensors with "
             f'quantized weights. Received: precision="{precision}". Leave `sparse` off; '
             "the packed file stores the zeros compactly anyway."
         )
-    if io_dtype not in (None, "int8", "float32"):
+    if io_dtype not in (None, "int8", "int16", "float32"):
         raise ExportError(
-            f'`io_dtype` must be "int8", "float32" or None. Received: io_dtype={io_dtype!r}.'
+            '`io_dtype` must be "int8", "int16", "float32" or None. '
+            f"Received: io_dtype={io_dtype!r}."
         )
-    if io_dtype == "int8" and precision != "int8":
+    if io_dtype in ("int8", "int16") and io_dtype != integers:
         raise ExportError(
-            f'io_dtype="int8" goes with precision="int8" alone. Received: precision="{precision}".'
+            'io_dtype="int8" goes with precision="int8" alone, and "int16" with "int16x8". '
+            f'Received: io_dtype="{io_dtype}" and precision="{precision}".'
         )
     if binary not in ("auto", "never"):
         raise ExportError(f'`binary` must be "auto" or "never". Received: binary={binary!r}.')
+    if quantizer not in QUANTIZERS:
+        raise ExportError(
+            f"`quantizer` must be one of {', '.join(QUANTIZERS)}. Received: {quantizer!r}."
+        )
+    if quantizer == "ai-edge":
+        misfits = [
+            what
+            for what, is_so in (
+                (f'precision="{precision}"', precision not in ("int8", "dynamic")),
+                ("per_channel=False", not per_channel),
+                ("a model that was trained on integers", trained_ranges),
+            )
+            if is_so
+        ]
+        if misfits:
+            raise ExportError(
+                'quantizer="ai-edge" makes precision="int8" or "dynamic" of a float model, with '
+                f"scales per channel. Received: {', '.join(misfits)}. Use the default quantizer."
+            )
     if tolerance is not None and not tolerance >= 0:
         raise ExportError(f"`tolerance` can't be negative. Received: tolerance={tolerance}.")
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_compress.errors import ExportError
+from keras_compress.exporter.ai_edge import quantize_with_ai_edge
 from keras_compress.exporter.checks import layers_of
 from keras_compress.exporter.converter_process import (
     ConverterCrashError,
@@ -40,6 +41,7 @@ def convert_trace(
     sparse: bool,
     allow_custom_ops: bool,
     trained_ranges: bool = False,
+    quantizer: str = "tensorflow",
 ) -> tuple[bytes, dict[str, int]]:
     """Return the `.tflite` bytes of a traced model, and its tensor behind each of its results.
 
@@ -56,8 +58,14 @@ def convert_trace(
     # if something it saves owns them.
     holder.kept_variables = [variable.value for variable in model.variables]
     holder.serving = trace.function
+    apart = quantizer == "ai-edge"
     settings = ConverterSettings(
-        precision, io_dtype, per_channel, sparse, allow_custom_ops, trained_ranges
+        "float32" if apart else precision,
+        None if apart else io_dtype,
+        per_channel,
+        sparse,
+        allow_custom_ops,
+        trained_ranges,
     )
     rows = None
     if calibration is not None:
@@ -70,7 +78,7 @@ def convert_trace(
         folder = str(Path(scratch, "saved"))
         _save(tf, holder, folder, trace, model)
         try:
-            if can_crash(trace.concrete, precision):
+            if can_crash(trace.concrete, settings.precision):
                 data = run_converter_apart(folder, settings, rows, scratch=scratch)
             else:
                 data = run_converter(folder, settings, rows)
@@ -80,6 +88,8 @@ def convert_trace(
             raise ExportError(_explain(model, error)) from error
     if marked:
         data = cleared_marks(data)
+    if apart:
+        data = quantize_with_ai_edge(data, precision=precision, io_dtype=io_dtype, calibration=rows)
     file = read_tflite(data)
     _check_result(file, model, allow_custom_ops)
     indices = dict(file.signatures[0].outputs) if file.signatures else {}

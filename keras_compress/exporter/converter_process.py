@@ -19,7 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_compress.exporter.tf_converter import ConverterSettings, run_converter
+from keras_compress.exporter.tf_converter import (
+    INTEGER_ACTIVATIONS,
+    ConverterSettings,
+    run_converter,
+)
 
 __all__ = ["ConverterCrashError", "ConverterError", "can_crash", "main", "run_converter_apart"]
 
@@ -55,7 +59,7 @@ def can_crash(concrete: Any, precision: str) -> bool:
         concrete: A traced `tf.function`.
         precision: What it is converted to.
     """
-    if precision != "int8":
+    if precision not in INTEGER_ACTIVATIONS:
         return False
     graph = concrete.graph.as_graph_def()
     nodes = [graph.node, *(function.node_def for function in graph.library.function)]

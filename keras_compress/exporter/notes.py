@@ -14,7 +14,7 @@ __all__ = ["sparse_notes", "preservation_notes", "verification_notes"]
 
 # What rounding alone costs a sound net stays below these, as a share of the results' norm and of
 # their spread. float32 reorders sums and no more.
-_SUSPICIOUS_ERROR = {"float32": 0.01, "float16": 0.02, "dynamic": 0.1, "int8": 0.2}
+_SUSPICIOUS_ERROR = {"float32": 0.01, "float16": 0.02, "dynamic": 0.1, "int8": 0.2, "int16x8": 0.1}
 # Quantized nets that are any good keep the largest entry in 19 of 20 samples and more.
 _FEWEST_SAME = 0.9
 _FEWEST_SAMPLES = 10
@@ -62,6 +62,7 @@ _REMEDIES = {
     "float32": _WHERE,
     "float16": f'{_WHERE} precision="float32" has no such error.',
     "dynamic": f'{_WHERE} precision="float16" keeps more digits.',
+    "int16x8": f'{_WHERE} precision="float16" keeps more digits of the weights.',
     "int8": (
         f'{_WHERE} precision="dynamic" keeps activations in float; encode and normalize inputs '
         "before the model."

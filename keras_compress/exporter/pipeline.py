@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_compress.errors import ExportError
 from keras_compress.exporter.preservation import Preservation
+from keras_compress.exporter.tf_converter import INTEGER_ACTIVATIONS
 from keras_compress.exporter.verification import Verification
 from keras_compress.tflite.reader import read_tflite
 from keras_compress.tflite.running import densified_constants
@@ -78,6 +79,7 @@ def convert(
     tolerance: float | None = None,
     fold_batch_norm: bool = True,
     per_channel: bool = True,
+    quantizer: str = "tensorflow",
     io_dtype: str | None = None,
     sparse: bool = False,
     input_shape: Any = None,
@@ -118,9 +120,10 @@ def convert(
         model: A built `keras.Model`: Sequential, functional, nested or subclassed.
         precision: `"float32"`; `"float16"`, weights halved and widened when loaded;
             `"dynamic"`, weights of large layers in int8, activations float (beside binary layers
-            these weights are widened when loaded); `"int8"`, integers throughout. Defaults to
-            `"float32"`.
-        representative_data: Typical inputs, on which `"int8"` measures the activations'
+            these weights are widened when loaded); `"int8"`, integers throughout;
+            `"int16x8"`, the same with activations of 16 bits, nearly float's accuracy at a
+            multiple of int8's time. Defaults to `"float32"`.
+        representative_data: Typical inputs, on which integers measure the activations'
             ranges: arrays with samples along the first axis, in the structure of the model's
             inputs or in a dict from their names, or batches of these: a list, a generator, a
             function that returns one, a `tf.data.Dataset`, a `keras.utils.PyDataset`. Of
@@ -138,8 +141,12 @@ def convert(
             stays a multiplication and an addition. Defaults to `True`.
         per_channel: Whether integer kernels have one scale a channel rather than one in all.
             `False` keeps shared values shared, at some cost in accuracy. Defaults to `True`.
-        io_dtype: For `"int8"`, the type of float inputs and results: `"int8"` or `"float32"`.
-            Defaults to `None`, meaning `"int8"`.
+        quantizer: What makes integers of a float model: `"tensorflow"`, its converter; `"ai-edge"`,
+            Google's ai-edge-quantizer (the extra `ai-edge`) on the converter's float model, for
+            `"int8"` and `"dynamic"`. Defaults to `"tensorflow"`.
+        io_dtype: For integers throughout, the type of float inputs and results: that of the
+            activations, `"int8"` or `"int16"`, or `"float32"`. Defaults to `None`, meaning that
+            of the activations.
         sparse: Whether to store kernels with enough zeros in TFLite's sparse format; float
             precisions only. Defaults to `False`.
         input_shape: Shape of one sample where the model leaves sizes open; shapes in the
@@ -154,7 +161,8 @@ def convert(
         An `Export`.
 
     Raises:
-        ExportError: If settings don't go together, if the model is unbuilt, wrapped for
+        ExportError: If settings don't go together or need a package that isn't installed, if the
+            model is unbuilt, wrapped for
             training, not finite or not expressible in built-in operators, or if verification
             finds NaN or an error above `tolerance`.
     """
@@ -180,6 +188,9 @@ def convert(
         io_dtype=io_dtype,
         tolerance=tolerance,
         binary=binary,
+        quantizer=quantizer,
+        per_channel=per_channel,
+        trained_ranges=trained,
     )
     checks.check_model(model, precision=precision)
 
@@ -212,6 +223,12 @@ def convert(
 
     tell("Tracing the model")
     has_bits = binary_way.has_binary_kernels(model)
+    if has_bits and (quantizer == "ai-edge" or precision == "int16x8"):
+        raise ExportError(
+            'Binary layers go with neither quantizer="ai-edge" nor precision="int16x8". Received: '
+            f'{model.name!r}, which has some, and quantizer="{quantizer}" and '
+            f'precision="{precision}". Use precision="int8" of the default quantizer.'
+        )
     trace = tracing.trace_model(model, takes, keep_batch_norm=not fold_batch_norm)
     tell(f"Converting to {precision}")
     data, indices = conversion.convert_trace(
@@ -225,6 +242,7 @@ def convert(
         sparse=sparse,
         allow_custom_ops=allow_custom_ops,
         trained_ranges=trained,
+        quantizer=quantizer,
     )
     if has_bits and precision == "dynamic":
         data = widen_weights(data)
@@ -269,7 +287,8 @@ def convert(
         options={
             "fold_batch_norm": fold_batch_norm,
             "per_channel": per_channel,
-            "io_dtype": (io_dtype or "int8") if precision == "int8" else "float32",
+            "quantizer": quantizer,
+            "io_dtype": io_dtype or INTEGER_ACTIVATIONS.get(precision, "float32"),
             "sparse": sparse,
         },
         verification=verification,

@@ -15,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ConverterSettings", "run_converter"]
+__all__ = ["INTEGER_ACTIVATIONS", "ConverterSettings", "run_converter"]
+
+#: The type of the activations, of the precisions that are integers throughout.
+INTEGER_ACTIVATIONS = {"int8": "int8", "int16x8": "int16"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def run_converter(
     Args:
         folder: The SavedModel's.
         settings: How to convert.
-        calibration: For each argument of the signature, the samples that `"int8"` measures
+        calibration: For each argument of the signature, the samples that integers measure
             ranges on; `None` for the other precisions.
     """
     import tensorflow as tf
@@ -47,7 +50,7 @@ def run_converter(
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.allow_custom_ops = settings.allow_custom_ops
         _set_precision(converter, tf, settings)
-        if settings.precision == "int8" and calibration is not None:
+        if settings.precision in INTEGER_ACTIVATIONS and calibration is not None:
             converter.representative_dataset = lambda: _rows(calibration)
         if settings.sparse:
             converter.optimizations = [
@@ -67,14 +70,18 @@ def _set_precision(converter: Any, tf: Any, settings: ConverterSettings) -> None
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if precision == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if precision in ("int8", "dynamic"):
+    if precision in ("dynamic", *INTEGER_ACTIVATIONS):
         # TensorFlow has no public switch for one scale a tensor.
         converter._experimental_disable_per_channel = not settings.per_channel
-    if precision == "int8":
+    if precision in INTEGER_ACTIVATIONS:
         if not settings.trained_ranges:
             # With this the converter insists on data, which marked ranges make needless.
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        edge = tf.float32 if settings.io_dtype == "float32" else tf.int8
+            converter.target_spec.supported_ops = [
+                tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+                if precision == "int8"
+                else tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+            ]
+        edge = tf.dtypes.as_dtype(settings.io_dtype or INTEGER_ACTIVATIONS[precision])
         converter.inference_input_type = edge
         converter.inference_output_type = edge
 
