@@ -1,6 +1,6 @@
 """Sizes of files of foreign kinds, a line a kind: each codec beside gzip, zstd, xz and brotli.
 
-    python benchmarks/foreign_models.py FOLDER [--json OUT] [--every N] [--workers 2]
+    python benchmarks/foreign_models.py FOLDER [--json OUT] [--every N] [--workers 2] [--journal J]
 
 FOLDER has a folder a kind, as `make_foreign_models.py` writes them. Every packed file is unpacked
 and compared. A file counts as lost to a codec where the best of the four others is smaller, and as
@@ -10,22 +10,23 @@ out of order where a codec that may take longer made the larger file.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import math
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from pack_models import CODECS, others
 
-from keras_compress import packing, storage
+from keras_compress import packing, search, storage
 
 
-def measure(path: Path) -> dict[str, Any]:
+def measure(file: str) -> dict[str, Any]:
     """Sizes of one file, and the processor time that `auto`'s takes to unpack."""
+    path = Path(file)
     data = path.read_bytes()
     sizes = {name: len(compress(data)) for name, (compress, _) in others(quick=True).items()}
     row: dict[str, Any] = {"kind": path.parent.name, "file": path.name, "raw": len(data)}
@@ -64,12 +65,18 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="measure each N-th file of a kind")
     parser.add_argument("--kinds", nargs="*", default=None)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--journal", type=Path, default=None, help="go on from what it has")
     args = parser.parse_args()
     kinds = sorted(p.name for p in args.folder.iterdir() if p.is_dir())
     kinds = [k for k in kinds if args.kinds is None or k in args.kinds]
     files = [p for k in kinds for p in sorted((args.folder / k).glob("*.tflite"))[:: args.every]]
-    with ProcessPoolExecutor(args.workers) as pool:
-        rows = list(pool.map(measure, files))
+    # Sizes of another build of the library are of another search.
+    builds = sorted(Path(packing.__file__).parent.glob("libkeras_compress.*"))
+    built = [hashlib.sha256(path.read_bytes()).hexdigest() for path in builds]
+    journal = search.Journal(args.journal, search.fingerprint("foreign models", built))
+    names = [str(path) for path in files]
+    trials = search.run_trials(measure, names, workers=args.workers, journal=journal)
+    rows = [trial.result for trial in trials]
     print(
         f"{'kind':<20}{'files':>6}  over the best of four: "
         + "".join(f"{c:>10}" for c in CODECS)
