@@ -138,7 +138,7 @@ def _namespace(name: str, module: str) -> dict[str, object]:
         **{name: getattr(pruning, name) for name in pruning.__all__},
         **{name: getattr(clustering, name) for name in clustering.__all__},
         **{name: getattr(recipes, name) for name in ("Accuracy",) if hasattr(recipes, name)},
-        "x": x, "y": y, "x_train": x, "y_train": y, "x_test": x, "y_test": y,
+        "x": x, "y": y, "photos": x, "x_train": x, "y_train": y, "x_test": x, "y_test": y,
         "model": model, "trained": model, "teacher": _logits("teacher"),
         "student": _logits("student"), "rates": {"dense": 0.5},
         "batches": [(x, y)], "gradients": [np.zeros(v.shape, "float32") for v in model.weights],
