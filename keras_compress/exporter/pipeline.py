@@ -121,8 +121,7 @@ def convert(
         precision: `"float32"`; `"float16"`, weights halved and widened when loaded;
             `"dynamic"`, weights of large layers in int8, activations float (beside binary layers
             these weights are widened when loaded); `"int8"`, integers throughout;
-            `"int16x8"`, the same with activations of 16 bits, nearly float's accuracy at a
-            multiple of int8's time. Defaults to `"float32"`.
+            `"int16x8"`, the same with activations of 16 bits. Defaults to `"float32"`.
         representative_data: Typical inputs, on which integers measure the activations'
             ranges: arrays with samples along the first axis, in the structure of the model's
             inputs or in a dict from their names, or batches of these: a list, a generator, a
