@@ -105,14 +105,15 @@ class SubstitutedLayer(keras.layers.Wrapper):
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        outer_values = [(variable, variable.value) for variable in self.layer.variables]
+        # Those of the wrapper too: what it puts into the layer may read and change them.
+        outer_values = [(variable, variable.value) for variable in self.variables]
         replaced = {id(variable): value for variable, value in self.substitutes()}
         mapping = [(v, replaced.get(id(v), value)) for v, value in outer_values]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
-            before = {id(v): scope.get_current_value(v) for v in self.layer.variables}
+            before = {id(v): scope.get_current_value(v) for v in self.variables}
             outputs = self.layer(*args, **kwargs)
-        # What the layer changed in itself (moving averages, seeds) happens after all.
-        for variable in self.layer.non_trainable_variables:
+        # What was changed within (moving averages, seeds, ranges) happens after all.
+        for variable in self.non_trainable_variables:
             value = scope.get_current_value(variable)
             if id(variable) not in replaced and value is not before[id(variable)]:
                 variable.assign(value)

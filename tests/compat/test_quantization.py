@@ -104,6 +104,14 @@ def test_a_registry_of_ones_own_is_asked(base):
     model.compile("adam", fit_loss)
     fit(model, 1)
     assert np.isfinite(outputs(model, x)).all()
+    ends = {
+        w.name.split("/")[-1]: float(keras.ops.convert_to_numpy(w))
+        for w in model.get_layer("quant_logits").weights
+        if len(w.shape) == 0
+    }
+    # Ranges of an activation within the layer have moved with the data.
+    assert ends.get("post_activation_max") not in (None, 6.0, 0.0), ends
+    assert ends["post_activation_min"] not in (-6.0, 0.0)
 
 
 @pytest.mark.parametrize(
