@@ -19,25 +19,6 @@ NETS = ("resnet20", "shufflenetv2_x0_5", "resnet56")
 QUANTIZERS = ("tensorflow", "ai-edge")
 
 
-def accuracy(data: bytes, x: np.ndarray, y: np.ndarray) -> float:
-    """Return the share of right answers, in percent, of a model with one input and result."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    model = Interpreter(model_content=data, num_threads=2)
-    model.allocate_tensors()
-    source, result = model.get_input_details()[0], model.get_output_details()[0]
-    scale, zero = source["quantization"]
-    if source["dtype"] != np.float32:
-        limits = np.iinfo(source["dtype"])
-        x = np.clip(np.rint(x / scale) + zero, limits.min, limits.max).astype(source["dtype"])
-    right = 0
-    for image, answer in zip(x, y, strict=True):
-        model.set_tensor(source["index"], image[None])
-        model.invoke()
-        right += int(np.argmax(model.get_tensor(result["index"])) == answer)
-    return 100 * right / len(x)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with load.py and models")
@@ -47,6 +28,7 @@ def main() -> None:
     import keras
 
     from keras_compress import exporter, pack
+    from keras_compress.recipes.accuracy import tflite_accuracy
 
     sys.path.insert(0, str(args.data))
     from load import cifar10
@@ -73,7 +55,7 @@ def main() -> None:
                     verify=False,
                 ).tflite
             row = {
-                "accuracy": accuracy(data, x, y),
+                "accuracy": 100 * tflite_accuracy(data, x, y, threads=2),
                 "tflite_bytes": len(data),
                 "packed_bytes": len(pack(data)),
                 "seconds": time.perf_counter() - begun,

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
 import sys
 import time
 import warnings
@@ -27,6 +26,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from cache_folder import CACHE
+from paired_steps import time_steps
 
 import keras_compress
 from keras_compress import exporter, quantization
@@ -245,18 +245,7 @@ def step(args) -> None:
     nets = {"plain": net, "quantized": quantization.prepare(net, calibration_data=x)}
     for each in nets.values():
         compile_net(each, 1e-4)
-        each.train_on_batch(x, y)
-    times = {name: [] for name in nets}
-    for _ in range(args.rounds):
-        for name, each in nets.items():
-            # Of the processor, for others may be at work on it.
-            began = time.process_time()
-            for _ in range(3):
-                each.train_on_batch(x, y)
-            times[name].append((time.process_time() - began) / 3)
-    record = {name: round(1000 * statistics.median(each), 1) for name, each in times.items()}
-    ratios = [b / a for a, b in zip(times["plain"], times["quantized"], strict=True)]
-    record["ratio"] = round(statistics.median(ratios), 3)
+    record = time_steps(nets, x, y, args.rounds)
     print(json.dumps(record))
     (RESULTS / "quantization_aware_step.json").write_text(json.dumps(record) + "\n")
 

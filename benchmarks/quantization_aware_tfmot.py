@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
 from pathlib import Path
 
 import numpy as np
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from paired_steps import time_steps
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -38,17 +37,7 @@ def main() -> None:
     for each in nets.values():
         loss = keras.losses.SparseCategoricalCrossentropy()
         each.compile(keras.optimizers.Adam(1e-4), loss, metrics=["accuracy"])
-        each.train_on_batch(x, y)
-    times = {name: [] for name in nets}
-    for _ in range(args.rounds):
-        for name, each in nets.items():
-            began = time.process_time()
-            for _ in range(3):
-                each.train_on_batch(x, y)
-            times[name].append((time.process_time() - began) / 3)
-    record = {name: round(1000 * statistics.median(each), 1) for name, each in times.items()}
-    ratios = [b / a for a, b in zip(times["plain"], times["quantized"], strict=True)]
-    record["ratio"] = round(statistics.median(ratios), 3)
+    record = time_steps(nets, x, y, args.rounds)
     print(json.dumps(record))
     (RESULTS / "quantization_aware_step_tfmot.json").write_text(json.dumps(record) + "\n")
 

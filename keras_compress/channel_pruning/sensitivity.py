@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,12 +114,10 @@ def rates_within(
     require_reachable(groups, [each.group for each in found], costs, limits)
     # What is met by a rise is met by a larger one.
     rises = np.unique(np.concatenate([each.rises for each in found]))
-    low, high = 0, len(rises) - 1
-    while low < high:
-        middle = (low + high) // 2
-        total = costs.total({each.group: each.within(rises[middle]) for each in found})
-        if all(total[cost] <= limit for cost, limit in limits.items()):
-            high = middle
-        else:
-            low = middle + 1
-    return {each.group: each.within(rises[low]) for each in found}
+
+    def meets(rise: float) -> bool:
+        total = costs.total({each.group: each.within(rise) for each in found})
+        return all(total[cost] <= limit for cost, limit in limits.items())
+
+    rise = rises[bisect.bisect_left(rises[:-1], True, key=meets)]
+    return {each.group: each.within(rise) for each in found}

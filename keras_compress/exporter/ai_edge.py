@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_compress.errors import ExportError
+from keras_compress.exporter.tf_converter import single_samples
 from keras_compress.tflite.reader import read_tflite
 
 __all__ = ["quantize_with_ai_edge"]
@@ -57,10 +58,10 @@ def quantize_with_ai_edge(
             if io_dtype == "float32":
                 _leave_edges_float(worker, qtyping)
             ranges: dict[str, Any] = {}
-            for row in _rows(calibration or {}):
+            for sample in single_samples(calibration or {}):
                 # A sample at a time: over several the package takes a moving average, by which
                 # much of what was seen lies outside of the range.
-                _widen(ranges, worker.calibrate({signature: [row]}))
+                _widen(ranges, worker.calibrate({signature: [sample]}))
             return bytes(worker.quantize(ranges).quantized_model)
         except (RuntimeError, ValueError, KeyError, NotImplementedError) as error:
             raise ExportError(
@@ -83,8 +84,3 @@ def _widen(ranges: dict[str, Any], seen: dict[str, Any]) -> None:
         elif "min" in values:
             ranges[name]["min"] = np.minimum(ranges[name]["min"], values["min"])
             ranges[name]["max"] = np.maximum(ranges[name]["max"], values["max"])
-
-
-def _rows(calibration: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-    count = min(len(array) for array in calibration.values())
-    return [{name: array[i : i + 1] for name, array in calibration.items()} for i in range(count)]

@@ -58,10 +58,10 @@ def convert_trace(
     # if something it saves owns them.
     holder.kept_variables = [variable.value for variable in model.variables]
     holder.serving = trace.function
-    apart = quantizer == "ai-edge"
+    by_ai_edge = quantizer == "ai-edge"
     settings = ConverterSettings(
-        "float32" if apart else precision,
-        None if apart else io_dtype,
+        "float32" if by_ai_edge else precision,
+        None if by_ai_edge else io_dtype,
         per_channel,
         sparse,
         allow_custom_ops,
@@ -88,7 +88,7 @@ def convert_trace(
             raise ExportError(_explain(model, error)) from error
     if marked:
         data = cleared_marks(data)
-    if apart:
+    if by_ai_edge:
         data = quantize_with_ai_edge(data, precision=precision, io_dtype=io_dtype, calibration=rows)
     file = read_tflite(data)
     _check_result(file, model, allow_custom_ops)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["INTEGER_ACTIVATIONS", "ConverterSettings", "run_converter"]
+__all__ = ["INTEGER_ACTIVATIONS", "ConverterSettings", "run_converter", "single_samples"]
 
 #: The type of the activations, of the precisions that are integers throughout.
 INTEGER_ACTIVATIONS = {"int8": "int8", "int16x8": "int16"}
@@ -51,7 +51,7 @@ def run_converter(
         converter.allow_custom_ops = settings.allow_custom_ops
         _set_precision(converter, tf, settings)
         if settings.precision in INTEGER_ACTIVATIONS and calibration is not None:
-            converter.representative_dataset = lambda: _rows(calibration)
+            converter.representative_dataset = lambda: single_samples(calibration)
         if settings.sparse:
             converter.optimizations = [
                 *converter.optimizations,
@@ -86,7 +86,8 @@ def _set_precision(converter: Any, tf: Any, settings: ConverterSettings) -> None
         converter.inference_output_type = edge
 
 
-def _rows(calibration: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+def single_samples(calibration: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """Iterate over the samples, each as a batch of one for each argument."""
     for i in range(len(next(iter(calibration.values())))):
         yield {name: array[i : i + 1] for name, array in calibration.items()}
 
