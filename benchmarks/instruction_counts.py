@@ -35,10 +35,13 @@ def build(compiler: str, out: Path) -> Path:
     """Compile library and `kcz_decode` into one static program."""
     export = _ROOT / "export"
     sources = [*sorted((export / "src").glob("*.cc")), export / "tools" / "kcz_decode.cc"]
+    # CMake writes the samples' bytes as a source that the others include.
+    made = Path(f"{out}_cmake")
+    subprocess.run(["cmake", "-S", export, "-B", made], check=True, capture_output=True)
     flags = ["-std=c++17", "-O3", "-static", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off"]
     subprocess.run(
         [compiler, *flags, f"-I{export / 'include'}", f"-I{export / 'src'}",
-         *map(str, sources), "-o", str(out)],
+         f"-I{made / 'generated'}", *map(str, sources), "-o", str(out)],
         check=True,
     )  # fmt: skip
     return out

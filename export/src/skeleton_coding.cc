@@ -150,7 +150,8 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
     if (!quick || other.size() + without / kSamplesSave < without) keep_smaller(&other, out);
     return true;
   }
-  const size_t tried = total > kTriesSeveral ? 1 : (coding == GraphCoding::kSmallest ? kSamples : kTriedSamples);
+  size_t tried = total > kTriesSeveral ? 1 : (coding == GraphCoding::kSmallest ? kSamples : kTriedSamples);
+  if (tried > samples.size()) tried = samples.size();
   for (size_t k = 0; k < tried; ++k) {
     if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, samples[k], 1, none, original_size, &other)) {
       return false;

@@ -52,11 +52,13 @@ def test_changed_bytes_stay_inside_their_buffers(tmp_path, sanitized_build):
 
 def test_the_arm64_code_under_qemu(tmp_path):
     """The same calls, compiled for the phone's processor: golden files and wrong callers."""
-    require("aarch64-linux-gnu-g++", "qemu-aarch64-static")
+    require("aarch64-linux-gnu-g++", "qemu-aarch64-static", "cmake")
+    # CMake writes the samples' bytes as a source that the others include.
+    subprocess.run(["cmake", "-S", EXPORT, "-B", tmp_path], check=True, capture_output=True)
     program = build(
         "aarch64-linux-gnu-g++",
         tmp_path / "jni_arm64",
-        *("-O2", "-static", "-pthread"),
+        *("-O2", "-static", "-pthread", f"-I{tmp_path / 'generated'}"),
         sources=[*JNI, *core_sources()],
     )
     assets = sorted(ASSETS.glob("*.kcz"))
