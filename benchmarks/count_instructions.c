@@ -16,14 +16,12 @@ struct qemu_info_t;
 enum qemu_plugin_op { QEMU_PLUGIN_INLINE_ADD_U64 };
 
 extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-                                                  void (*call)(qemu_plugin_id_t,
-                                                               struct qemu_plugin_tb*));
-extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb* tb,
-                                                     enum qemu_plugin_op op, void* counter,
-                                                     uint64_t added);
+                                                  void (*call)(qemu_plugin_id_t, struct qemu_plugin_tb*));
+extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb* tb, enum qemu_plugin_op op,
+                                                     void* counter, uint64_t added);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb* tb);
-extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id,
-                                           void (*call)(qemu_plugin_id_t, void*), void* data);
+extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, void (*call)(qemu_plugin_id_t, void*),
+                                           void* data);
 
 EXPORT int qemu_plugin_version = 1;
 
@@ -41,8 +39,7 @@ static void ended(qemu_plugin_id_t id, void* data) {
   fprintf(stderr, "instructions %llu\n", (unsigned long long)count);
 }
 
-EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t* info, int argc,
-                               char** argv) {
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t* info, int argc, char** argv) {
   (void)info;
   (void)argc;
   (void)argv;

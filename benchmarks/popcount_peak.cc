@@ -41,15 +41,14 @@ struct State {
   Vector ones = {}, twos = {}, bytes = {};
 };
 Vector carry(Vector x, Vector both, Vector* kept) {
-  const Vector carried =
-      _mm256_or_si256(_mm256_and_si256(both, *kept), _mm256_andnot_si256(both, x));
+  const Vector carried = _mm256_or_si256(_mm256_and_si256(both, *kept), _mm256_andnot_si256(both, x));
   *kept = _mm256_xor_si256(*kept, both);
   return carried;
 }
 // What the AVX2 kernels do with two pairs of words: 24 operations.
 inline void step(State* s, const Vector* a, const Vector* b) {
-  const Vector table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1,
-                                        2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const Vector table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2,
+                                        3, 1, 2, 2, 3, 2, 3, 3, 4);
   const Vector low = _mm256_set1_epi8(15);
   const Vector x = carry(_mm256_xor_si256(a[0], b[0]), _mm256_xor_si256(a[1], b[1]), &s->ones);
   const Vector y = carry(_mm256_xor_si256(a[2], b[2]), _mm256_xor_si256(a[3], b[3]), &s->ones);
@@ -59,9 +58,7 @@ inline void step(State* s, const Vector* a, const Vector* b) {
                                         _mm256_shuffle_epi8(table, halves));
   s->bytes = _mm256_add_epi8(s->bytes, counts);
 }
-inline void use(const State& s) {
-  __asm__ volatile("" : : "x"(s.ones), "x"(s.twos), "x"(s.bytes));
-}
+inline void use(const State& s) { __asm__ volatile("" : : "x"(s.ones), "x"(s.twos), "x"(s.bytes)); }
 #endif
 
 }  // namespace

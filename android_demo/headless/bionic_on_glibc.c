@@ -87,14 +87,9 @@ void* dlsyG(void* handle, const char* name) {
 long sysconG(int name) {
   switch (name) {
     case 0x27:
-    case 0x28:
-      return getpagesize();
-    case 0x60:
-      return get_nprocs_conf();
-    case 0x61:
-      return get_nprocs();
-    default:
-      errno = EINVAL;
-      return -1;
+    case 0x28: return getpagesize();
+    case 0x60: return get_nprocs_conf();
+    case 0x61: return get_nprocs();
+    default: errno = EINVAL; return -1;
   }
 }

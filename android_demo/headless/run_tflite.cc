@@ -60,8 +60,7 @@ int main(int count, char** arguments) {
     if (delegate == nullptr) Fail("making the XNNPACK delegate");
     Find<void (*)(Handle, Handle)>("TfLiteInterpreterOptionsAddDelegate")(options, delegate);
   }
-  Handle interpreter =
-      Find<Handle (*)(Handle, Handle)>("TfLiteInterpreterCreate")(model, options);
+  Handle interpreter = Find<Handle (*)(Handle, Handle)>("TfLiteInterpreterCreate")(model, options);
   if (interpreter == nullptr) Fail("making the interpreter");
   if (Find<int (*)(Handle)>("TfLiteInterpreterAllocateTensors")(interpreter) != 0) {
     Fail("allocating the tensors");
@@ -74,8 +73,8 @@ int main(int count, char** arguments) {
     Fail("reading the input");
   }
   std::fclose(file);
-  if (Find<int (*)(Handle, const void*, size_t)>("TfLiteTensorCopyFromBuffer")(
-          in, bytes.data(), bytes.size()) != 0) {
+  if (Find<int (*)(Handle, const void*, size_t)>("TfLiteTensorCopyFromBuffer")(in, bytes.data(),
+                                                                               bytes.size()) != 0) {
     Fail("setting the input");
   }
   const auto invoke = Find<int (*)(Handle)>("TfLiteInterpreterInvoke");
@@ -84,8 +83,8 @@ int main(int count, char** arguments) {
   }
   Handle out = Find<Handle (*)(Handle, int)>("TfLiteInterpreterGetOutputTensor")(interpreter, 0);
   std::vector<char> result(size_of(out));
-  if (Find<int (*)(Handle, void*, size_t)>("TfLiteTensorCopyToBuffer")(out, result.data(),
-                                                                       result.size()) != 0) {
+  if (Find<int (*)(Handle, void*, size_t)>("TfLiteTensorCopyToBuffer")(out, result.data(), result.size()) !=
+      0) {
     Fail("reading the output");
   }
   file = std::fopen(arguments[4], "wb");

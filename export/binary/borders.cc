@@ -17,8 +17,8 @@ struct Borders {
   int32_t count = 0;
 };
 
-bool find_borders(int32_t in, int32_t out, int32_t filter, int32_t stride, int32_t dilation,
-                  int32_t pad, Borders* b) {
+bool find_borders(int32_t in, int32_t out, int32_t filter, int32_t stride, int32_t dilation, int32_t pad,
+                  Borders* b) {
   if (!take(&b->of, out) || !take(&b->first, out) || !take(&b->end, out)) return false;
   for (int32_t i = 0; i < out; ++i) {
     const int32_t start = i * stride - pad;
@@ -50,8 +50,8 @@ void free_borders(Borders* b) {
 
 }  // namespace
 
-bool add_up_borders(const Geometry& g, const uint8_t* weights, int32_t padded, int32_t** base,
-                    Row* rows, const char** problem) {
+bool add_up_borders(const Geometry& g, const uint8_t* weights, int32_t padded, int32_t** base, Row* rows,
+                    const char** problem) {
   const int32_t stride = padded * g.groups;
   Borders down, across;
   bool done = false;
@@ -80,8 +80,8 @@ bool add_up_borders(const Geometry& g, const uint8_t* weights, int32_t padded, i
         for (int32_t tx = 0; tx < g.filter_w; ++tx) {
           int32_t negative = 0;
           for (int32_t i = 0; i < inputs; ++i, ++bit) negative += bit_at(weights, bit);
-          sums[(ty + 1) * wide + tx + 1] = negative + sums[ty * wide + tx + 1] +
-                                           sums[(ty + 1) * wide + tx] - sums[ty * wide + tx];
+          sums[(ty + 1) * wide + tx + 1] =
+              negative + sums[ty * wide + tx + 1] + sums[(ty + 1) * wide + tx] - sums[ty * wide + tx];
         }
       }
       const int32_t all = sums[g.filter_h * wide + g.filter_w];
@@ -90,8 +90,8 @@ bool add_up_borders(const Geometry& g, const uint8_t* weights, int32_t padded, i
         for (int32_t q = 0; q < across.count; ++q) {
           const int32_t y0 = down.first[r], y1 = down.end[r];
           const int32_t x0 = across.first[q], x1 = across.end[q];
-          const int32_t within = sums[y1 * wide + x1] - sums[y0 * wide + x1] -
-                                 sums[y1 * wide + x0] + sums[y0 * wide + x0];
+          const int32_t within =
+              sums[y1 * wide + x1] - sums[y0 * wide + x1] - sums[y1 * wide + x0] + sums[y0 * wide + x0];
           (*base)[(static_cast<size_t>(r) * across.count + q) * stride + place] =
               (y1 - y0) * (x1 - x0) * inputs + 2 * (all - within);
         }

@@ -12,8 +12,8 @@ namespace binary {
 // the edge: *base[way][group][padded]. `rows`, one for each pixel of the result, get where their
 // way begins. A tap in the zero padding is packed as +1 and would count as its weight says: that is
 // given back.
-bool add_up_borders(const Geometry& g, const uint8_t* weights, int32_t padded, int32_t** base,
-                    Row* rows, const char** problem);
+bool add_up_borders(const Geometry& g, const uint8_t* weights, int32_t padded, int32_t** base, Row* rows,
+                    const char** problem);
 
 }  // namespace binary
 }  // namespace kc

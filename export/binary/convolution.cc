@@ -38,19 +38,19 @@ struct Convolution {
   uint32_t* filters;
   int32_t* base;
   bool same_base;
-  Row* rows;         // of every pixel of the result
+  Row* rows;  // of every pixel of the result
   int32_t* pair_at;
   float* input_threshold;
   float* scale;
   float* bias;
-  float* threshold;         // padded like scale
-  float* plain_threshold;   // [out_c]
-  uint32_t* packed;  // null where the input is it
+  float* threshold;        // padded like scale
+  float* plain_threshold;  // [out_c]
+  uint32_t* packed;        // null where the input is it
   // Where rows are gathered, a block for each thread.
   uint32_t* gathered;
   Row* gathered_rows;
-  int32_t* dots;     // a result's row for each thread
-  float* values;     // the same, finished
+  int32_t* dots;  // a result's row for each thread
+  float* values;  // the same, finished
   // Of the run under way.
   const void* from;
   void* to;
@@ -125,8 +125,7 @@ bool prepare(Convolution* c, const Settings& s, const char** problem) {
   c->image = lay_out(g, c->depthwise);
   c->padded = c->depthwise ? count : padded_filters(g, *c->kernels);
   c->pairs = row_pairs(g);
-  c->bits_by_rows =
-      s.result == Result::kBits && (c->depthwise || (g.groups > 1 && count % 16 != 0));
+  c->bits_by_rows = s.result == Result::kBits && (c->depthwise || (g.groups > 1 && count % 16 != 0));
   const size_t row_results = static_cast<size_t>(g.out_w) * g.out_c;
   if (!copy_numbers(c, s)) return false;
   c->limited = is_limited(*c);
@@ -199,8 +198,7 @@ void finish_row(Convolution* c, int32_t y, const int32_t* dots, float* values) {
   for (int32_t x = 0; x < g.out_w; ++x) {
     for (int32_t o = 0; o < g.out_c; ++o) {
       const size_t i = static_cast<size_t>(x) * g.out_c + o;
-      const int32_t place =
-          filters == c->padded ? o : o / filters * c->padded + o % filters;
+      const int32_t place = filters == c->padded ? o : o / filters * c->padded + o % filters;
       const float value = finish(p, dots[i], place);
       if (c->result == Result::kInt8) {
         out[i] = static_cast<char>(to_int8(value));
@@ -212,8 +210,7 @@ void finish_row(Convolution* c, int32_t y, const int32_t* dots, float* values) {
     }
   }
   if (c->result == Result::kBits) {
-    c->kernels->pack_float(values, c->plain_threshold, g.out_w, g.out_c,
-                           reinterpret_cast<uint32_t*>(out));
+    c->kernels->pack_float(values, c->plain_threshold, g.out_w, g.out_c, reinterpret_cast<uint32_t*>(out));
   }
 }
 
@@ -229,8 +226,8 @@ void work_depthwise(void* context, int32_t y, int thread) {
   finish_row(c, y, dots, c->values ? c->values + size * thread : nullptr);
 }
 
-void multiply_block(Convolution* c, int32_t group, int32_t share, int32_t first, int32_t count,
-                    int thread, Result result, void* to, size_t pixel_bytes) {
+void multiply_block(Convolution* c, int32_t group, int32_t share, int32_t first, int32_t count, int thread,
+                    Result result, void* to, size_t pixel_bytes) {
   const Geometry& g = c->g;
   const int32_t filter = share * c->share_filters;
   const int32_t left = group_filters(g) - filter;
@@ -247,8 +244,7 @@ void multiply_block(Convolution* c, int32_t group, int32_t share, int32_t first,
     Row* rows = c->gathered_rows + block;
     for (int32_t i = 0; i < count; ++i) {
       rows[i] = {i * row_words, p.rows[i].base_at};
-      gather_row(g, c->image, c->kernels->carries, packed_image(*c), group, first + i,
-                 words + rows[i].at);
+      gather_row(g, c->image, c->kernels->carries, packed_image(*c), group, first + i, words + rows[i].at);
     }
     p.image = words;
     p.rows = rows;
@@ -263,8 +259,9 @@ void multiply_block(Convolution* c, int32_t group, int32_t share, int32_t first,
   p.threshold += filter;
   p.result = result;
   const size_t before = static_cast<size_t>(group) * group_filters(g) + filter;
-  p.out = static_cast<char*>(to) +
-          (result == Result::kBits ? before / 8 : result == Result::kInt8 ? before : before * 4);
+  p.out = static_cast<char*>(to) + (result == Result::kBits   ? before / 8
+                                    : result == Result::kInt8 ? before
+                                                              : before * 4);
   p.out_stride = pixel_bytes;
   c->kernels->multiply(p);
 }
@@ -276,8 +273,8 @@ void work_block(void* context, int32_t unit, int thread) {
   const int32_t first = unit / c->shares / c->g.groups * c->block_rows;
   const int32_t left = pixels(c->g) - first;
   const size_t bytes = stored_bytes(*c);
-  multiply_block(c, group, share, first, left < c->block_rows ? left : c->block_rows, thread,
-                 c->result, static_cast<char*>(c->to) + first * bytes, bytes);
+  multiply_block(c, group, share, first, left < c->block_rows ? left : c->block_rows, thread, c->result,
+                 static_cast<char*>(c->to) + first * bytes, bytes);
 }
 
 void work_row(void* context, int32_t y, int thread) {
@@ -316,10 +313,9 @@ Convolution* new_convolution(const Settings& settings, const Kernels* kernels, P
 
 void free_convolution(Convolution* c) {
   if (c == nullptr) return;
-  void* const owned[] = {c->filters,   c->base,            c->rows,     c->pair_at,
-                         c->scale,     c->input_threshold, c->bias,     c->threshold,
-                         c->packed,    c->plain_threshold, c->gathered, c->gathered_rows,
-                         c->dots,      c->values};
+  void* const owned[] = {c->filters,         c->base,          c->rows,      c->pair_at, c->scale,
+                         c->input_threshold, c->bias,          c->threshold, c->packed,  c->plain_threshold,
+                         c->gathered,        c->gathered_rows, c->dots,      c->values};
   for (void* memory : owned) free(memory);
   free(c);
 }

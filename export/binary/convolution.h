@@ -16,13 +16,13 @@ struct Settings {
   Input input;
   Result result;
   // Of the input; null where the sign is that of the number itself. Input::kFloat only.
-  const float* input_threshold;  // [in_c]
-  int8_t input_zero_point;       // Input::kInt8
-  const uint8_t* weights;        // weight_bits(geometry), in its order
-  const float* scale;            // [out_c]; null with Result::kCounts, as the next two
-  const float* bias;             // [out_c]; null for zeros
-  const float* result_threshold; // [out_c], Result::kBits; null for zeros
-  float low, high;               // the activation's limits; for kInt8 within -128 and 127
+  const float* input_threshold;   // [in_c]
+  int8_t input_zero_point;        // Input::kInt8
+  const uint8_t* weights;         // weight_bits(geometry), in its order
+  const float* scale;             // [out_c]; null with Result::kCounts, as the next two
+  const float* bias;              // [out_c]; null for zeros
+  const float* result_threshold;  // [out_c], Result::kBits; null for zeros
+  float low, high;                // the activation's limits; for kInt8 within -128 and 127
 };
 
 struct Convolution;

@@ -50,8 +50,13 @@ bool view(const TfContext* context, int index, TensorView* out) {
   if (index < 0 || static_cast<size_t>(index) >= context->tensors_size) return false;
   const TfTensor& t = context->tensors[index];
   if (t.dims == nullptr) return false;
-  *out = {t.type, t.dims->size, t.dims->data, t.bytes,
-          t.allocation_type == kTfMmapRo ? t.data : nullptr, t.params.scale, t.params.zero_point};
+  *out = {t.type,
+          t.dims->size,
+          t.dims->data,
+          t.bytes,
+          t.allocation_type == kTfMmapRo ? t.data : nullptr,
+          t.params.scale,
+          t.params.zero_point};
   return true;
 }
 
@@ -64,8 +69,8 @@ void* node_init(TfContext* context, const char* buffer, size_t) {
   const TfDelegateParams* params = reinterpret_cast<const TfDelegateParams*>(buffer);
   TfNode* from;
   TfRegistration* registration;
-  if (context->GetNodeAndRegistration(context, params->nodes_to_replace->data[0], &from,
-                                      &registration) != kTfOk) {
+  if (context->GetNodeAndRegistration(context, params->nodes_to_replace->data[0], &from, &registration) !=
+      kTfOk) {
     return nullptr;
   }
   Node* node = static_cast<Node*>(calloc(1, sizeof(Node)));
@@ -105,8 +110,8 @@ int convolution_prepare(TfContext* context, TfNode* tf_node) {
   Settings settings;
   RequantizedNumbers numbers;
   int32_t shape[4];
-  const char* problem = read_node(node->attributes, node->attributes_size, inputs, output,
-                                  &settings, &numbers, &node->images, shape);
+  const char* problem = read_node(node->attributes, node->attributes_size, inputs, output, &settings,
+                                  &numbers, &node->images, shape);
   State* state = node->state;
   if (problem == nullptr && state->pool == nullptr) {
     state->pool = new_pool(context->recommended_num_threads);
@@ -155,10 +160,9 @@ int convolution_invoke(TfContext* context, TfNode* tf_node) {
 // convolutions that read them run as if the file held them in float.
 int unpack_now(TfContext* context, const TfNode* from, float** memory) {
   TensorView bits, scale, output;
-  if (from->inputs->size != 2 || from->outputs->size != 1 ||
-      !view(context, from->inputs->data[0], &bits) ||
-      !view(context, from->inputs->data[1], &scale) ||
-      !view(context, from->outputs->data[0], &output) || output.type != kTypeFloat32) {
+  if (from->inputs->size != 2 || from->outputs->size != 1 || !view(context, from->inputs->data[0], &bits) ||
+      !view(context, from->inputs->data[1], &scale) || !view(context, from->outputs->data[0], &output) ||
+      output.type != kTypeFloat32) {
     return refuse(context, kUnpack, "it takes bits and scales and gives one float tensor");
   }
   int32_t attributes[2];
@@ -183,8 +187,8 @@ int unpack_now(TfContext* context, const TfNode* from, float** memory) {
   }
   *memory = static_cast<float*>(malloc(count * 4));
   if (*memory == nullptr) return refuse(context, kUnpack, "there is not enough memory");
-  if (const char* problem = unpack_weights(bits, scale, output.dims, output.rank, attributes[1],
-                                           *memory, count)) {
+  if (const char* problem =
+          unpack_weights(bits, scale, output.dims, output.rank, attributes[1], *memory, count)) {
     free(*memory);
     *memory = nullptr;
     return refuse(context, kUnpack, problem);
@@ -202,8 +206,8 @@ void* unpack_init(TfContext* context, const char* buffer, size_t size) {
   const TfDelegateParams* params = reinterpret_cast<const TfDelegateParams*>(buffer);
   TfNode* from;
   TfRegistration* registration;
-  if (context->GetNodeAndRegistration(context, params->nodes_to_replace->data[0], &from,
-                                      &registration) == kTfOk) {
+  if (context->GetNodeAndRegistration(context, params->nodes_to_replace->data[0], &from, &registration) ==
+      kTfOk) {
     unpack_now(context, from, &node->unpacked);
   }
   return node;
@@ -262,9 +266,8 @@ using namespace kc::binary;
 extern "C" {
 
 // What TFLite's `load_delegate` calls. The option "kernels" names the processor's kernels to use.
-KC_API TfDelegate* tflite_plugin_create_delegate(const char* const* keys,
-                                                 const char* const* values, size_t count,
-                                                 void (*report)(const char*)) {
+KC_API TfDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
+                                                 size_t count, void (*report)(const char*)) {
   const Kernels* kernels = best_kernels();
   for (size_t i = 0; i < count; ++i) {
     const bool known = !strcmp(keys[i], "kernels");

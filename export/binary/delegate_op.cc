@@ -17,8 +17,8 @@ bool all_finite(const float* x, int32_t count) {
 }
 
 const char* check_floats(const TensorView* t, int32_t count, const char* problem) {
-  const bool good = t->type == kTypeFloat32 && t->data != nullptr && t->rank == 1 &&
-                    t->dims[0] == count && t->bytes == static_cast<size_t>(count) * 4 &&
+  const bool good = t->type == kTypeFloat32 && t->data != nullptr && t->rank == 1 && t->dims[0] == count &&
+                    t->bytes == static_cast<size_t>(count) * 4 &&
                     (reinterpret_cast<uintptr_t>(t->data) & 3) == 0;
   return good ? nullptr : problem;
 }
@@ -63,9 +63,9 @@ const char* requantize(const TensorView& output, Settings* s, RequantizedNumbers
 
 }  // namespace
 
-const char* read_node(const void* attributes, size_t attributes_size,
-                      const TensorView* const inputs[6], const TensorView& output, Settings* s,
-                      RequantizedNumbers* numbers, int32_t* images, int32_t shape[4]) {
+const char* read_node(const void* attributes, size_t attributes_size, const TensorView* const inputs[6],
+                      const TensorView& output, Settings* s, RequantizedNumbers* numbers, int32_t* images,
+                      int32_t shape[4]) {
   *numbers = {};
   *s = {};
   Attributes a;
@@ -127,8 +127,7 @@ const char* read_node(const void* attributes, size_t attributes_size,
   if (x->dims[x->rank - 1] != channels) return "the input has another number of channels";
 
   const TensorView* w = inputs[1];
-  if (w->type != kTypeUInt8 || w->data == nullptr || w->rank != 1 ||
-      w->bytes != (weight_bits(g) + 7) / 8) {
+  if (w->type != kTypeUInt8 || w->data == nullptr || w->rank != 1 || w->bytes != (weight_bits(g) + 7) / 8) {
     return "the packed weights don't fill their shape";
   }
   s->weights = static_cast<const uint8_t*>(w->data);

@@ -49,10 +49,9 @@ struct RequantizedNumbers {
 // Inputs: image, weights (bits), scale, bias, threshold of the input, threshold of the result; the
 // last three may be null. Returns null, or what is wrong. On success `*images` is the batch and `shape` (rank entries, as the image's rank) the result's
 // shape. `free_numbers` gives back what `numbers` holds, after an error, too.
-const char* read_node(const void* attributes, size_t attributes_size,
-                      const TensorView* const inputs[6], const TensorView& output,
-                      Settings* settings, RequantizedNumbers* numbers, int32_t* images,
-                      int32_t shape[4]);
+const char* read_node(const void* attributes, size_t attributes_size, const TensorView* const inputs[6],
+                      const TensorView& output, Settings* settings, RequantizedNumbers* numbers,
+                      int32_t* images, int32_t shape[4]);
 void free_numbers(RequantizedNumbers* numbers);
 
 // Packed weights of a layer whose inputs are real: `bits` as +scale or -scale of its channel. The

@@ -46,8 +46,8 @@ void depthwise_row(const Geometry& g, const uint32_t* image, const uint32_t* fil
             const bool padding = iy < 0 || iy >= g.in_h || ix < 0 || ix >= g.in_w;
             if (padding && !g.pad_with_ones) continue;
             ++inside;
-            uint32_t carry = filters[(static_cast<size_t>(m) * taps(g) + ty * g.filter_w + tx) *
-                                         words + word];
+            uint32_t carry =
+                filters[(static_cast<size_t>(m) * taps(g) + ty * g.filter_w + tx) * words + word];
             if (!padding) {
               carry ^= image[(static_cast<size_t>(iy) * g.in_w + ix) * words + word];
             }

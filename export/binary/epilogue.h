@@ -33,9 +33,7 @@ inline void store_row(const Product& p, int32_t row, int32_t filter, const int32
   const int32_t left = p.filter_count - filter;
   const int32_t count = left < kCount ? left : kCount;
   switch (p.result) {
-    case Result::kCounts:
-      memcpy(out + filter * 4, dots, count * 4);
-      break;
+    case Result::kCounts: memcpy(out + filter * 4, dots, count * 4); break;
     case Result::kFloat:
       for (int i = 0; i < count; ++i) {
         const float value = finish(p, dots[i], filter + i);

@@ -5,15 +5,13 @@
 namespace kc {
 namespace binary {
 
-void arrange_filters(const Geometry& g, const Kernels& kernels, const uint8_t* weights,
-                     uint32_t* out) {
+void arrange_filters(const Geometry& g, const Kernels& kernels, const uint8_t* weights, uint32_t* out) {
   const int32_t inputs = group_inputs(g), count = group_filters(g), words = words_of(inputs);
   const int32_t lanes = kernels.block, pairs = row_pairs(g), padded = padded_filters(g, kernels);
   for (int32_t o = 0; o < g.out_c; ++o) {
     const int32_t group = o / count, filter = o % count;
     uint32_t* block =
-        out + (static_cast<size_t>(group) * padded + filter / lanes * lanes) * pairs * 2 +
-        filter % lanes;
+        out + (static_cast<size_t>(group) * padded + filter / lanes * lanes) * pairs * 2 + filter % lanes;
     size_t bit = static_cast<size_t>(o) * taps(g) * inputs;
     for (int32_t t = 0; t < taps(g); ++t) {
       for (int32_t i = 0; i < inputs; ++i, ++bit) {

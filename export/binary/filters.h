@@ -15,8 +15,7 @@ inline int32_t padded_filters(const Geometry& g, const Kernels& kernels) {
 
 // [group][block][pair][first, second][lane]; `out` holds groups * padded_filters * row_pairs * 2
 // words of zeros.
-void arrange_filters(const Geometry& g, const Kernels& kernels, const uint8_t* weights,
-                     uint32_t* out);
+void arrange_filters(const Geometry& g, const Kernels& kernels, const uint8_t* weights, uint32_t* out);
 
 }  // namespace binary
 }  // namespace kc

@@ -71,10 +71,10 @@ const char* complete(Geometry* g) {
              g->out_c + int64_t{32} * g->groups})) {
     return "the sizes' product is too large";
   }
-  const int64_t reach_h = int64_t{g->in_h} + g->pad_top + g->pad_bottom -
-                          (int64_t{g->filter_h} - 1) * g->dilation_h - 1;
-  const int64_t reach_w = int64_t{g->in_w} + g->pad_left + g->pad_right -
-                          (int64_t{g->filter_w} - 1) * g->dilation_w - 1;
+  const int64_t reach_h =
+      int64_t{g->in_h} + g->pad_top + g->pad_bottom - (int64_t{g->filter_h} - 1) * g->dilation_h - 1;
+  const int64_t reach_w =
+      int64_t{g->in_w} + g->pad_left + g->pad_right - (int64_t{g->filter_w} - 1) * g->dilation_w - 1;
   if (reach_h < 0 || reach_w < 0) return "the filter is larger than the padded input";
   const int64_t out_h = reach_h / g->stride_h + 1, out_w = reach_w / g->stride_w + 1;
   if (!fits({out_h, out_w, words_of(g->out_c) * int64_t{32}})) {

@@ -21,14 +21,13 @@ void lay_out_pairs(uint32_t* words, size_t count) {
   }
 }
 
-void pack(const Kernels& kernels, const Numbers& numbers, const void* from, size_t offset,
-          int32_t channel, int32_t count, int32_t channels, uint32_t* out) {
+void pack(const Kernels& kernels, const Numbers& numbers, const void* from, size_t offset, int32_t channel,
+          int32_t count, int32_t channels, uint32_t* out) {
   if (numbers.kind == Input::kFloat) {
     const float* threshold = numbers.threshold ? numbers.threshold + channel : nullptr;
     kernels.pack_float(static_cast<const float*>(from) + offset, threshold, count, channels, out);
   } else {
-    kernels.pack_int8(static_cast<const int8_t*>(from) + offset, numbers.zero_point, count,
-                      channels, out);
+    kernels.pack_int8(static_cast<const int8_t*>(from) + offset, numbers.zero_point, count, channels, out);
   }
 }
 
@@ -44,10 +43,8 @@ Image lay_out(const Geometry& g, bool depthwise) {
   if (depthwise || words % 2 != 0) return image;
   // As far as the input or the last filter reaches.
   int64_t height = int64_t{g.in_h} + g.pad_top, width = int64_t{g.in_w} + g.pad_left;
-  const int64_t reach_h =
-      (g.out_h - int64_t{1}) * g.stride_h + (g.filter_h - int64_t{1}) * g.dilation_h + 1;
-  const int64_t reach_w =
-      (g.out_w - int64_t{1}) * g.stride_w + (g.filter_w - int64_t{1}) * g.dilation_w + 1;
+  const int64_t reach_h = (g.out_h - int64_t{1}) * g.stride_h + (g.filter_h - int64_t{1}) * g.dilation_h + 1;
+  const int64_t reach_w = (g.out_w - int64_t{1}) * g.stride_w + (g.filter_w - int64_t{1}) * g.dilation_w + 1;
   if (height < reach_h) height = reach_h;
   if (width < reach_w) width = reach_w;
   const int64_t plain = int64_t{g.in_h} * g.in_w;
@@ -84,8 +81,7 @@ void pack_row(const Geometry& g, const Image& image, const Kernels& kernels, con
     for (size_t pixel = first; pixel < first + g.in_w; ++pixel) {
       for (int32_t group = 0; group < g.groups; ++group, to += words) {
         if (numbers.kind != Input::kBits) {
-          pack(kernels, numbers, from, pixel * g.in_c + group * inputs, group * inputs, 1, inputs,
-               to);
+          pack(kernels, numbers, from, pixel * g.in_c + group * inputs, group * inputs, 1, inputs, to);
           continue;
         }
         const uint32_t* bits = static_cast<const uint32_t*>(from) + pixel * words_of(g.in_c);
@@ -118,8 +114,8 @@ void find_pairs(const Geometry& g, const Image& image, int32_t* pair_at) {
   }
 }
 
-void gather_row(const Geometry& g, const Image& image, bool carries, const uint32_t* packed,
-                int32_t group, int32_t pixel, uint32_t* out) {
+void gather_row(const Geometry& g, const Image& image, bool carries, const uint32_t* packed, int32_t group,
+                int32_t pixel, uint32_t* out) {
   const int32_t words = words_of(group_inputs(g)), pairs = row_pairs(g);
   const int32_t y = pixel / g.out_w, x = pixel % g.out_w;
   out[2 * pairs - 1] = 0;  // may be no tap's

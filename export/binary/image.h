@@ -43,16 +43,14 @@ void pack_row(const Geometry& g, const Image& image, const Kernels& kernels, con
               const void* from, int32_t y, uint32_t* out);
 
 // Pairs of words of one row of the product.
-inline int32_t row_pairs(const Geometry& g) {
-  return (taps(g) * words_of(group_inputs(g)) + 1) / 2;
-}
+inline int32_t row_pairs(const Geometry& g) { return (taps(g) * words_of(group_inputs(g)) + 1) / 2; }
 // Of an image that lies in place, in words: where each pixel of the result begins, and where from
 // there each pair of its row. A group's words lie group * words_of(group_inputs) further on.
 void find_rows(const Geometry& g, const Image& image, Row* rows);
 void find_pairs(const Geometry& g, const Image& image, int32_t* pair_at);
 // Of one that doesn't: writes the row of one pixel and group, 2 * row_pairs words.
-void gather_row(const Geometry& g, const Image& image, bool carries, const uint32_t* packed,
-                int32_t group, int32_t pixel, uint32_t* out);
+void gather_row(const Geometry& g, const Image& image, bool carries, const uint32_t* packed, int32_t group,
+                int32_t pixel, uint32_t* out);
 
 }  // namespace binary
 }  // namespace kc

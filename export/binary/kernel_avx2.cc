@@ -24,12 +24,10 @@ constexpr int kBlock = 8;
 constexpr int kCountsBeforeOverflow = 31;  // each adds up to 8 to a byte
 
 uint32_t negative8(const float* x, __m256 limit) {
-  return static_cast<uint32_t>(
-      _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x), limit, _CMP_NGE_UQ)));
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x), limit, _CMP_NGE_UQ)));
 }
 
-void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels,
-                uint32_t* out) {
+void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels, uint32_t* out) {
   const __m256 zero = _mm256_setzero_ps();
   const int32_t whole = channels / 32;
   for (int32_t p = 0; p < pixels; ++p, x += channels) {
@@ -37,8 +35,7 @@ void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t 
       const float* from = x + word * 32;
       uint32_t bits = 0;
       for (int i = 0; i < 4; ++i) {
-        const __m256 limit =
-            threshold ? _mm256_loadu_ps(threshold + word * 32 + i * 8) : zero;
+        const __m256 limit = threshold ? _mm256_loadu_ps(threshold + word * 32 + i * 8) : zero;
         bits |= negative8(from + i * 8, limit) << (8 * i);
       }
       *out++ = bits;
@@ -46,16 +43,14 @@ void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t 
     if (whole * 32 < channels) {
       uint32_t bits = 0;
       for (int32_t c = whole * 32; c < channels; ++c) {
-        bits |= static_cast<uint32_t>(!(x[c] >= (threshold ? threshold[c] : 0.0f)))
-                << (c - whole * 32);
+        bits |= static_cast<uint32_t>(!(x[c] >= (threshold ? threshold[c] : 0.0f))) << (c - whole * 32);
       }
       *out++ = bits;
     }
   }
 }
 
-void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels,
-               uint32_t* out) {
+void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels, uint32_t* out) {
   const __m256i limit = _mm256_set1_epi8(zero_point);
   const int32_t whole = channels / 32;
   for (int32_t p = 0; p < pixels; ++p, x += channels) {
@@ -75,8 +70,8 @@ void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t chann
 
 // Bits of every byte.
 KC_INLINE __m256i count_bytes(__m256i v) {
-  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2,
-                                         1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2,
+                                         3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i low = _mm256_set1_epi8(15);
   const __m256i halves = _mm256_and_si256(_mm256_srli_epi16(v, 4), low);
   return _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(v, low)),
@@ -84,8 +79,7 @@ KC_INLINE __m256i count_bytes(__m256i v) {
 }
 
 KC_INLINE __m256i weighted_sum(__m256i bytes, int8_t weight) {
-  return _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(weight)),
-                           _mm256_set1_epi16(1));
+  return _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(weight)), _mm256_set1_epi16(1));
 }
 
 // What finishes the products of eight filters, in registers for all rows of a block.
@@ -94,8 +88,8 @@ struct Finish {
 };
 
 KC_INLINE Finish finish_of(const Product& p, int32_t filter) {
-  return {_mm256_loadu_ps(p.scale + filter), _mm256_loadu_ps(p.bias + filter),
-          _mm256_set1_ps(p.low), _mm256_set1_ps(p.high), _mm256_loadu_ps(p.threshold + filter)};
+  return {_mm256_loadu_ps(p.scale + filter), _mm256_loadu_ps(p.bias + filter), _mm256_set1_ps(p.low),
+          _mm256_set1_ps(p.high), _mm256_loadu_ps(p.threshold + filter)};
 }
 
 template <Result kResult>
@@ -110,12 +104,11 @@ KC_INLINE void store(const Finish& f, char* out, int32_t filter, __m256i dots) {
     _mm256_storeu_ps(reinterpret_cast<float*>(out) + filter, value);
   } else if (kResult == Result::kInt8) {
     const __m256i rounded = _mm256_cvtps_epi32(value);
-    const __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(rounded),
-                                           _mm256_extracti128_si256(rounded, 1));
+    const __m128i narrow =
+        _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out + filter), _mm_packs_epi16(narrow, narrow));
   } else {
-    out[filter / 8] =
-        static_cast<char>(_mm256_movemask_ps(_mm256_cmp_ps(value, f.threshold, _CMP_NGE_UQ)));
+    out[filter / 8] = static_cast<char>(_mm256_movemask_ps(_mm256_cmp_ps(value, f.threshold, _CMP_NGE_UQ)));
   }
 }
 
@@ -132,8 +125,7 @@ KC_INLINE Pairs differing(const uint32_t* w, const uint32_t* a) {
 
 // Adds the bits x and y, of which `both` is the exclusive or, to those kept; returns what carries.
 KC_INLINE __m256i carry(__m256i x, __m256i both, __m256i* kept) {
-  const __m256i carried =
-      _mm256_or_si256(_mm256_and_si256(both, *kept), _mm256_andnot_si256(both, x));
+  const __m256i carried = _mm256_or_si256(_mm256_and_si256(both, *kept), _mm256_andnot_si256(both, x));
   *kept = _mm256_xor_si256(*kept, both);
   return carried;
 }
@@ -142,8 +134,8 @@ KC_INLINE __m256i carry(__m256i x, __m256i both, __m256i* kept) {
 // is one bit kept and one carried. The carried ones of two pairs are added in the same way, and
 // only what they carry, a quarter as many, is counted.
 template <int kRows>
-KC_INLINE void count_differing(const uint32_t* w, const uint32_t* const* a,
-                               const int32_t* pair_at, int32_t pairs, __m256i* twice) {
+KC_INLINE void count_differing(const uint32_t* w, const uint32_t* const* a, const int32_t* pair_at,
+                               int32_t pairs, __m256i* twice) {
   __m256i ones[kRows], twos[kRows], bytes[kRows], totals[kRows];
   for (int i = 0; i < kRows; ++i) ones[i] = twos[i] = totals[i] = _mm256_setzero_si256();
   int32_t left = pairs / 2;
@@ -159,8 +151,7 @@ KC_INLINE void count_differing(const uint32_t* w, const uint32_t* const* a,
         const Pairs q = differing(w + 2 * kBlock, a[i] + then_at);
         const __m256i x = carry(p.first, p.both, &ones[i]);
         const __m256i y = carry(q.first, q.both, &ones[i]);
-        bytes[i] = _mm256_add_epi8(
-            bytes[i], count_bytes(carry(x, _mm256_xor_si256(x, y), &twos[i])));
+        bytes[i] = _mm256_add_epi8(bytes[i], count_bytes(carry(x, _mm256_xor_si256(x, y), &twos[i])));
       }
     }
     if (left > 0) {
@@ -189,8 +180,7 @@ KC_INLINE void count_differing(const uint32_t* w, const uint32_t* const* a,
 }
 
 template <Result kResult, int kRows>
-KC_INLINE void tile(const Product& p, const Finish& f, const uint32_t* w, int32_t row,
-                    int32_t filter) {
+KC_INLINE void tile(const Product& p, const Finish& f, const uint32_t* w, int32_t row, int32_t filter) {
   const uint32_t* a[kRows];
   for (int i = 0; i < kRows; ++i) a[i] = p.image + p.rows[row + i].at;
   __m256i twice[kRows];
@@ -228,8 +218,8 @@ KC_INLINE void short_rows(const Product& p, int32_t filter) {
 #pragma GCC unroll 2
     for (int k = 0; k < kPairs; ++k) {
       const Pairs d = differing(w + 2 * k * kBlock, pair[k] + rows->at);
-      const __m256i counts = _mm256_add_epi8(
-          count_bytes(d.first), count_bytes(_mm256_xor_si256(d.first, d.both)));
+      const __m256i counts =
+          _mm256_add_epi8(count_bytes(d.first), count_bytes(_mm256_xor_si256(d.first, d.both)));
       bytes = k == 0 ? counts : _mm256_add_epi8(bytes, counts);
     }
     store<kResult>(f, out, filter, _mm256_sub_epi32(base, weighted_sum(bytes, 2)));

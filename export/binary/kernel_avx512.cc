@@ -10,9 +10,8 @@
 
 #if defined(KC_EMULATE_AVX512)
 #elif defined(__clang__)
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq"))), \
-    apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq"))), \
+                             apply_to = function)
 #else
 // GCC 12 takes the header's own undefined vectors for a mistake.
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -35,13 +34,11 @@ KC_INLINE __mmask16 first_lanes(int32_t count) {
 }
 
 KC_INLINE uint32_t negative16(const float* x, const float* threshold, __mmask16 lanes) {
-  const __m512 limit =
-      threshold ? _mm512_maskz_loadu_ps(lanes, threshold) : _mm512_setzero_ps();
+  const __m512 limit = threshold ? _mm512_maskz_loadu_ps(lanes, threshold) : _mm512_setzero_ps();
   return _mm512_mask_cmp_ps_mask(lanes, _mm512_maskz_loadu_ps(lanes, x), limit, _CMP_NGE_UQ);
 }
 
-void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels,
-                uint32_t* out) {
+void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels, uint32_t* out) {
   if (channels % 32 == 0 && threshold == nullptr) {
     const __m512 zero = _mm512_setzero_ps();
     const size_t count = static_cast<size_t>(pixels) * channels / 32;
@@ -57,17 +54,14 @@ void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t 
       const float* limits = threshold ? threshold + c : nullptr;
       uint32_t bits = negative16(x + c, limits, first_lanes(channels - c));
       if (channels - c > 16) {
-        bits |= negative16(x + c + 16, limits ? limits + 16 : nullptr,
-                           first_lanes(channels - c - 16))
-                << 16;
+        bits |= negative16(x + c + 16, limits ? limits + 16 : nullptr, first_lanes(channels - c - 16)) << 16;
       }
       *out++ = bits;
     }
   }
 }
 
-void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels,
-               uint32_t* out) {
+void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels, uint32_t* out) {
   if (channels % 64 == 0) {
     const __m512i limit = _mm512_set1_epi8(zero_point);
     const size_t count = static_cast<size_t>(pixels) * channels / 64;
@@ -100,18 +94,15 @@ KC_INLINE __m512 finished(const Product& p, const Finish& f, __m512 dots) {
 }
 
 template <Result kResult, int kVectors>
-KC_INLINE void store(const Product& p, char* out, int32_t filter, __mmask16 lanes,
-                     const __m512* values) {
+KC_INLINE void store(const Product& p, char* out, int32_t filter, __mmask16 lanes, const __m512* values) {
   if (kResult == Result::kInt8 && kVectors == 4) {
-    const __m512i low = _mm512_packs_epi32(_mm512_cvtps_epi32(values[0]),
-                                           _mm512_cvtps_epi32(values[1 % kVectors]));
+    const __m512i low =
+        _mm512_packs_epi32(_mm512_cvtps_epi32(values[0]), _mm512_cvtps_epi32(values[1 % kVectors]));
     const __m512i high = _mm512_packs_epi32(_mm512_cvtps_epi32(values[2 % kVectors]),
                                             _mm512_cvtps_epi32(values[3 % kVectors]));
     // Packing goes by quarters of a vector: each has four of every vector's numbers.
-    const __m512i order =
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    _mm512_storeu_si512(out + filter,
-                        _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high)));
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(out + filter, _mm512_permutexvar_epi32(order, _mm512_packs_epi16(low, high)));
     return;
   }
 #pragma GCC unroll 4
@@ -120,12 +111,10 @@ KC_INLINE void store(const Product& p, char* out, int32_t filter, __mmask16 lane
       _mm512_mask_storeu_ps(out + filter * 4, lanes, values[v]);
     } else if (kResult == Result::kInt8) {
       // By way of a register: narrowed on the way to memory it takes several times as long.
-      _mm_mask_storeu_epi8(out + filter, lanes,
-                           _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(values[v])));
+      _mm_mask_storeu_epi8(out + filter, lanes, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(values[v])));
     } else {
       const __m512 limit = _mm512_loadu_ps(p.threshold + filter);
-      const uint16_t bits =
-          static_cast<uint16_t>(_mm512_cmp_ps_mask(values[v], limit, _CMP_NGE_UQ));
+      const uint16_t bits = static_cast<uint16_t>(_mm512_cmp_ps_mask(values[v], limit, _CMP_NGE_UQ));
       memcpy(out + filter / 8, &bits, 2);
     }
   }
@@ -151,8 +140,8 @@ KC_INLINE void begin(__m512i w_first, __m512i w_both, __m512i first, __m512i bot
 // the bits kept before and those kept after, is what is carried: the majority.
 template <int kRows, int kVectors>
 KC_INLINE void add_pair(const uint32_t* const* a, int32_t at, const uint32_t* w,
-                        const __m512i (&before)[kRows][kVectors],
-                        __m512i (&after)[kRows][kVectors], __m512i (&counts)[kRows][kVectors]) {
+                        const __m512i (&before)[kRows][kVectors], __m512i (&after)[kRows][kVectors],
+                        __m512i (&counts)[kRows][kVectors]) {
   __m512i w_first[kVectors], w_both[kVectors];
 #pragma GCC unroll 2
   for (int v = 0; v < kVectors; ++v) {
@@ -191,8 +180,8 @@ KC_INLINE const uint32_t* filters_of(const Product& p, int32_t filter) {
 // Four rows and two vectors of filters have sums in half of the registers and leave enough for the
 // rest.
 template <Result kResult, bool kLimits, int kRows, int kVectors>
-KC_INLINE void tile(const Product& p, const uint32_t* w, const Row* rows, int32_t filter,
-                    __mmask16 lanes, char* out) {
+KC_INLINE void tile(const Product& p, const uint32_t* w, const Row* rows, int32_t filter, __mmask16 lanes,
+                    char* out) {
   const uint32_t* a[kRows];
   __m512i kept[kRows][kVectors], counts[kRows][kVectors];
 #pragma GCC unroll 4
@@ -206,8 +195,8 @@ KC_INLINE void tile(const Product& p, const uint32_t* w, const Row* rows, int32_
     const __m512i both = _mm512_set1_epi32(static_cast<int32_t>(a[i][*pair_at + 1]));
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      begin(_mm512_loadu_si512(w + v * kLanes), _mm512_loadu_si512(w + kBlock + v * kLanes), first,
-            both, &kept[i][v], &counts[i][v]);
+      begin(_mm512_loadu_si512(w + v * kLanes), _mm512_loadu_si512(w + kBlock + v * kLanes), first, both,
+            &kept[i][v], &counts[i][v]);
     }
   }
   // By twos, to and fro: copying what is kept would take one instruction in nine.
@@ -230,10 +219,10 @@ KC_INLINE void tile(const Product& p, const uint32_t* w, const Row* rows, int32_
     __m512 values[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      const __m512i differ = _mm512_add_epi32(_mm512_add_epi32(counts[i][v], counts[i][v]),
-                                              _mm512_popcnt_epi32(kept[i][v]));
-      const __m512i dots = _mm512_sub_epi32(_mm512_loadu_si512(base + v * kLanes),
-                                            _mm512_add_epi32(differ, differ));
+      const __m512i differ =
+          _mm512_add_epi32(_mm512_add_epi32(counts[i][v], counts[i][v]), _mm512_popcnt_epi32(kept[i][v]));
+      const __m512i dots =
+          _mm512_sub_epi32(_mm512_loadu_si512(base + v * kLanes), _mm512_add_epi32(differ, differ));
       if (kResult == Result::kCounts) {
         _mm512_mask_storeu_epi32(out + (filter + v * kLanes) * 4, lanes, dots);
       }

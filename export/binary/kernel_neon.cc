@@ -25,8 +25,7 @@ KC_INLINE uint32_t negative4(float32x4_t value, float32x4_t limit) {
   return vaddvq_u32(vandq_u32(negative, vld1q_u32(kBits4)));
 }
 
-void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels,
-                uint32_t* out) {
+void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels, uint32_t* out) {
   static const uint8_t kPlaces[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
   const uint8x16_t places = vld1q_u8(kPlaces);
   const float32x4_t zero = vdupq_n_f32(0.0f);
@@ -41,10 +40,8 @@ void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t 
         not_negative[i] = vcombine_u16(vmovn_u32(vcgeq_f32(vld1q_f32(x + c), first)),
                                        vmovn_u32(vcgeq_f32(vld1q_f32(x + c + 4), second)));
       }
-      const uint8x16_t low =
-          vcombine_u8(vmovn_u16(not_negative[0]), vmovn_u16(not_negative[1]));
-      const uint8x16_t high =
-          vcombine_u8(vmovn_u16(not_negative[2]), vmovn_u16(not_negative[3]));
+      const uint8x16_t low = vcombine_u8(vmovn_u16(not_negative[0]), vmovn_u16(not_negative[1]));
+      const uint8x16_t high = vcombine_u8(vmovn_u16(not_negative[2]), vmovn_u16(not_negative[3]));
       uint8x16_t sum = vpaddq_u8(vbicq_u8(places, low), vbicq_u8(places, high));
       sum = vpaddq_u8(sum, sum);
       sum = vpaddq_u8(sum, sum);
@@ -53,16 +50,14 @@ void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t 
     if (whole * 32 < channels) {
       uint32_t bits = 0;
       for (int32_t c = whole * 32; c < channels; ++c) {
-        bits |= static_cast<uint32_t>(!(x[c] >= (threshold ? threshold[c] : 0.0f)))
-                << (c - whole * 32);
+        bits |= static_cast<uint32_t>(!(x[c] >= (threshold ? threshold[c] : 0.0f))) << (c - whole * 32);
       }
       *out++ = bits;
     }
   }
 }
 
-void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels,
-               uint32_t* out) {
+void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels, uint32_t* out) {
   static const uint8_t kPlaces[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
   const uint8x16_t places = vld1q_u8(kPlaces);
   const int8x16_t limit = vdupq_n_s8(zero_point);
@@ -88,8 +83,8 @@ void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t chann
 
 KC_INLINE float32x4_t value_of(const Product& p, int32_t filter, int32x4_t dots) {
   // Multiplied, then added: fused, the last bit would differ from the other processors'.
-  float32x4_t value = vaddq_f32(vmulq_f32(vcvtq_f32_s32(dots), vld1q_f32(p.scale + filter)),
-                                vld1q_f32(p.bias + filter));
+  float32x4_t value =
+      vaddq_f32(vmulq_f32(vcvtq_f32_s32(dots), vld1q_f32(p.scale + filter)), vld1q_f32(p.bias + filter));
   const float32x4_t low = vdupq_n_f32(p.low), high = vdupq_n_f32(p.high);
   value = vbslq_f32(vcgtq_f32(value, low), value, low);
   return vbslq_f32(vcltq_f32(value, high), value, high);
@@ -111,8 +106,7 @@ KC_INLINE void store(const Product& p, int32_t row, int32_t filter, const int32x
       break;
     case Result::kFloat:
       for (int q = 0; q < kVectors; ++q) {
-        vst1q_f32(reinterpret_cast<float*>(out) + filter + 4 * q,
-                  value_of(p, filter + 4 * q, dots[q]));
+        vst1q_f32(reinterpret_cast<float*>(out) + filter + 4 * q, value_of(p, filter + 4 * q, dots[q]));
       }
       break;
     case Result::kInt8: {
@@ -182,8 +176,7 @@ KC_INLINE void tile(const Product& p, int32_t row, int32_t filter) {
     const int32_t* base = p.base + p.rows[row + i].base_at + filter;
     int32x4_t dots[kVectors];
     for (int q = 0; q < kVectors; ++q) {
-      dots[q] = vsubq_s32(vld1q_s32(base + 4 * q),
-                          vreinterpretq_s32_u32(vshlq_n_u32(totals[i][q], 1)));
+      dots[q] = vsubq_s32(vld1q_s32(base + 4 * q), vreinterpretq_s32_u32(vshlq_n_u32(totals[i][q], 1)));
     }
     store(p, row + i, filter, dots);
   }

@@ -15,12 +15,9 @@ inline uint32_t count_bits(uint64_t x) {
   return static_cast<uint32_t>(x * 0x0101010101010101u >> 56);
 }
 
-inline uint64_t join(uint32_t first, uint32_t second) {
-  return static_cast<uint64_t>(second) << 32 | first;
-}
+inline uint64_t join(uint32_t first, uint32_t second) { return static_cast<uint64_t>(second) << 32 | first; }
 
-void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels,
-                uint32_t* out) {
+void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t channels, uint32_t* out) {
   for (int32_t p = 0; p < pixels; ++p, x += channels) {
     for (int32_t first = 0; first < channels; first += 32) {
       const int32_t count = channels - first < 32 ? channels - first : 32;
@@ -34,8 +31,7 @@ void pack_float(const float* x, const float* threshold, int32_t pixels, int32_t 
   }
 }
 
-void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels,
-               uint32_t* out) {
+void pack_int8(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels, uint32_t* out) {
   for (int32_t p = 0; p < pixels; ++p, x += channels) {
     for (int32_t first = 0; first < channels; first += 32) {
       const int32_t count = channels - first < 32 ? channels - first : 32;

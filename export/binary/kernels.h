@@ -38,15 +38,15 @@ struct Product {
   // The product of a row that differs nowhere: base[rows[r].base_at + filter], by which of its taps
   // lie in the padding.
   const int32_t* base;
-  bool same_base;           // for every row
-  const float* scale;       // the arrays below are padded to whole blocks
+  bool same_base;      // for every row
+  const float* scale;  // the arrays below are padded to whole blocks
   const float* bias;
-  const float* threshold;   // kBits: the bit is 1 unless value >= threshold
+  const float* threshold;  // kBits: the bit is 1 unless value >= threshold
   float low, high;
-  bool limited;             // else no value is beyond low and high, or NaN, or far beyond int8
+  bool limited;  // else no value is beyond low and high, or NaN, or far beyond int8
   Result result;
-  void* out;                // first row, first filter
-  size_t out_stride;        // bytes from row to row
+  void* out;          // first row, first filter
+  size_t out_stride;  // bytes from row to row
 };
 
 struct Kernels {
@@ -55,10 +55,8 @@ struct Kernels {
   bool carries;   // wants (a, a xor b)
   // Packs `pixels` times `channels` numbers, each pixel into `words_of(channels)` words: 1 unless
   // x >= threshold of its channel (null: zero).
-  void (*pack_float)(const float* x, const float* threshold, int32_t pixels, int32_t channels,
-                     uint32_t* out);
-  void (*pack_int8)(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels,
-                    uint32_t* out);
+  void (*pack_float)(const float* x, const float* threshold, int32_t pixels, int32_t channels, uint32_t* out);
+  void (*pack_int8)(const int8_t* x, int8_t zero_point, int32_t pixels, int32_t channels, uint32_t* out);
   void (*multiply)(const Product& product);
 };
 

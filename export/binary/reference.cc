@@ -28,8 +28,7 @@ void reference(const Geometry& g, const uint8_t* negative, const uint8_t* weight
             const int32_t ix = x * g.stride_w - g.pad_left + tx * g.dilation_w;
             const bool outside = iy < 0 || iy >= g.in_h || ix < 0 || ix >= g.in_w;
             const int8_t* numbers =
-                outside ? padding
-                        : image + (static_cast<size_t>(iy) * g.in_w + ix) * g.in_c + group * inputs;
+                outside ? padding : image + (static_cast<size_t>(iy) * g.in_w + ix) * g.in_c + group * inputs;
             for (int32_t i = 0; i < inputs; ++i) sum += numbers[i] * filter[i];
           }
         }

@@ -77,8 +77,7 @@ struct TfContext {
   void (*ReportError)(TfContext*, const char*, ...);
   int (*AddTensors)(TfContext*, int, int*);
   int (*GetNodeAndRegistration)(TfContext*, int, TfNode**, TfRegistration**);
-  int (*ReplaceNodeSubsetsWithDelegateKernels)(TfContext*, TfRegistration, const TfIntArray*,
-                                               TfDelegate*);
+  int (*ReplaceNodeSubsetsWithDelegateKernels)(TfContext*, TfRegistration, const TfIntArray*, TfDelegate*);
   int recommended_num_threads;
 };
 struct TfDelegateParams {

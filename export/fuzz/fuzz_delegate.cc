@@ -45,11 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Settings settings;
   RequantizedNumbers numbers;
   int32_t images, shape[4];
-  const char* problem = read_node(data, sizeof(Attributes), inputs, views[6], &settings, &numbers,
-                                  &images, shape);
+  const char* problem =
+      read_node(data, sizeof(Attributes), inputs, views[6], &settings, &numbers, &images, shape);
   const Geometry& g = settings.geometry;
-  const int64_t work = problem ? 0
-                               : int64_t{pixels(g)} * g.out_c * taps(g) * words_of(group_inputs(g));
+  const int64_t work = problem ? 0 : int64_t{pixels(g)} * g.out_c * taps(g) * words_of(group_inputs(g));
   if (problem == nullptr && work < (1 << 16) && int64_t{g.in_h} * g.in_w * g.in_c < (1 << 16)) {
     static Pool* pool = new_pool(1);
     for (const Kernels* kernels : {&kPortableKernels, best_kernels()}) {

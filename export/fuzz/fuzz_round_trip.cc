@@ -12,8 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (kc_pack(data, size, codec, &packed, &error) != KC_OK || packed.size > size + 64) {
     __builtin_trap();
   }
-  if (kc_unpack(packed.data, packed.size, 0, &restored, &error) != KC_OK ||
-      restored.size != size || (size != 0 && memcmp(restored.data, data, size) != 0)) {
+  if (kc_unpack(packed.data, packed.size, 0, &restored, &error) != KC_OK || restored.size != size ||
+      (size != 0 && memcmp(restored.data, data, size) != 0)) {
     __builtin_trap();
   }
   kc_free(&packed);

@@ -32,8 +32,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   e.last = data[3] % (e.row + 1);
   e.format = e.element == 4 ? 2 : data[1] >> 4 & 1;
   plan.is_patch = kc::has_trait(e.method, kc::kPatchOnly);
-  if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes ||
-      e.method == kc::kMethodDrift || e.method == kc::kMethodLightFloats) {
+  if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes || e.method == kc::kMethodDrift ||
+      e.method == kc::kMethodLightFloats) {
     if (e.element == 1) return 0;
     e.lowest = 0, e.highest = e.format == 0 ? 31 : 255;
     e.modelled = data[1] >> 5;

@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   kc_part parts[16];
   if (kc_parts(data, size, parts, 16, &count) != KC_OK) __builtin_trap();
   for (size_t i = 0; i < count && i < 16; ++i) {
-    if (parts[i].offset > size || parts[i].size > size - parts[i].offset || parts[i].parent > i) __builtin_trap();
+    if (parts[i].offset > size || parts[i].size > size - parts[i].offset || parts[i].parent > i)
+      __builtin_trap();
     if (parts[i].name_offset + parts[i].name_size > size) __builtin_trap();
   }
   return 0;

@@ -58,8 +58,8 @@ typedef enum kc_place {
 } kc_place;
 
 typedef struct kc_error {
-  int32_t status;  /* kc_status */
-  int32_t place;   /* kc_place */
+  int32_t status; /* kc_status */
+  int32_t place;  /* kc_place */
   uint32_t section;
   uint32_t version; /* with KC_ERROR_VERSION: the version of the file */
   uint64_t value;   /* with KC_ERROR_LIMIT: the declared size; with KC_ERROR_(NO_)BASE: the base's */
@@ -92,20 +92,20 @@ KC_API uint32_t kc_format_version(void);
 
 /* One constant buffer of a packed file, in file order. */
 typedef struct kc_extent {
-  uint64_t offset;      /* in the original */
-  uint64_t size;        /* bytes restored */
-  uint32_t method;      /* how it is coded: see kc_method_name */
-  uint32_t element;     /* bytes of one element */
-  uint32_t symbols;     /* entries of the codebook, 0 if none */
-  uint32_t section;     /* data section, from 1; 0 if it needs none */
-  uint64_t row;         /* elements of one row (filter) */
-  uint64_t last;        /* elements of the last dimension */
-  uint64_t bits;        /* taken in the packed file, to within a byte or two */
+  uint64_t offset;  /* in the original */
+  uint64_t size;    /* bytes restored */
+  uint32_t method;  /* how it is coded: see kc_method_name */
+  uint32_t element; /* bytes of one element */
+  uint32_t symbols; /* entries of the codebook, 0 if none */
+  uint32_t section; /* data section, from 1; 0 if it needs none */
+  uint64_t row;     /* elements of one row (filter) */
+  uint64_t last;    /* elements of the last dimension */
+  uint64_t bits;    /* taken in the packed file, to within a byte or two */
 } kc_extent;
 
 typedef struct kc_summary {
   uint32_t format_version;
-  uint32_t sections;      /* all, with the skeleton's */
+  uint32_t sections; /* all, with the skeleton's */
   uint32_t extents;
   uint32_t reserved;
   uint64_t original_size;
@@ -115,21 +115,19 @@ typedef struct kc_summary {
 } kc_summary;
 
 /* Packs any bytes. The result is at most `size + 64` bytes. */
-KC_API int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
-                       kc_error* error);
+KC_API int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out, kc_error* error);
 
 /* As kc_pack, and says what became of each constant buffer. `extents` may be null; at most
  * `capacity` are written and `summary->extents` says how many there are. */
 KC_API int32_t kc_pack_report(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
-                              kc_summary* summary, kc_extent* extents, size_t capacity,
-                              kc_error* error);
+                              kc_summary* summary, kc_extent* extents, size_t capacity, kc_error* error);
 
 /* Packing in steps, for several threads: open says how many sections there are, 0 to *sections - 1;
  * each may be worked on by one thread, in any order, while `data` stays as it is. Close does what was
  * left, hands out the same bytes as kc_pack_report, and frees the job, after an error, too. */
 typedef struct kc_job kc_job;
-KC_API int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** job,
-                            uint32_t* sections, kc_error* error);
+KC_API int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** job, uint32_t* sections,
+                            kc_error* error);
 KC_API void kc_pack_section(kc_job* job, uint32_t section);
 KC_API int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent* extents,
                              size_t capacity, kc_error* error);
@@ -140,8 +138,7 @@ KC_API int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* ba
                              kc_bytes* out, kc_error* error);
 
 /* Size of the original, as the (checked) header declares it. */
-KC_API int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out,
-                                kc_error* error);
+KC_API int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out, kc_error* error);
 
 /* Restores the original. `max_size` bounds what is allocated; 0 means no limit of the caller's. */
 KC_API int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
@@ -154,8 +151,7 @@ KC_API int32_t kc_unpack_into(const uint8_t* packed, size_t size, uint8_t* out, 
 
 /* As kc_unpack, and says how the file is coded, as kc_pack_report does. */
 KC_API int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
-                          kc_summary* summary, kc_extent* extents, size_t capacity,
-                          kc_error* error);
+                          kc_summary* summary, kc_extent* extents, size_t capacity, kc_error* error);
 
 /* Checks everything and hands nothing out. */
 KC_API int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_error* error);
@@ -179,38 +175,36 @@ typedef struct kc_sink {
  * where they are until they are asked for. Several threads may restore sections of one file at once,
  * each section in one thread, if the source's and the sink's functions allow it. */
 typedef struct kc_file kc_file;
-KC_API int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file,
-                            kc_summary* summary, kc_error* error);
+KC_API int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file, kc_summary* summary,
+                            kc_error* error);
 /* As kc_file_open; a patch is held beside `base`, which must stay in memory until the file is closed
  * and be the one it was made for. */
 KC_API int32_t kc_file_open_patch(const kc_source* source, const uint8_t* base, size_t base_size,
-                                  uint64_t max_size, kc_file** file, kc_summary* summary,
-                                  kc_error* error);
+                                  uint64_t max_size, kc_file** file, kc_summary* summary, kc_error* error);
 KC_API void kc_file_close(kc_file* file);
 /* Its constant buffers (a large one in several parts); at most `capacity` are written. */
 KC_API void kc_file_extents(const kc_file* file, kc_extent* extents, size_t capacity);
 /* Restores what section `section` holds, from 0 to the summary's `sections` - 1: into `memory`, which
  * has room for the whole original, if it isn't null, else to `sink`, else nowhere, as a check. */
-KC_API int32_t kc_file_section(kc_file* file, uint32_t section, uint8_t* memory,
-                               const kc_sink* sink, kc_error* error);
+KC_API int32_t kc_file_section(kc_file* file, uint32_t section, uint8_t* memory, const kc_sink* sink,
+                               kc_error* error);
 /* After all sections: holds the whole against its checksum. */
 KC_API int32_t kc_file_finish(kc_file* file, kc_error* error);
 /* Restores `size` bytes from `offset` on, decoding only the sections that hold some of them. Their
  * checksums are checked; that of the whole can't be. */
-KC_API int32_t kc_file_read(kc_file* file, uint64_t offset, size_t size, uint8_t* out,
-                            kc_error* error);
+KC_API int32_t kc_file_read(kc_file* file, uint64_t offset, size_t size, uint8_t* out, kc_error* error);
 
 /* One constant buffer of a `.tflite`, as the walker finds it. */
 typedef struct kc_tensor {
-  uint64_t offset;     /* of the data in the file */
+  uint64_t offset; /* of the data in the file */
   uint64_t size;
-  uint32_t buffer;     /* index in the model's list of buffers */
-  int32_t type;        /* TFLite TensorType, -1 if no tensor uses the buffer */
+  uint32_t buffer; /* index in the model's list of buffers */
+  int32_t type;    /* TFLite TensorType, -1 if no tensor uses the buffer */
   uint32_t rank;
   int32_t shape[8];
   uint64_t name_offset; /* of the first tensor that uses it; 0 if none */
   uint32_t name_size;
-  uint32_t users;      /* tensors that share the buffer */
+  uint32_t users; /* tensors that share the buffer */
 } kc_tensor;
 
 /* Lists the constant buffers of a `.tflite`, or of those that a bundle holds as they are (a zip with
@@ -228,7 +222,7 @@ typedef struct kc_unlisted {
 KC_API int32_t kc_unlisted_parts(const uint8_t* model, size_t size, kc_unlisted* out);
 /* A model in a bundle, or a bundle in a bundle, which stands before what it holds. */
 typedef struct kc_part {
-  uint64_t offset;      /* in the file */
+  uint64_t offset; /* in the file */
   uint64_t size;
   uint64_t name_offset; /* of its name in the file */
   uint32_t name_size;   /* 0 if it has none */

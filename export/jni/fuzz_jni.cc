@@ -16,10 +16,9 @@
 
 extern "C" {
 jint Java_org_kerascompress_bench_core_KczDecoder_abiVersion(JNIEnv*, jclass);
-jlong Java_org_kerascompress_bench_core_KczDecoder_unpackedSize(JNIEnv*, jclass, jobject, jlong,
-                                                                jlongArray);
-jlong Java_org_kerascompress_bench_core_KczDecoder_unpackInto(JNIEnv*, jclass, jobject, jlong,
-                                                              jobject, jlong, jlongArray);
+jlong Java_org_kerascompress_bench_core_KczDecoder_unpackedSize(JNIEnv*, jclass, jobject, jlong, jlongArray);
+jlong Java_org_kerascompress_bench_core_KczDecoder_unpackInto(JNIEnv*, jclass, jobject, jlong, jobject, jlong,
+                                                              jlongArray);
 jstring Java_org_kerascompress_bench_core_KczDecoder_statusMessage(JNIEnv*, jclass, jint);
 jstring Java_org_kerascompress_bench_core_KczDecoder_placeName(JNIEnv*, jclass, jint);
 jboolean Java_org_kerascompress_bench_core_KczDecoder_hasBinaryDelegate(JNIEnv*, jclass);
@@ -41,9 +40,7 @@ struct Longs {
 };
 
 void* JNICALL Address(JNIEnv*, jobject buffer) { return reinterpret_cast<Buffer*>(buffer)->address; }
-jlong JNICALL Capacity(JNIEnv*, jobject buffer) {
-  return reinterpret_cast<Buffer*>(buffer)->capacity;
-}
+jlong JNICALL Capacity(JNIEnv*, jobject buffer) { return reinterpret_cast<Buffer*>(buffer)->capacity; }
 jsize JNICALL Length(JNIEnv*, jarray array) { return reinterpret_cast<Longs*>(array)->size; }
 void JNICALL SetLongs(JNIEnv*, jlongArray array, jsize start, jsize count, const jlong* values) {
   Longs* longs = reinterpret_cast<Longs*>(array);
@@ -92,16 +89,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Buffer packed{copy, static_cast<jlong>(size)};
   Longs error{5, {}};
   jlongArray told = static_cast<jlongArray>(Handle(&error));
-  const jlong declared =
-      KC_CALL(unpackedSize)(env, nullptr, Handle(&packed), packed.capacity, told);
+  const jlong declared = KC_CALL(unpackedSize)(env, nullptr, Handle(&packed), packed.capacity, told);
   KC_CALL(statusMessage)(env, nullptr, static_cast<jint>(error.values[0]));
   KC_CALL(placeName)(env, nullptr, static_cast<jint>(error.values[1]));
   const jlong room = declared < 0 ? 64 : declared < kLargest ? declared : kLargest;
   uint8_t* out = static_cast<uint8_t*>(std::malloc(room ? static_cast<size_t>(room) : 1));
   Buffer target{out, room};
   for (const jlong capacity : {room, room / 2, room + 1, jlong{-1}}) {
-    const jlong written = KC_CALL(unpackInto)(env, nullptr, Handle(&packed), packed.capacity,
-                                              Handle(&target), capacity, told);
+    const jlong written =
+        KC_CALL(unpackInto)(env, nullptr, Handle(&packed), packed.capacity, Handle(&target), capacity, told);
     Check(written <= room, "more written than there is room");
     Check(capacity <= room || written == -1, "a capacity over the buffer's was taken");
     if (declared > 100000) break;

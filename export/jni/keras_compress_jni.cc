@@ -22,8 +22,7 @@ constexpr jsize kErrorFields = 5;
 void Tell(JNIEnv* env, jlongArray out, const kc_error& error) {
   if (out == nullptr || env->GetArrayLength(out) < kErrorFields) return;
   const jlong fields[kErrorFields] = {error.status, error.place, static_cast<jlong>(error.section),
-                                      static_cast<jlong>(error.version),
-                                      static_cast<jlong>(error.value)};
+                                      static_cast<jlong>(error.version), static_cast<jlong>(error.value)};
   env->SetLongArrayRegion(out, 0, kErrorFields, fields);
 }
 
@@ -81,8 +80,8 @@ KC_JNI(jlong, unpackedSize)(JNIEnv* env, jclass, jobject packed, jlong length, j
 }
 
 // Bytes restored into `out`, or -1 with `error` filled.
-KC_JNI(jlong, unpackInto)(JNIEnv* env, jclass, jobject packed, jlong length, jobject out,
-                          jlong capacity, jlongArray error) {
+KC_JNI(jlong, unpackInto)(JNIEnv* env, jclass, jobject packed, jlong length, jobject out, jlong capacity,
+                          jlongArray error) {
   Span in, to;
   if (!Direct(env, packed, length, &in) || !Direct(env, out, capacity, &to) || Overlap(in, to)) {
     return Refuse(env, error);

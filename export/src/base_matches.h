@@ -18,8 +18,7 @@ class BaseMatches {
   bool init(const uint8_t* base, size_t size);
 
   // The runs of at least `least` bytes in [from, to), in order and apart. False: no memory.
-  bool find(const uint8_t* data, uint64_t from, uint64_t to, uint64_t least,
-            List<BaseMatch>* matches) const;
+  bool find(const uint8_t* data, uint64_t from, uint64_t to, uint64_t least, List<BaseMatch>* matches) const;
 
  private:
   static constexpr size_t kKey = 32;  // bytes that are looked up

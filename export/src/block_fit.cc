@@ -26,7 +26,8 @@ bool gives_back(const Block& b, const Fit& fit, bool with_offset, double share) 
     const float x = b.values[i];
     const double level = with_offset ? x - static_cast<double>(fit.offset) : x;
     const int n = nearest_integer(level * share);
-    const uint32_t value = block_element(static_cast<float>(n), fit.scale, with_offset ? &fit.offset : nullptr, b.format);
+    const uint32_t value =
+        block_element(static_cast<float>(n), fit.scale, with_offset ? &fit.offset : nullptr, b.format);
     const bool zeros = !with_offset && n == 0 && x == 0;
     if (!zeros && value != nearest_element(x, b.format)) return false;
   }
@@ -181,7 +182,9 @@ int common_factor(const Block& b, const Fit& fit) {
 }  // namespace
 
 bool fit_block(const Block& b, bool with_offset, int hint, bool part, Fit* fit) {
-  const auto fits = [&](int most) { return with_offset ? fit_offset(b, most, part, fit) : fit_scale(b, most, fit); };
+  const auto fits = [&](int most) {
+    return with_offset ? fit_offset(b, most, part, fit) : fit_scale(b, most, fit);
+  };
   if (hint != 0 && fits(hint)) {
     // Of the hint's multiples, too, that it was made for.
     const int factor = common_factor(b, *fit);

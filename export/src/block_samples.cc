@@ -17,7 +17,8 @@ int possible_orders(const kc_tensor& tensor, uint64_t count, BlockOrder* orders)
   int found = 0;
   for (const BlockOrder& o : possible) {
     bool known = o.axis < kShortestBlock;
-    for (int k = 0; k < found; ++k) known = known || (orders[k].stride == o.stride && orders[k].axis == o.axis);
+    for (int k = 0; k < found; ++k)
+      known = known || (orders[k].stride == o.stride && orders[k].axis == o.axis);
     if (!known) orders[found++] = o;
   }
   return found;

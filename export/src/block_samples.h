@@ -18,7 +18,8 @@ struct FloatTensor {
   int format;
 
   void gather(uint64_t first, uint64_t stride, size_t n, float* values) const {
-    for (size_t k = 0; k < n; ++k) values[k] = block_value(data, static_cast<size_t>(first + k * stride), format);
+    for (size_t k = 0; k < n; ++k)
+      values[k] = block_value(data, static_cast<size_t>(first + k * stride), format);
   }
 };
 

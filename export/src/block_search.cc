@@ -11,12 +11,13 @@ namespace {
 constexpr uint64_t kFewestElements = 256;
 
 struct Sampled {
-  int most = 0;           // the largest integer
-  uint64_t cost = 0;      // bits of 256 elements, about
+  int most = 0;       // the largest integer
+  uint64_t cost = 0;  // bits of 256 elements, about
 };
 
 // The block that takes least among those that all samples are made of, in `order`. False: there is none.
-bool sampled_length(const FloatTensor& tensor, bool with_offset, Scratch* scratch, BlockOrder* order, Sampled* best) {
+bool sampled_length(const FloatTensor& tensor, bool with_offset, Scratch* scratch, BlockOrder* order,
+                    Sampled* best) {
   uint64_t places[kSamples], told[kSamples];
   const size_t samples = sample_places(tensor, *order, places);
   size_t telling = 0;
@@ -61,7 +62,8 @@ bool sampled_length(const FloatTensor& tensor, bool with_offset, Scratch* scratc
       all = fits(told[k], length, &tells);
     }
     if (!all) break;
-    const uint64_t cost = bits / telling + log2_256(with_offset ? static_cast<uint64_t>(most) + 1 : 2 * static_cast<uint64_t>(most) + 1);
+    const uint64_t cost = bits / telling + log2_256(with_offset ? static_cast<uint64_t>(most) + 1
+                                                                : 2 * static_cast<uint64_t>(most) + 1);
     if (block != 0 && cost >= best->cost) continue;
     block = length;
     best->cost = cost;
@@ -102,7 +104,8 @@ class Fitter {
 
   bool add(size_t number, const Block& block, int most) {
     Fit fit;
-    zeros_[number] = static_cast<uint8_t>((block.plain_zero ? kPlain : 0) | (block.negative_zero ? kNegative : 0));
+    zeros_[number] =
+        static_cast<uint8_t>((block.plain_zero ? kPlain : 0) | (block.negative_zero ? kNegative : 0));
     mixed_ = mixed_ || (block.plain_zero && block.negative_zero);
     if (block.smallest == block.largest && (found_->has_offsets || block.nonzero == 0)) {
       if (found_->has_offsets && block.negative_zero) return false;
@@ -124,7 +127,8 @@ class Fitter {
 
   void note(size_t number, int lowest, int highest) {
     // Of those without a zero the sign is open for now.
-    const int side = (zeros_[number] & (kPlain | kNegative)) != 0 ? ((zeros_[number] & kNegative) != 0 ? 1 : 0) : 0;
+    const int side =
+        (zeros_[number] & (kPlain | kNegative)) != 0 ? ((zeros_[number] & kNegative) != 0 ? 1 : 0) : 0;
     int& low = side != 0 ? turned_lowest_ : lowest_;
     int& high = side != 0 ? turned_highest_ : highest_;
     low = lowest < low ? lowest : low;
@@ -160,7 +164,8 @@ bool gives_back(const FloatTensor& tensor, const FoundBlocks& found) {
                                             static_cast<size_t>(tensor.count), symbols.data());
 }
 
-bool find_integers(const FloatTensor& tensor, const BlockOrder* orders, int count, bool with_offset, FoundBlocks* found) {
+bool find_integers(const FloatTensor& tensor, const BlockOrder* orders, int count, bool with_offset,
+                   FoundBlocks* found) {
   Scratch scratch;
   BlockOrder possible[kMostOrders];
   Sampled sampled[kMostOrders];
@@ -246,7 +251,8 @@ bool find_blocks(const kc_tensor& shape, const uint8_t* data, size_t count, int 
   BlockOrder orders[kMostOrders];
   const int possible = possible_orders(shape, count, orders);
   return find_integers(tensor, orders, possible, false, found) ||
-         find_integers(tensor, orders, possible, true, found) || (find_levels(tensor, orders, possible, found) && gives_back(tensor, *found));
+         find_integers(tensor, orders, possible, true, found) ||
+         (find_levels(tensor, orders, possible, found) && gives_back(tensor, *found));
 }
 
 }  // namespace kc

@@ -38,12 +38,14 @@ bool restore_blocks(const Blockwise& from, const uint8_t* symbols, size_t count,
       for (uint64_t r = 0; r < o.stride; ++r, ++i) {
         if (begins || o.stride != 1) {
           const size_t number = static_cast<size_t>(4 * (first + r));
-          const uint32_t bits = load32(from.scales + number), more = added ? load32(from.offsets + number) : 0;
+          const uint32_t bits = load32(from.scales + number),
+                         more = added ? load32(from.offsets + number) : 0;
           if (!is_normal(bits) || (more << 1 != 0 && !is_normal(more))) return false;
           scale = float_of(bits), offset = float_of(more);
         }
         if (symbols[i] >= from.symbols) return false;
-        uint32_t value = block_element(from.levels[symbols[i]], scale, added ? &offset : nullptr, from.format);
+        uint32_t value =
+            block_element(from.levels[symbols[i]], scale, added ? &offset : nullptr, from.format);
         if (symbols[i] == from.zero) {
           if ((from.zero_signs[zeros / 8] >> (zeros % 8) & 1) != 0) value ^= sign;
           ++zeros;

@@ -15,7 +15,8 @@ struct BlockOrder {
   uint64_t axis = 0;
 
   bool fits(uint64_t count) const {
-    return block != 0 && stride != 0 && block <= axis && axis <= count / stride && count % (axis * stride) == 0;
+    return block != 0 && stride != 0 && block <= axis && axis <= count / stride &&
+           count % (axis * stride) == 0;
   }
   uint64_t blocks(uint64_t count) const { return count / axis * ((axis + block - 1) / block); }
 

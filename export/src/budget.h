@@ -10,9 +10,9 @@
 namespace kc {
 
 struct Modelled {
-  uint64_t largest_tensor = 0;  // in bytes; larger ones get light models
+  uint64_t largest_tensor = 0;                // in bytes; larger ones get light models
   GraphCoding graph = GraphCoding::kRepeats;  // of all bytes outside of tensors
-  uint64_t left = 0;            // nanoseconds of the budget that no part takes
+  uint64_t left = 0;                          // nanoseconds of the budget that no part takes
 };
 
 // Nanoseconds that it takes to restore bytes by the byte model, or by lz into which they were coded, and

@@ -21,7 +21,8 @@ bool repeats_itself(const uint8_t* data, size_t size) {
   size_t found = 0;
   for (size_t i = 0; i + kRun <= size; ++i) {
     if (stopped_at(i)) return false;
-    const uint32_t word = load32(data + i), h = (word + data[i + 4] * 0x85EBCA6Bu) * 0x9E3779B1u >> (32 - kBits);
+    const uint32_t word = load32(data + i),
+                   h = (word + data[i + 4] * 0x85EBCA6Bu) * 0x9E3779B1u >> (32 - kBits);
     const uint32_t before = seen[h];
     found += before != 0 && load32(data + before - 1) == word && data[before + 3] == data[i + 4] ? 1 : 0;
     seen[h] = static_cast<uint32_t>(i + 1);
@@ -72,7 +73,8 @@ void try_bytes(const Plan& plan, const uint8_t* file, const kc_tensor& tensor, i
     other.method = method;
     other.stride = method == kMethodBytes ? e->element : 1;
     const uint64_t taken = cost(plan, other, file);
-    if (method == kMethodLz && taken != UINT64_MAX) bytes_time = lz_time(judged.size, taken) * (e->size / judged.size);
+    if (method == kMethodLz && taken != UINT64_MAX)
+      bytes_time = lz_time(judged.size, taken) * (e->size / judged.size);
     if (codec == KC_CODEC_AUTO && bytes_time > allowed) return false;
     if (taken < least) least = taken, best = other, needed = bytes_time;
     return true;

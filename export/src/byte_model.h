@@ -29,11 +29,10 @@ class BasicByteModel {
     match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
     if (!guess_counters_.reset(4 * 4 * 4 * 8) || !fill_fresh(&guess_counters_)) return false;
     return groups_.reset((static_cast<size_t>(1) << bits) * 16) &&
-           match_table_.reset(static_cast<size_t>(match_mask_) + 1) &&
-           order0_.reset(8 * 256) && fill_fresh(&order0_) && match_counters_.reset(64 * 2) &&
-           fill_fresh(&match_counters_) && state_mixer_.reset(kStates * 8, kFirstWeight) &&
-           prefix_mixer_.reset(256, kFirstWeight) && before_mixer_.reset(256 * 8, kFirstWeight) &&
-           refiner_.reset(256 * 8) && refiner2_.reset(2048);
+           match_table_.reset(static_cast<size_t>(match_mask_) + 1) && order0_.reset(8 * 256) &&
+           fill_fresh(&order0_) && match_counters_.reset(64 * 2) && fill_fresh(&match_counters_) &&
+           state_mixer_.reset(kStates * 8, kFirstWeight) && prefix_mixer_.reset(256, kFirstWeight) &&
+           before_mixer_.reset(256 * 8, kFirstWeight) && refiner_.reset(256 * 8) && refiner2_.reset(2048);
   }
 
   // `history` is everything coded so far, ending where the next byte goes; `position` is the
@@ -124,14 +123,16 @@ class BasicByteModel {
     const uint32_t here = static_cast<uint32_t>(position - in_word);
     uint32_t matched = 0;
     if (match_at_ >= 4) matched = load_word(history, match_at_ - in_word);
-    const uint32_t words[] = {here - vtables_[0], here - vtables_[1], matched + moves_[0], matched + moves_[1]};
+    const uint32_t words[] = {here - vtables_[0], here - vtables_[1], matched + moves_[0],
+                              matched + moves_[1]};
     for (int k = 0; k < 4; ++k) add_word(words[k], inside, in_word, 6 + k, &n);
     const uint32_t kind = match_at_ < 4 ? 0u : (matched >= 0xC0000000u ? 1u : (matched < 1u << 16 ? 2u : 3u));
     for (int k = 0; k < kGuesses; ++k) {
       const uint32_t word = k < 3 ? words[k] : guess;
       const bool agrees = inside == (in_word == 0 ? 0 : word & ((1u << (8 * in_word)) - 1));
       guessed_[k] = agrees ? static_cast<int>(word >> (8 * in_word) & 255) | 256 : 0;
-      guess_sets_[k] = ((static_cast<uint32_t>(k) * 4 + static_cast<uint32_t>(in_word)) * 4 + kind) * 8 + guess_came_[k];
+      guess_sets_[k] =
+          ((static_cast<uint32_t>(k) * 4 + static_cast<uint32_t>(in_word)) * 4 + kind) * 8 + guess_came_[k];
     }
     word_place_ = in_word;
     if (kBeside) {
@@ -265,8 +266,8 @@ class BasicByteModel {
     uint32_t* trust = nullptr;
     inputs[kHashed + 1] = inputs[kHashed + 2] = 0;
     if (speaks) {
-      size_t length = match_length_ < 32 ? match_length_
-                                         : (match_length_ < 400 ? 32 + match_length_ / 16 : 58);
+      size_t length =
+          match_length_ < 32 ? match_length_ : (match_length_ < 400 ? 32 + match_length_ / 16 : 58);
       trust = match_counters_.data() + length;
       int s = stretch(counter_p16(*trust));
       inputs[kHashed + 1] = static_cast<int16_t>(expected != 0 ? s : -s);

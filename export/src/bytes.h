@@ -241,8 +241,8 @@ class Reader {
 };
 
 inline uint32_t load32(const uint8_t* p) {
-  return static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8 |
-         static_cast<uint32_t>(p[2]) << 16 | static_cast<uint32_t>(p[3]) << 24;
+  return static_cast<uint32_t>(p[0]) | static_cast<uint32_t>(p[1]) << 8 | static_cast<uint32_t>(p[2]) << 16 |
+         static_cast<uint32_t>(p[3]) << 24;
 }
 inline uint32_t load16(const uint8_t* p) { return static_cast<uint32_t>(p[0]) | p[1] << 8; }
 inline void store32(uint8_t* p, uint32_t v) {

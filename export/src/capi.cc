@@ -33,20 +33,18 @@ int32_t kc_unpacked_size(const uint8_t* packed, size_t size, uint64_t* out, kc_e
   }
   kc::Container container;
   static const uint8_t kNothing = 0;
-  int32_t status =
-      kc::read_frame(kc::Source(size == 0 ? &kNothing : packed, size), &container, error);
+  int32_t status = kc::read_frame(kc::Source(size == 0 ? &kNothing : packed, size), &container, error);
   if (status == KC_OK) *out = container.original_size;
   return status;
 }
 
-int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
-                  kc_error* error) {
+int32_t kc_unpack(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out, kc_error* error) {
   kc_summary summary;
   return kc_inspect(packed, size, max_size, out, &summary, nullptr, 0, error);
 }
 
-int32_t kc_unpack_into(const uint8_t* packed, size_t size, uint8_t* out, size_t capacity,
-                       size_t* written, kc_error* error) {
+int32_t kc_unpack_into(const uint8_t* packed, size_t size, uint8_t* out, size_t capacity, size_t* written,
+                       kc_error* error) {
   kc::PackedFile file;
   uint64_t original = 0;
   int32_t status = kc_unpacked_size(packed, size, &original, error);
@@ -66,8 +64,8 @@ int32_t kc_verify(const uint8_t* packed, size_t size, uint64_t max_size, kc_erro
   return status == KC_OK ? file.put_all(kc::Target(), error) : status;
 }
 
-int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out,
-                   kc_summary* summary, kc_extent* extents, size_t capacity, kc_error* error) {
+int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_bytes* out, kc_summary* summary,
+                   kc_extent* extents, size_t capacity, kc_error* error) {
   kc::PackedFile file;
   int32_t status = open_bytes(packed, size, max_size, &file, error);
   if (status != KC_OK) return status;
@@ -86,8 +84,7 @@ int32_t kc_inspect(const uint8_t* packed, size_t size, uint64_t max_size, kc_byt
   return KC_OK;
 }
 
-int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity,
-                   size_t* count) {
+int32_t kc_tensors(const uint8_t* model, size_t size, kc_tensor* tensors, size_t capacity, size_t* count) {
   kc::BundleWalker walker;
   if (!walker.walk(model, size)) return KC_ERROR_MALFORMED;
   *count = walker.tensors().size();
@@ -162,7 +159,8 @@ const char* kc_place_name(int32_t place) {
 }
 
 const char* kc_method_name(uint32_t method) {
-  const kc::MethodInfo* info = method < kc::kMethodCount ? kc::find_method(static_cast<uint8_t>(method)) : nullptr;
+  const kc::MethodInfo* info =
+      method < kc::kMethodCount ? kc::find_method(static_cast<uint8_t>(method)) : nullptr;
   return info == nullptr ? "unknown" : info->name;
 }
 

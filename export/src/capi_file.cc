@@ -42,17 +42,15 @@ int32_t walk_file(kc_file* file, size_t* count, kc_error* error, Work work) {
 
 extern "C" {
 
-int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file,
-                     kc_summary* summary, kc_error* error) {
+int32_t kc_file_open(const kc_source* source, uint64_t max_size, kc_file** file, kc_summary* summary,
+                     kc_error* error) {
   return kc_file_open_patch(source, nullptr, 0, max_size, file, summary, error);
 }
 
-int32_t kc_file_open_patch(const kc_source* source, const uint8_t* base, size_t base_size,
-                           uint64_t max_size, kc_file** file, kc_summary* summary,
-                           kc_error* error) {
+int32_t kc_file_open_patch(const kc_source* source, const uint8_t* base, size_t base_size, uint64_t max_size,
+                           kc_file** file, kc_summary* summary, kc_error* error) {
   clear(error);
-  if (source == nullptr || file == nullptr || summary == nullptr ||
-      !kc::Source(*source).usable()) {
+  if (source == nullptr || file == nullptr || summary == nullptr || !kc::Source(*source).usable()) {
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   }
   *file = make<kc_file>();
@@ -103,8 +101,7 @@ int32_t kc_file_read(kc_file* file, uint64_t offset, size_t size, uint8_t* out, 
   return size == 0 ? KC_OK : file->packed.put_range(target, error);
 }
 
-int32_t kc_file_tensors(kc_file* file, kc_tensor* tensors, size_t capacity, size_t* count,
-                        kc_error* error) {
+int32_t kc_file_tensors(kc_file* file, kc_tensor* tensors, size_t capacity, size_t* count, kc_error* error) {
   return walk_file(file, count, error, [&](const uint8_t* graph, size_t size) {
     return kc_tensors(graph, size, tensors, capacity, count);
   });

@@ -21,9 +21,8 @@ int32_t kc_pack(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out, 
   return kc_pack_report(data, size, codec, out, &summary, nullptr, 0, error);
 }
 
-int32_t kc_pack_report(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out,
-                       kc_summary* summary, kc_extent* extents, size_t capacity,
-                       kc_error* error) {
+int32_t kc_pack_report(const uint8_t* data, size_t size, int32_t codec, kc_bytes* out, kc_summary* summary,
+                       kc_extent* extents, size_t capacity, kc_error* error) {
   kc_job* job = nullptr;
   uint32_t sections = 0;
   clear(error);
@@ -33,11 +32,11 @@ int32_t kc_pack_report(const uint8_t* data, size_t size, int32_t codec, kc_bytes
   return status;
 }
 
-int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** job,
-                     uint32_t* sections, kc_error* error) {
+int32_t kc_pack_open(const uint8_t* data, size_t size, int32_t codec, kc_job** job, uint32_t* sections,
+                     kc_error* error) {
   clear(error);
-  if ((data == nullptr && size != 0) || job == nullptr || sections == nullptr ||
-      codec < KC_CODEC_AUTO || codec > KC_CODEC_SMALLEST) {
+  if ((data == nullptr && size != 0) || job == nullptr || sections == nullptr || codec < KC_CODEC_AUTO ||
+      codec > KC_CODEC_SMALLEST) {
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   }
   *job = make<kc_job>();
@@ -55,8 +54,8 @@ void kc_pack_section(kc_job* job, uint32_t section) {
   if (job != nullptr) job->candidates.work(section);
 }
 
-int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent* extents,
-                      size_t capacity, kc_error* error) {
+int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent* extents, size_t capacity,
+                      kc_error* error) {
   clear(error);
   if (job == nullptr || out == nullptr || summary == nullptr) {
     drop(job);
@@ -79,8 +78,8 @@ int32_t kc_pack_close(kc_job* job, kc_bytes* out, kc_summary* summary, kc_extent
   return status;
 }
 
-int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* base, size_t base_size,
-                      kc_bytes* out, kc_error* error) {
+int32_t kc_pack_patch(const uint8_t* data, size_t size, const uint8_t* base, size_t base_size, kc_bytes* out,
+                      kc_error* error) {
   clear(error);
   if ((data == nullptr && size != 0) || base == nullptr || out == nullptr) {
     return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);

@@ -27,7 +27,7 @@ inline void clear(kc_error* error) {
 }
 
 inline int32_t open_bytes(const uint8_t* packed, size_t size, uint64_t max_size, PackedFile* file,
-                   kc_error* error) {
+                          kc_error* error) {
   clear(error);
   if (packed == nullptr && size != 0) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   static const uint8_t kNothing = 0;
@@ -60,8 +60,7 @@ inline void describe_extents(const Plan& plan, kc_extent* extents, size_t capaci
   }
 }
 
-inline void summarize(const Plan& plan, uint64_t original_size, uint64_t packed_size,
-               kc_summary* summary) {
+inline void summarize(const Plan& plan, uint64_t original_size, uint64_t packed_size, kc_summary* summary) {
   memset(summary, 0, sizeof *summary);
   summary->format_version = kFormatVersion;
   summary->original_size = original_size;

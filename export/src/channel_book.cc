@@ -44,8 +44,8 @@ class ChannelValues {
       size_t n = 0;
       const size_t start = order.interleaved ? c : c * order.row;
       const size_t step = order.interleaved ? order.row : 1;
-      const size_t end = order.interleaved || start + order.row > order.count ? order.count
-                                                                              : start + order.row;
+      const size_t end =
+          order.interleaved || start + order.row > order.count ? order.count : start + order.row;
       for (size_t i = start; i < end; i += step) {
         uint32_t bits = 0;
         for (int b = 0; b < element; ++b) {
@@ -56,7 +56,8 @@ class ChannelValues {
         size_t low = 0, high = n;
         while (low < high) {
           size_t middle = (low + high) / 2;
-          if (found[middle] < key) low = middle + 1; else high = middle;
+          if (found[middle] < key) low = middle + 1;
+          else high = middle;
         }
         if (low < n && found[low] == key) continue;
         // Most tensors share nothing, and end here in their first channel.
@@ -96,15 +97,16 @@ class ChannelValues {
 struct Fit {
   double shared[kMostEntries + 1];
   size_t entries = 0;
-  double tolerance = 0;   // relative
-  double slack = 0;       // absolute, in units of the element
+  double tolerance = 0;  // relative
+  double slack = 0;      // absolute, in units of the element
   Array<double> scales;
 
   size_t nearest(double x) const {
     size_t low = 0, high = entries;
     while (low < high) {
       size_t middle = (low + high) / 2;
-      if (shared[middle] < x) low = middle + 1; else high = middle;
+      if (shared[middle] < x) low = middle + 1;
+      else high = middle;
     }
     if (low == entries) return entries - 1;
     return low > 0 && x - shared[low - 1] < shared[low] - x ? low - 1 : low;
@@ -225,7 +227,8 @@ bool append_grid(uint32_t step, int64_t first, size_t entries, int element, Byte
   if (first < -kMost || first > kMost || element == 1) return false;
   const double scale = to_double(step, element);
   for (size_t j = 0; j < entries; ++j) {
-    const uint32_t value = scaled_value(static_cast<double>(first + static_cast<int64_t>(j)), scale, element, 0);
+    const uint32_t value =
+        scaled_value(static_cast<double>(first + static_cast<int64_t>(j)), scale, element, 0);
     for (int b = 0; b < element; ++b) codebooks->push(static_cast<uint8_t>(value >> (8 * b)));
   }
   return true;
@@ -250,7 +253,10 @@ bool find_grid(const uint32_t* values, size_t count, int element, size_t largest
       bool good = true;
       for (size_t i = 0; i < count && good; ++i) {
         const double multiple = to_double(values[i], element) / scale;
-        if (!(multiple > -70000.0 && multiple < 70000.0)) { good = false; break; }
+        if (!(multiple > -70000.0 && multiple < 70000.0)) {
+          good = false;
+          break;
+        }
         const int64_t k = static_cast<int64_t>(multiple < 0 ? multiple - 0.5 : multiple + 0.5);
         good = scaled_value(static_cast<double>(k), scale, element, 0) == values[i];
         low = i == 0 || k < low ? k : low;
@@ -279,8 +285,8 @@ bool read_channel_books(Reader* in, size_t entries, size_t channels, int element
     for (size_t j = 0; j < entries; ++j) {
       const uint64_t step = in->varint();
       const int64_t moved = static_cast<int64_t>(step >> 1) ^ -static_cast<int64_t>(step & 1);
-      uint32_t value = scaled_value(read_plane_value(shared, j, entries, kSharedBytes), scale,
-                                    element, moved);
+      uint32_t value =
+          scaled_value(read_plane_value(shared, j, entries, kSharedBytes), scale, element, moved);
       for (int b = 0; b < element; ++b) codebooks->push(static_cast<uint8_t>(value >> (8 * b)));
     }
   }

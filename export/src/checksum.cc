@@ -24,8 +24,7 @@ Tables make_tables() {
     t.at[0][i] = c;
   }
   for (uint32_t i = 0; i < 256; ++i)
-    for (int k = 1; k < 8; ++k)
-      t.at[k][i] = (t.at[k - 1][i] >> 8) ^ t.at[0][t.at[k - 1][i] & 0xFF];
+    for (int k = 1; k < 8; ++k) t.at[k][i] = (t.at[k - 1][i] >> 8) ^ t.at[0][t.at[k - 1][i] & 0xFF];
   return t;
 }
 
@@ -61,8 +60,8 @@ uint32_t by_table(uint32_t crc, const uint8_t* data, size_t size) {
   while (size >= 8) {
     uint32_t a = crc ^ load32(data);
     uint32_t b = load32(data + 4);
-    crc = t[7][a & 0xFF] ^ t[6][(a >> 8) & 0xFF] ^ t[5][(a >> 16) & 0xFF] ^ t[4][a >> 24] ^
-          t[3][b & 0xFF] ^ t[2][(b >> 8) & 0xFF] ^ t[1][(b >> 16) & 0xFF] ^ t[0][b >> 24];
+    crc = t[7][a & 0xFF] ^ t[6][(a >> 8) & 0xFF] ^ t[5][(a >> 16) & 0xFF] ^ t[4][a >> 24] ^ t[3][b & 0xFF] ^
+          t[2][(b >> 8) & 0xFF] ^ t[1][(b >> 16) & 0xFF] ^ t[0][b >> 24];
     data += 8;
     size -= 8;
   }
@@ -72,8 +71,7 @@ uint32_t by_table(uint32_t crc, const uint8_t* data, size_t size) {
 
 #if defined(__x86_64__)
 // The instruction of SSE4.2, which not every processor of this kind has.
-__attribute__((target("sse4.2"))) uint32_t by_instruction(uint32_t crc, const uint8_t* data,
-                                                          size_t size) {
+__attribute__((target("sse4.2"))) uint32_t by_instruction(uint32_t crc, const uint8_t* data, size_t size) {
   uint64_t wide = crc;
   for (; size >= 8; data += 8, size -= 8) {
     uint64_t word;

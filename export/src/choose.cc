@@ -14,14 +14,17 @@
 namespace kc {
 namespace {
 
-constexpr size_t kSmallest = 32;         // smaller buffers cost more in the plan than they gain
-constexpr size_t kSmallestPacked = 64;   // of elements of less than a byte
+constexpr size_t kSmallest = 32;        // smaller buffers cost more in the plan than they gain
+constexpr size_t kSmallestPacked = 64;  // of elements of less than a byte
 constexpr size_t kSmallestUntyped = 1u << 16;
 
 int element_bytes(int type) {
   switch (type) {
     case kFloat32: return 4;
-    case kFloat16: case kInt16: case kUint16: case kBfloat16: return 2;
+    case kFloat16:
+    case kInt16:
+    case kUint16:
+    case kBfloat16: return 2;
     default: return 1;
   }
 }
@@ -29,8 +32,7 @@ int element_bytes(int type) {
 // Returns the estimated bits of an exponent-and-sign.
 void choose_floats(const uint8_t* data, size_t count, uint8_t format, bool sparse, Extent* e) {
   const FloatFormat& f = kFloatFormats[format];
-  const int shown = f.mantissa_bits < FloatModel::kMostModelled ? f.mantissa_bits
-                                                                : FloatModel::kMostModelled;
+  const int shown = f.mantissa_bits < FloatModel::kMostModelled ? f.mantissa_bits : FloatModel::kMostModelled;
   const uint32_t sign_bit = 1u << (8 * f.bytes - 1);
   size_t zeros_found = 0, negative = 0;
   uint32_t kept_low = 255, kept_high = 0;
@@ -107,8 +109,7 @@ bool takes_less(const Plan& plan, const Extent& a, const Extent& b, const uint8_
 }
 
 // Codebooks that differ by a scale from channel to channel, where there are such.
-bool choose_channels(const uint8_t* data, size_t count, int bytes, bool interleaved, Plan* plan,
-                     Extent* e) {
+bool choose_channels(const uint8_t* data, size_t count, int bytes, bool interleaved, Plan* plan, Extent* e) {
   ChannelOrder order;
   order.count = count;
   order.row = static_cast<size_t>(e->row);
@@ -154,8 +155,8 @@ void try_channels(const kc_tensor& tensor, const uint8_t* file, int bytes, Plan*
   Extent other = *e;
   other.identity = other.flip = other.sparse = other.signed_zeros = other.centre_flag = false;
   const bool interleaved = tensor.shape[0] == 1;
-  if (choose_channels(file + e->offset, static_cast<size_t>(e->size) / static_cast<size_t>(bytes),
-                      bytes, interleaved, plan, &other) &&
+  if (choose_channels(file + e->offset, static_cast<size_t>(e->size) / static_cast<size_t>(bytes), bytes,
+                      interleaved, plan, &other) &&
       estimated_cost(*plan, other, file) + table_cost(other) <
           estimated_cost(*plan, *e, file) + table_cost(*e)) {
     *e = other;
@@ -199,7 +200,8 @@ bool choose_blocks(const kc_tensor& tensor, const uint8_t* data, size_t count, u
   uint32_t counts[256] = {};
   for (size_t i = 0; i < count; ++i) ++counts[symbols[i]];
   const int zero = zero_of(found.levels, found.symbols);
-  choose_centre(counts, found.symbols, count, zero < 0 || found.has_offsets ? 256 : static_cast<size_t>(zero), e);
+  choose_centre(counts, found.symbols, count, zero < 0 || found.has_offsets ? 256 : static_cast<size_t>(zero),
+                e);
   e->lowest = 0;
   e->highest = static_cast<uint8_t>(found.symbols - 1);
   return true;
@@ -251,8 +253,8 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   }
   int bytes = element_bytes(tensor.type);
   bool is_float = tensor.type == kFloat32 || tensor.type == kFloat16 || tensor.type == kBfloat16;
-  bool is_symbols = tensor.type == kInt8 || tensor.type == kUint8 || tensor.type == kInt16 ||
-                    tensor.type == kUint16;
+  bool is_symbols =
+      tensor.type == kInt8 || tensor.type == kUint8 || tensor.type == kInt16 || tensor.type == kUint16;
   if (tensor.type == kInt32 && size % 4 == 0) {
     return choose_integers(data, size / 4, e);
   }
@@ -333,7 +335,7 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
 void make_fast(Extent* e) {
   switch (e->method) {
     case kMethodSymbols: {
-      if (e->in_byte != 1) return take_bytes(e);  // of two symbols at once more is known
+      if (e->in_byte != 1) return take_bytes(e);              // of two symbols at once more is known
       bool pairs = e->centre_flag && e->highest > e->lowest;  // one value is frequent
       e->method = pairs ? kMethodGaps : kMethodHuffman;
       return;

@@ -68,8 +68,7 @@ void write_container(const Container& c, Bytes* out, void (*written)(void*, uint
 namespace {
 
 // The rest of a compact file's frame: sections one after another, and one checksum for the whole.
-int32_t read_compact(const Source& source, const Reader& in, Container* c,
-                     uint64_t count, kc_error* error) {
+int32_t read_compact(const Source& source, const Reader& in, Container* c, uint64_t count, kc_error* error) {
   const size_t size = static_cast<size_t>(source.size());
   Bytes own;
   const uint8_t* data = nullptr;
@@ -188,8 +187,7 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
     }
   }
   if (at != size) return fail(error, KC_ERROR_TRAILING, KC_PLACE_WHOLE);
-  if (c->form == kFormStored &&
-      (count != 1 || c->sections[0].size != c->original_size)) {
+  if (c->form == kFormStored && (count != 1 || c->sections[0].size != c->original_size)) {
     return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   }
   return KC_OK;

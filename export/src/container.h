@@ -10,16 +10,16 @@ namespace kc {
 
 constexpr uint8_t kMagic[4] = {0x89, 'K', 'C', 'Z'};
 constexpr uint32_t kFormatVersion = 1;
-constexpr size_t kLargestCompact = 1u << 16;  // bytes of a compact file
+constexpr size_t kLargestCompact = 1u << 16;             // bytes of a compact file
 constexpr size_t kLongestCompactHeader = 64 + 3 * 2048;  // of up to 2048 sections
 // A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.
 constexpr uint64_t kMostExpansion = 1u << 20;
 
 enum Form : uint8_t {
-  kFormStored = 0,   // one section: the original as it is
-  kFormModelled = 1, // a skeleton section and data sections
-  kFormPatch = 2,    // the same, beside a base file
-  kFormCompact = 3,  // as modelled, with one checksum for all: for small files
+  kFormStored = 0,    // one section: the original as it is
+  kFormModelled = 1,  // a skeleton section and data sections
+  kFormPatch = 2,     // the same, beside a base file
+  kFormCompact = 3,   // as modelled, with one checksum for all: for small files
 };
 
 struct Span {

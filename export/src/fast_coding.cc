@@ -86,7 +86,8 @@ Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data
   Decoded result = Decoded::kDone;
   if (e.has_blocks()) {
     if (!side.init(plan, e, true)) return Decoded::kMemory;
-    result = side.each([&](const Extent& floats, uint8_t* values) { return decode_planes(plan, floats, in, values); });
+    result = side.each(
+        [&](const Extent& floats, uint8_t* values) { return decode_planes(plan, floats, in, values); });
     if (result != Decoded::kDone) return result;
   }
   Extent plain;  // the same symbols, as bytes
@@ -95,7 +96,8 @@ Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data
   plain.centre = e.centre;
   plain.lowest = e.lowest;
   plain.highest = e.highest;
-  result = e.method == kMethodGaps ? decode_gaps(plan, plain, in, symbols) : decode_symbols(in, symbols, count);
+  result =
+      e.method == kMethodGaps ? decode_gaps(plan, plain, in, symbols) : decode_symbols(in, symbols, count);
   if (result != Decoded::kDone) return result;
   if (!e.has_blocks()) {
     return restore_symbols(plan, e, symbols, count, data) ? Decoded::kDone : Decoded::kMalformed;

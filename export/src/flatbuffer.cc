@@ -120,8 +120,8 @@ bool ModelWalker::walk(const uint8_t* data, size_t size) {
   Table model;
   size_t root;
   if (size < 16 || memcmp(data + 4, "TFL3", 4) != 0) return false;
-  return follow(0, &root) && table(root, &model) && read_buffers(model) &&
-         read_subgraphs(model) && sort_tensors();
+  return follow(0, &root) && table(root, &model) && read_buffers(model) && read_subgraphs(model) &&
+         sort_tensors();
 }
 
 bool ModelWalker::read_buffers(const Table& model) {

@@ -41,10 +41,10 @@ class FloatModel {
   // The exponents of what will be run take at most `bits` bits.
   bool init(int bits) {
     return exponents_.init(bits) && by_exponent_.reset(32 * kTree) && by_rank_.reset(32 * kTree) &&
-           alone_.reset(kTree) && sign_near_.reset(27) && sign_left_.reset(81) &&
-           fill_fresh(&by_exponent_) && fill_fresh(&by_rank_) && fill_fresh(&alone_) && fill_fresh(&sign_near_) &&
-           fill_fresh(&sign_left_) && zero_signs_.reset(3) && fill_fresh(&zero_signs_) && mixer_.reset(16, kFirstWeight) &&
-           sign_mixer_.reset(1, kFirstWeight);
+           alone_.reset(kTree) && sign_near_.reset(27) && sign_left_.reset(81) && fill_fresh(&by_exponent_) &&
+           fill_fresh(&by_rank_) && fill_fresh(&alone_) && fill_fresh(&sign_near_) &&
+           fill_fresh(&sign_left_) && zero_signs_.reset(3) && fill_fresh(&zero_signs_) &&
+           mixer_.reset(16, kFirstWeight) && sign_mixer_.reset(1, kFirstWeight);
   }
 
   // Of the exponents' depths.
@@ -159,8 +159,7 @@ class FloatModel {
     uint32_t prefix = 1;
     for (int b = bits - 1; b >= 0; --b) {
       uint32_t* counters[3] = {&by_exponent_[static_cast<size_t>(depth) * kTree + prefix],
-                               &by_rank_[static_cast<size_t>(rank) * kTree + prefix],
-                               &alone_[prefix]};
+                               &by_rank_[static_cast<size_t>(rank) * kTree + prefix], &alone_[prefix]};
       int16_t inputs[4] = {};
       for (int k = 0; k < 3; ++k) inputs[k] = static_cast<int16_t>(counter_input(*counters[k]));
       size_t set = static_cast<size_t>(bits - 1 - b);

@@ -87,8 +87,8 @@ void decode_four(HuffmanStream* streams, const uint16_t* table, const PairTable&
 }
 
 template <int kElement>
-bool decode_pairs(HuffmanStream stream, const uint16_t* table, const PairTable& pairs, size_t filler,
-                  Part p, size_t at, uint8_t* data) {
+bool decode_pairs(HuffmanStream stream, const uint16_t* table, const PairTable& pairs, size_t filler, Part p,
+                  size_t at, uint8_t* data) {
   while (at < p.end) {
     stream.refill();
     for (int k = 0; k < 4 && at < p.end; ++k) {

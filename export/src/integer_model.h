@@ -14,7 +14,8 @@ class IntegerParts {
   static constexpr int kLongest = 32;
 
   bool init() {
-    return signs_.reset(3) && fill_fresh(&signs_) && upper_.reset((kLongest + 1) << kUpperBits) && fill_fresh(&upper_);
+    return signs_.reset(3) && fill_fresh(&signs_) && upper_.reset((kLongest + 1) << kUpperBits) &&
+           fill_fresh(&upper_);
   }
 
   static int length_of(uint32_t size) { return size == 0 ? 0 : 32 - __builtin_clz(size); }

@@ -102,7 +102,8 @@ class LevelFinder {
       if (k < found_ && near(share, centre_[k])) continue;
       if (k > 0 && near(share, centre_[k - 1])) continue;
       if (found_ == kMostListed) return false;
-      for (size_t j = found_; j > k; --j) centre_[j] = centre_[j - 1], from_[j] = from_[j - 1], to_[j] = to_[j - 1];
+      for (size_t j = found_; j > k; --j)
+        centre_[j] = centre_[j - 1], from_[j] = from_[j - 1], to_[j] = to_[j - 1];
       ++found_;
       centre_[k] = share;
       from_[k] = -2, to_[k] = 2;

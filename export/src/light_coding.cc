@@ -37,7 +37,8 @@ Decoded run_symbols(const Plan& plan, const Extent& e, Models* models, Lane* lan
     const Decoded coded = side.each([&](const Extent& floats, uint8_t* values) {
       if (!float_layout_fits(floats)) return Decoded::kMalformed;
       return models->floats.run(&models->scales, lanes, noise, values, float_layout(floats), kLightAlone)
-                 ? Decoded::kDone : Decoded::kMemory;
+                 ? Decoded::kDone
+                 : Decoded::kMemory;
     });
     if (coded != Decoded::kDone) return coded;
   }
@@ -99,8 +100,7 @@ bool encode_light(Plan* plan, uint32_t number, const uint8_t* original, Bytes* o
   return !out->failed() && !noise_bytes.failed();
 }
 
-Decoded decode_light(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
-                     uint8_t* memory) {
+Decoded decode_light(Plan* plan, uint32_t number, const uint8_t* payload, size_t size, uint8_t* memory) {
   Reader in(payload, size);
   uint64_t sizes[kLanes];
   for (uint64_t& lane : sizes) lane = in.varint();

@@ -7,8 +7,7 @@
 namespace kc {
 
 bool encode_light(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out);
-Decoded decode_light(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
-                     uint8_t* memory);
+Decoded decode_light(Plan* plan, uint32_t number, const uint8_t* payload, size_t size, uint8_t* memory);
 
 }  // namespace kc
 

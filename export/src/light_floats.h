@@ -11,8 +11,8 @@ namespace kc {
 class LightFloatParts {
  public:
   bool init() {
-    return upper_.reset(32 * kTree) && fill_fresh(&upper_) && signs_.reset(27) &&
-           fill_fresh(&signs_) && zero_signs_.reset(3) && fill_fresh(&zero_signs_);
+    return upper_.reset(32 * kTree) && fill_fresh(&upper_) && signs_.reset(27) && fill_fresh(&signs_) &&
+           zero_signs_.reset(3) && fill_fresh(&zero_signs_);
   }
 
   // `noise` is a BitWriter or BitReader; `data` is read or written.
@@ -55,7 +55,8 @@ class LightFloatParts {
     uint32_t value = Lane::kDecodes ? 0 : load_element(at, bytes);
     if (l.sparse && depths_[i] == 0) {
       if (l.signed_zeros) {
-        *zero_sign = code_by_counter(lane, &zero_signs_[static_cast<size_t>(*zero_sign)], (value & sign_bit) != 0, 250);
+        *zero_sign = code_by_counter(lane, &zero_signs_[static_cast<size_t>(*zero_sign)],
+                                     (value & sign_bit) != 0, 250);
       }
       if (Lane::kDecodes) store_element(at, l.signed_zeros && *zero_sign != 0 ? sign_bit : 0, bytes);
       return;

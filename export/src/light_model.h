@@ -49,9 +49,8 @@ KC_INLINE size_t coarse_of(uint32_t x) {
 class LightModel {
  public:
   bool init() {
-    if (!base_.reset(kNodes) || !near_.reset(256) || !density_.reset(256) ||
-        !column_kept_.reset(kColumns) || !column_mean_.reset(kColumns) ||
-        !list_.reset(kLanes * kBlock)) {
+    if (!base_.reset(kNodes) || !near_.reset(256) || !density_.reset(256) || !column_kept_.reset(kColumns) ||
+        !column_mean_.reset(kColumns) || !list_.reset(kLanes * kBlock)) {
       return false;
     }
     fill_fresh(&base_), fill_fresh(&near_), fill_fresh(&density_);
@@ -88,7 +87,8 @@ class LightModel {
   };
 
   static void weaken(Array<uint32_t>* table, uint32_t most) {
-    for (uint32_t *c = table->data(), *end = c + table->size(); c != end; ++c) *c = weakened_counter(*c, most);
+    for (uint32_t *c = table->data(), *end = c + table->size(); c != end; ++c)
+      *c = weakened_counter(*c, most);
   }
 
   bool begin(const SymbolLayout& l, uint8_t context) {
@@ -127,7 +127,8 @@ class LightModel {
   size_t column_of(size_t i) const { return i % layout_.row % kColumns; }
   size_t next_column(size_t column, size_t i) const {
     return (layout_.row <= kColumns ? column + 1 == layout_.row : (i + 1) % layout_.row == 0)
-               ? 0 : (column + 1) % kColumns;
+               ? 0
+               : (column + 1) % kColumns;
   }
 
   static size_t share(uint32_t counter) {
@@ -151,8 +152,8 @@ class LightModel {
         const size_t i = start_[s] + k, start = start_[s];
         if (i >= start_[s + 1]) break;  // the second half may lack an element
         uint32_t* of_column = &column_kept_[column[s]];
-        const size_t around = kept(i, 1, start) | kept(i, 2, start) << 1 |
-                              kept(i, layout_.row, start) << 2 | kept(i, lag, start) << 3;
+        const size_t around = kept(i, 1, start) | kept(i, 2, start) << 1 | kept(i, layout_.row, start) << 2 |
+                              kept(i, lag, start) << 3;
         const size_t columns = share(*of_column);
         uint32_t* near = &near_[around * 16 + columns];
         uint32_t* density = &density_[share(row_kept_[s]) * 16 + columns];
@@ -223,8 +224,8 @@ class LightModel {
     const int lag = layout_.last < layout_.row ? before(i, layout_.last, start) : 0;
     switch (context_) {
       case kLightScale: {
-        const uint32_t near = size(before(i, 1, start)) * 2 + size(before(i, 2, start)) +
-                              size(up) * 2 + size(lag) * 2;
+        const uint32_t near =
+            size(before(i, 1, start)) * 2 + size(before(i, 2, start)) + size(up) * 2 + size(lag) * 2;
         const uint32_t scale = static_cast<uint32_t>(mean * 3 + column_mean * 3) + near * 256;
         return static_cast<size_t>(SymbolModel::level(scale >> 9, 63));
       }
@@ -289,8 +290,8 @@ class LightModel {
   KC_INLINE void begin_symbol(Cursor<Lane>* c, int s) {
     c->base = c->table = base_.data();
     if (kAlone || context_ == kLightAlone) return;
-    c->table = tables_[context_].data() +
-               kNodes * context_at(c->at, start_[s], mean_[s], column_mean_[c->column]);
+    c->table =
+        tables_[context_].data() + kNodes * context_at(c->at, start_[s], mean_[s], column_mean_[c->column]);
   }
 
   template <bool kAlone, typename Lane, typename Noise>
@@ -313,7 +314,8 @@ class LightModel {
 
   template <bool kAlone, typename Lane>
   KC_INLINE void code_bit(Cursor<Lane>* c, int b) {
-    const int bit = decide<kAlone>(&c->lane, c->magnitude >> b & 1, c->base + c->prefix, c->table + c->prefix);
+    const int bit =
+        decide<kAlone>(&c->lane, c->magnitude >> b & 1, c->base + c->prefix, c->table + c->prefix);
     c->prefix = c->prefix * 2 + static_cast<size_t>(bit);
   }
 

@@ -16,7 +16,8 @@ constexpr char kNameKey[] = "model_type";
 class Header : public FlatBuffer {
  public:
   bool read(const uint8_t* data, uint64_t size, List<kc_part>* found) {
-    const uint64_t end = load32(data + kHeaderEnd) | static_cast<uint64_t>(load32(data + kHeaderEnd + 4)) << 32;
+    const uint64_t end = load32(data + kHeaderEnd) | static_cast<uint64_t>(load32(data + kHeaderEnd + 4))
+                                                         << 32;
     if (end < kHead + 8 || end > size) return false;
     data_ = data + kHead;
     size_ = static_cast<size_t>(end - kHead);

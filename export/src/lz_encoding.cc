@@ -7,9 +7,7 @@
 
 namespace kc {
 
-uint32_t LzModel::price_p16(uint32_t p, int bit) {
-  return 16 * 256 - log2_256(bit != 0 ? p : 65536 - p);
-}
+uint32_t LzModel::price_p16(uint32_t p, int bit) { return 16 * 256 - log2_256(bit != 0 ? p : 65536 - p); }
 uint32_t LzModel::price(uint32_t counter, int bit) { return price_p16(clamped(counter >> 16), bit); }
 
 uint32_t LzModel::tree_price(const uint32_t* counters, int bits, uint32_t value) {

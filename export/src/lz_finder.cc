@@ -59,7 +59,8 @@ size_t LzFinder::find(size_t at, Match* out) {
   look(two_[two_bytes(p)]);
   look(three_[three_bytes(p)]);
   uint32_t next = heads_[load32(p) * 0x9E3779B1u >> (32 - bits_)];
-  for (int i = 0; next != 0 && i < depth_ && best < most && best < 4096; ++i, next = chain_[next - 1]) look(next);
+  for (int i = 0; next != 0 && i < depth_ && best < most && best < 4096; ++i, next = chain_[next - 1])
+    look(next);
   insert(at);
   return found;
 }

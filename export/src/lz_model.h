@@ -13,7 +13,7 @@ namespace kc {
 
 class LzModel {
  public:
-  static constexpr int kAligned = 4;  // lowest bits of a distance that are modelled
+  static constexpr int kAligned = 4;              // lowest bits of a distance that are modelled
   static constexpr uint32_t kFullyModelled = 14;  // distance classes below: all their bits are
 
   bool init() {
@@ -21,11 +21,18 @@ class LzModel {
       Array<uint32_t>* counters;
       size_t count;
     };
-    const Table tables[] = {{&matches_, 8}, {&reps_, 8 * 4}, {&bytes_, 8},
-                            {&lengths_, kLzLengthSets * 64}, {&length_bits_, kLzLengthSets * 64 * 16},
-                            {&distances_, 4 * 64}, {&distance_bits_, kFullyModelled * 64},
-                            {&aligned_, 1u << kAligned}, {&by_place_, kLzPlaces * 256}, {&by_one_, 256 * 256},
-                            {&by_two_, 1u << kTwoBits}, {&by_match_, 8 + 2 * 256}};
+    const Table tables[] = {{&matches_, 8},
+                            {&reps_, 8 * 4},
+                            {&bytes_, 8},
+                            {&lengths_, kLzLengthSets * 64},
+                            {&length_bits_, kLzLengthSets * 64 * 16},
+                            {&distances_, 4 * 64},
+                            {&distance_bits_, kFullyModelled * 64},
+                            {&aligned_, 1u << kAligned},
+                            {&by_place_, kLzPlaces * 256},
+                            {&by_one_, 256 * 256},
+                            {&by_two_, 1u << kTwoBits},
+                            {&by_match_, 8 + 2 * 256}};
     for (const Table& table : tables) {
       if (!table.counters->reset(table.count)) return false;
       fill_fresh(table.counters);
@@ -39,7 +46,8 @@ class LzModel {
   }
 
   template <typename Coder>
-  uint8_t code_literal(Coder* coder, const LzState& s, size_t place, const uint8_t* end, size_t have, int byte) {
+  uint8_t code_literal(Coder* coder, const LzState& s, size_t place, const uint8_t* end, size_t have,
+                       int byte) {
     const Literal c = literal_context(s, place, end, have);
     uint32_t node = 1;
     for (int i = 7; i >= 0; --i) {
@@ -85,9 +93,7 @@ class LzModel {
   }
 
   // Prices in 1/256 bit, as the counters stand, for the parser.
-  uint32_t kind_price(const LzState& s, int is_match) const {
-    return price(matches_[s.kinds], is_match);
-  }
+  uint32_t kind_price(const LzState& s, int is_match) const { return price(matches_[s.kinds], is_match); }
   uint32_t literal_price(const LzState& s, size_t place, const uint8_t* end, size_t have, int byte);
   uint32_t match_price(const LzState& s) const { return price(reps_[s.kinds * 4], 0); }
   uint32_t rep_price(const LzState& s, int number, bool byte) const;
@@ -159,7 +165,8 @@ class LzModel {
     const int extra = LzClass::extra_of(number);
     const uint32_t rest = value & ((1u << extra) - 1);
     const int modelled = extra < 4 ? extra : 4;
-    uint32_t found = code_tree(coder, &length_bits_[(set * 64 + number) * 16], modelled, rest >> (extra - modelled));
+    uint32_t found =
+        code_tree(coder, &length_bits_[(set * 64 + number) * 16], modelled, rest >> (extra - modelled));
     for (int i = extra - modelled - 1; i >= 0; --i) {
       found = found * 2 + static_cast<uint32_t>(coder->code(static_cast<int>(rest >> i & 1), 32768));
     }

@@ -9,9 +9,9 @@
 namespace kc {
 namespace {
 
-constexpr int kDepth = 64;    // earlier places that are looked at
-constexpr int kRounds = 3;    // of parsing with the prices of the round before
-constexpr size_t kPiece = 1024;      // steps that a block has at least
+constexpr int kDepth = 64;       // earlier places that are looked at
+constexpr int kRounds = 3;       // of parsing with the prices of the round before
+constexpr size_t kPiece = 1024;  // steps that a block has at least
 constexpr size_t kMostPieces = 100;
 constexpr size_t kMostAgain = 1u << 20;  // bytes of which there is more than one round
 
@@ -31,7 +31,8 @@ struct TokenPrices {
     for (size_t i = 0; i < kinds; ++i) total += counts[i];
     for (size_t i = 0; i < kinds; ++i) {
       const uint32_t price = log2_256(total) - log2_256(counts[i] == 0 ? 1 : counts[i]);
-      prices[i] = price < 256 ? 256 : (counts[i] == 0 || price > kHuffmanBits * 256 ? kHuffmanBits * 256 : price);
+      prices[i] =
+          price < 256 ? 256 : (counts[i] == 0 || price > kHuffmanBits * 256 ? kHuffmanBits * 256 : price);
     }
   }
 
@@ -75,7 +76,9 @@ class BlockPrices {
   const TokenPrices* now = nullptr;
 
   uint32_t kind_price(const LzState&, int) const { return 0; }
-  uint32_t literal_price(const LzState&, size_t, const uint8_t*, size_t, int byte) const { return now->tokens[byte]; }
+  uint32_t literal_price(const LzState&, size_t, const uint8_t*, size_t, int byte) const {
+    return now->tokens[byte];
+  }
   uint32_t match_price(const LzState&) const { return 0; }
   uint32_t rep_price(const LzState&, int number, bool byte) const {
     return number == 0 && !byte ? now->distances[0] : kNever;
@@ -87,7 +90,9 @@ class BlockPrices {
   }
   static uint32_t distance_class(uint32_t distance) { return LzClass(distance).number; }
   uint32_t distance_class_price(uint32_t, uint32_t number) const { return now->distances[number]; }
-  uint32_t distance_bits_price(uint32_t distance) const { return 256u * static_cast<uint32_t>(LzClass(distance).extra); }
+  uint32_t distance_bits_price(uint32_t distance) const {
+    return 256u * static_cast<uint32_t>(LzClass(distance).extra);
+  }
 
  private:
   static constexpr uint32_t kNever = 1u << 28;
@@ -186,7 +191,8 @@ bool lz_encode(const Bytes& history, size_t start, Bytes* out) {
   List<size_t> ends;
   List<LzStep> steps;
   List<Block> blocks;
-  if (history.size() > UINT32_MAX / 2 || !codes.ok() || !prices.push(TokenPrices()) || !ends.push(history.size())) {
+  if (history.size() > UINT32_MAX / 2 || !codes.ok() || !prices.push(TokenPrices()) ||
+      !ends.push(history.size())) {
     return false;
   }
   prices[0].begin(history.data() + start, history.size() - start);

@@ -90,7 +90,8 @@ class LzParser {
     const size_t here = at + i;
     for (int r = 0; r < kLzReps; ++r) {
       if (s.reps[r] > here) continue;
-      const size_t n = finder_.match(here, here - s.reps[r], size_ - here < LzFinder::kLongest ? size_ - here : LzFinder::kLongest);
+      const size_t n = finder_.match(here, here - s.reps[r],
+                                     size_ - here < LzFinder::kLongest ? size_ - here : LzFinder::kLongest);
       if (n < kLzNice || n <= last->length) continue;
       last->length = static_cast<uint32_t>(n), last->distance = s.reps[r], last->rep = r;
     }
@@ -134,8 +135,8 @@ class LzParser {
       const uint32_t number = Model::distance_class(distance), bits = model_->distance_bits_price(distance);
       for (; length <= matches[k].length && length <= left; ++length) {
         const uint32_t set = length - kShortestLz < 3 ? length - kShortestLz : 3;
-        offer(i + length, begun + lengths_[0][length - kShortestLz] + distances_[set][number] + bits,
-              length, distance, -1);
+        offer(i + length, begun + lengths_[0][length - kShortestLz] + distances_[set][number] + bits, length,
+              distance, -1);
       }
     }
   }

@@ -66,7 +66,8 @@ constexpr MethodInfo kMethods[] = {
     // bytes, by repeats with Huffman codes
     {kMethodRepeats, "repeats", kOfBytes, KC_FIELDS(NoFields), KC_PLAINLY},
     // bytes, by repeats with adaptive codes
-    {kMethodLz, "lz", kOfBytes | kFarBack, KC_FIELDS(NoFields), KC_WRITES(encode_lz_section), decode_lz_section},
+    {kMethodLz, "lz", kOfBytes | kFarBack, KC_FIELDS(NoFields), KC_WRITES(encode_lz_section),
+     decode_lz_section},
 };
 
 constexpr bool in_order() {
@@ -79,9 +80,7 @@ static_assert(in_order(), "a method's row is that of its number");
 
 }  // namespace
 
-const MethodInfo* find_method(uint8_t method) {
-  return method < kMethodCount ? &kMethods[method] : nullptr;
-}
+const MethodInfo* find_method(uint8_t method) { return method < kMethodCount ? &kMethods[method] : nullptr; }
 
 bool has_trait(uint8_t method, uint16_t trait) { return kMethods[method].has(trait); }
 

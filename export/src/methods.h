@@ -8,15 +8,15 @@ namespace kc {
 
 // What holds for the extents of a method; several may.
 enum Trait : uint16_t {
-  kInline = 1,       // its bytes stand in no data section
-  kPatchOnly = 2,    // it says where in the base something stands
-  kTakesBase = 4,    // so, as many bytes as it has
-  kInRows = 8,       // `row` and `last` must fit
-  kFloatBits = 16,   // the fields of floats
-  kOfBytes = 32,     // by a model of bytes, of a bounded size
-  kLearns = 64,      // by a model that is worth keeping over many elements
-  kLight = 128,      // by light models
-  kFarBack = 256,    // what is alike may be far apart
+  kInline = 1,      // its bytes stand in no data section
+  kPatchOnly = 2,   // it says where in the base something stands
+  kTakesBase = 4,   // so, as many bytes as it has
+  kInRows = 8,      // `row` and `last` must fit
+  kFloatBits = 16,  // the fields of floats
+  kOfBytes = 32,    // by a model of bytes, of a bounded size
+  kLearns = 64,     // by a model that is worth keeping over many elements
+  kLight = 128,     // by light models
+  kFarBack = 256,   // what is alike may be far apart
 };
 
 // Where the extents that name a place in the base are expected: where the bytes would stand if

@@ -12,11 +12,11 @@ namespace kc {
 constexpr int kLogistic = 2815;
 
 // 65536 / (1 + exp(-x)) at x = 0, 0.25, 0.5 ... 11.25 nats; straight lines between.
-constexpr int kSquashAnchors[46] = {
-    32768, 36843, 40793, 44511, 47911, 50941, 53581, 55834, 57724, 59287, 60565, 61598,
-    62428, 63090, 63615, 64030, 64357, 64614, 64816, 64974, 65097, 65194, 65269, 65328,
-    65374, 65410, 65438, 65459, 65476, 65489, 65500, 65508, 65514, 65519, 65523, 65526,
-    65528, 65530, 65531, 65532, 65533, 65534, 65534, 65535, 65535, 65535};
+constexpr int kSquashAnchors[46] = {32768, 36843, 40793, 44511, 47911, 50941, 53581, 55834, 57724, 59287,
+                                    60565, 61598, 62428, 63090, 63615, 64030, 64357, 64614, 64816, 64974,
+                                    65097, 65194, 65269, 65328, 65374, 65410, 65438, 65459, 65476, 65489,
+                                    65500, 65508, 65514, 65519, 65523, 65526, 65528, 65530, 65531, 65532,
+                                    65533, 65534, 65534, 65535, 65535, 65535};
 
 struct LogisticTables {
   uint16_t squash[2 * kLogistic + 1];
@@ -66,7 +66,8 @@ constexpr uint32_t kFreshCounter = 1u << 31;
 inline uint32_t counter_p16(uint32_t c) { return c >> 16; }
 inline int counter_input(uint32_t c) {
   const uint32_t n = c & 1023;
-  return stretch(c >> 16) * kSteps.trust[kForSize && n >= StepTable::kTrusts ? StepTable::kTrusts - 1 : n] >> 6;
+  return stretch(c >> 16) * kSteps.trust[kForSize && n >= StepTable::kTrusts ? StepTable::kTrusts - 1 : n] >>
+         6;
 }
 
 inline uint32_t moved_counter(uint32_t c, int bit, uint32_t limit) {
@@ -105,13 +106,13 @@ class MixerSet {
 
   // `rate` is at most 100.
   void learn(const int16_t* inputs, int bit, int rate) {
-    const int16_t error = static_cast<int16_t>((((bit << 16) - static_cast<int>(squash(output_))) * rate) >> 8);
+    const int16_t error =
+        static_cast<int16_t>((((bit << 16) - static_cast<int>(squash(output_))) * rate) >> 8);
     for (int i = 0; i < kInputs; ++i) {
       uint32_t moved = static_cast<uint32_t>((static_cast<int32_t>(inputs[i]) * error + (1 << 11)) >> 12);
       chosen_[i] = static_cast<int32_t>(static_cast<uint32_t>(chosen_[i]) + moved);
     }
   }
-
 
  private:
   Array<int32_t> weights_;
@@ -139,7 +140,8 @@ class Refiner {
     index_ = context * kSteps + static_cast<size_t>(low) + (weight >= 64 ? 1 : 0);
     size_t base = context * kSteps + static_cast<size_t>(low);
     return (table_[base] * static_cast<uint32_t>(128 - weight) +
-            table_[base + 1] * static_cast<uint32_t>(weight)) >> 7;
+            table_[base + 1] * static_cast<uint32_t>(weight)) >>
+           7;
   }
 
   void learn(int bit, int shift) {

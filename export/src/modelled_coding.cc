@@ -82,8 +82,9 @@ struct SymbolRun {
     if (!model.run(coder, symbols, symbol_layout(e))) return Decoded::kMemory;
     if (e.has_blocks() && !side.code_signs<Coder::kDecodes>(e, noise, symbols, data)) return Decoded::kMemory;
     if (!Coder::kDecodes) return Decoded::kDone;
-    const bool fits = e.has_blocks() ? side.restore(e, symbols, data)
-                                     : restore_symbols(plan, e, symbols, static_cast<size_t>(e.count()), data);
+    const bool fits = e.has_blocks()
+                          ? side.restore(e, symbols, data)
+                          : restore_symbols(plan, e, symbols, static_cast<size_t>(e.count()), data);
     return fits ? Decoded::kDone : Decoded::kMalformed;
   }
 
@@ -93,8 +94,8 @@ struct SymbolRun {
 
 struct IntegerRun {
   bool init(const Plan& plan, uint32_t number) {
-    return model.init(section_bits(
-        plan, number, [](const Extent& e) { return IntegerParts::depth_layout(1, e.highest); }));
+    return model.init(
+        section_bits(plan, number, [](const Extent& e) { return IntegerParts::depth_layout(1, e.highest); }));
   }
 
   template <typename Coder, typename Noise>
@@ -244,8 +245,8 @@ Decoded decode_modelled(Plan* plan, uint32_t number, const uint8_t* payload, siz
   return result == Decoded::kDone && !exact ? Decoded::kMalformed : result;
 }
 
-#define KC_FOR_RUN(Run)                                                                     \
-  template bool encode_modelled<Run>(Plan*, uint32_t, const uint8_t*, Bytes*);              \
+#define KC_FOR_RUN(Run)                                                        \
+  template bool encode_modelled<Run>(Plan*, uint32_t, const uint8_t*, Bytes*); \
   template Decoded decode_modelled<Run>(Plan*, uint32_t, const uint8_t*, size_t, uint8_t*);
 KC_FOR_RUN(SymbolRun)
 KC_FOR_RUN(FloatRun)

@@ -11,7 +11,8 @@ namespace kc {
 inline void split_bytes(const uint8_t* bytes, size_t size, int bits, uint8_t flip, uint8_t* symbols) {
   const uint8_t mask = static_cast<uint8_t>((1 << bits) - 1);
   for (size_t i = 0; i < size; ++i) {
-    for (int shift = 0; shift < 8; shift += bits) *symbols++ = static_cast<uint8_t>((bytes[i] >> shift & mask) ^ flip);
+    for (int shift = 0; shift < 8; shift += bits)
+      *symbols++ = static_cast<uint8_t>((bytes[i] >> shift & mask) ^ flip);
   }
 }
 

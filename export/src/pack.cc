@@ -1,11 +1,11 @@
 #include "pack.h"
 
 #include "budget.h"
+#include "bundle.h"
 #include "byte_choice.h"
 #include "checksum.h"
 #include "choose.h"
 #include "dividing.h"
-#include "bundle.h"
 #include "light_choice.h"
 #include "patching.h"
 #include "repeats.h"
@@ -46,8 +46,8 @@ bool add_extent(const uint8_t* data, Extent e, size_t* end, Plan* plan, Bytes* s
   e.gap = e.offset - *end;
   skeleton->append(data + *end, static_cast<size_t>(e.gap));
   *end = static_cast<size_t>(e.offset + e.size);
-  e.size_known = skeleton->size() < 4 ||
-                 load32(skeleton->data() + skeleton->size() - 4) != e.size || plan->is_patch;
+  e.size_known =
+      skeleton->size() < 4 || load32(skeleton->data() + skeleton->size() - 4) != e.size || plan->is_patch;
   return plan->extents.push(e);
 }
 
@@ -84,7 +84,8 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& 
     bool slowly = false;
     if (use && codec == KC_CODEC_FAST) {
       make_fast(&e);
-    } else if (use && (codec == KC_CODEC_SMALL || (codec == KC_CODEC_AUTO && tensor.size > modelled.largest_tensor))) {
+    } else if (use && (codec == KC_CODEC_SMALL ||
+                       (codec == KC_CODEC_AUTO && tensor.size > modelled.largest_tensor))) {
       make_light(*plan, data, &e);
     } else if (use) {
       slowly = true;
@@ -175,8 +176,7 @@ void PackJob::drop() {
   for (size_t i = 0; i < parts_.size(); ++i) parts_[i].payload->drop();
 }
 
-bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_t* base,
-                   size_t base_size) {
+bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_t* base, size_t base_size) {
   Plan& plan = packing.plan;
   plan.is_patch = base != nullptr;
   plan.base = base;
@@ -245,9 +245,9 @@ int32_t PackJob::finish(Bytes* out, kc_error* error) {
     packing.skeleton_size = skeleton_.size();
     packing.skeleton_packed = container.sections[0].size;
     packing.sections = static_cast<uint32_t>(container.sections.size());
-    write_container(container, out, [](void* job, uint32_t s) {
-      static_cast<PackJob*>(job)->parts_[s].payload->drop();
-    }, this);
+    write_container(
+        container, out, [](void* job, uint32_t s) { static_cast<PackJob*>(job)->parts_[s].payload->drop(); },
+        this);
   }
   const bool plausible = size_ / kMostExpansion <= out->size() + plan.base_size;
   if (!modelled || out->failed() || out->size() > size_ + 32 || !plausible) {

@@ -25,13 +25,12 @@ bool Target::put(uint64_t offset, const uint8_t* data, size_t count) const {
   return true;
 }
 
-int32_t PackedFile::open(const Source& source, uint64_t max_size, kc_error* error,
-                         const uint8_t* base, size_t base_size) {
+int32_t PackedFile::open(const Source& source, uint64_t max_size, kc_error* error, const uint8_t* base,
+                         size_t base_size) {
   source_ = source;
   int32_t status = read_frame(source, &container, error);
   if (status != KC_OK) return status;
-  if ((max_size != 0 && container.original_size > max_size) ||
-      container.original_size > SIZE_MAX / 4) {
+  if ((max_size != 0 && container.original_size > max_size) || container.original_size > SIZE_MAX / 4) {
     if (error != nullptr) error->value = container.original_size;
     return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
   }
@@ -117,8 +116,8 @@ int32_t PackedFile::put_section(uint32_t number, const Target& target, kc_error*
   Bytes room;
   uint8_t* base = target.memory;
   if (!direct) base = room.extend(static_cast<size_t>(bytes) + 1);
-  Decoded result = base == nullptr ? Decoded::kMemory
-                                   : decode_section(&plan, number, payload.data, payload.size, base);
+  Decoded result =
+      base == nullptr ? Decoded::kMemory : decode_section(&plan, number, payload.data, payload.size, base);
   if (result != Decoded::kDone) {
     return fail(error, status_of(result), KC_PLACE_DATA, number);
   }
@@ -236,12 +235,11 @@ int32_t PackedFile::finish(kc_error* error) {
   for (size_t i = 0; !stored() && i < plan.extents.size(); ++i) {
     const Extent& e = plan.extents[i];
     crc = crc32c_joined(crc, plan.extents[roots_[i]].crc, e.size);
-    const uint64_t gap = i + 1 < plan.extents.size() ? plan.extents[i + 1].gap
-                                                     : container.original_size - e.offset - e.size;
+    const uint64_t gap =
+        i + 1 < plan.extents.size() ? plan.extents[i + 1].gap : container.original_size - e.offset - e.size;
     crc = crc32c_joined(crc, gap_crcs_[i + 1], gap);
   }
-  return crc == container.original_crc ? KC_OK
-                                       : fail(error, KC_ERROR_CHECKSUM, KC_PLACE_WHOLE);
+  return crc == container.original_crc ? KC_OK : fail(error, KC_ERROR_CHECKSUM, KC_PLACE_WHOLE);
 }
 
 int32_t PackedFile::put_all(const Target& target, kc_error* error) {

@@ -27,8 +27,8 @@ class PackedFile {
   // Reads and checks the frame, the plan and the skeleton; nothing else is read from the source.
   // With `max_size` other than 0 no larger original is accepted.
   // A patch needs the file it was made for.
-  int32_t open(const Source& source, uint64_t max_size, kc_error* error,
-               const uint8_t* base = nullptr, size_t base_size = 0);
+  int32_t open(const Source& source, uint64_t max_size, kc_error* error, const uint8_t* base = nullptr,
+               size_t base_size = 0);
   // As open, for a container whose sections are in memory and checked.
   int32_t begin(kc_error* error);
 
@@ -61,8 +61,7 @@ class PackedFile {
   int32_t load(uint32_t section, Bytes* own, Span* payload, kc_error* error) const;
   int32_t put_fill(size_t number, const Target& target, kc_error* error, bool summed);
   int32_t put_stored(const Target& target, kc_error* error);
-  int32_t put_extent(const Extent& extent, const uint8_t* data, const Target& target,
-                     kc_error* error) const;
+  int32_t put_extent(const Extent& extent, const uint8_t* data, const Target& target, kc_error* error) const;
   bool find_roots();
 
   Source source_;

@@ -38,7 +38,8 @@ bool find_partners(const Plan& plan, const Extent& e, uint8_t* partners) {
   const uint8_t* base = plan.base + e.base;
   const size_t count = static_cast<size_t>(e.count());
   if (e.identity) {
-    for (size_t i = 0; i < count; ++i) partners[i] = static_cast<uint8_t>((base[i] ^ (e.flip ? 128 : 0)) >> 2);
+    for (size_t i = 0; i < count; ++i)
+      partners[i] = static_cast<uint8_t>((base[i] ^ (e.flip ? 128 : 0)) >> 2);
     return true;
   }
   struct Find {
@@ -84,12 +85,10 @@ int partner_bits(const Extent& e) {
   return e.identity ? 8 : bits;
 }
 
-const kc_tensor* find_partner(const BundleWalker& walker, const uint8_t* base,
-                              const kc_tensor& tensor, size_t index, const uint8_t* file) {
+const kc_tensor* find_partner(const BundleWalker& walker, const uint8_t* base, const kc_tensor& tensor,
+                              size_t index, const uint8_t* file) {
   const List<kc_tensor>& others = walker.tensors();
-  auto fits = [&](size_t i) {
-    return others[i].size == tensor.size && others[i].type == tensor.type;
-  };
+  auto fits = [&](size_t i) { return others[i].size == tensor.size && others[i].type == tensor.type; };
   constexpr size_t kMostTries = 4096;
   for (size_t i = 0; i < others.size() && i < kMostTries; ++i) {
     // The same place first, then all others from the start.

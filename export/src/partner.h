@@ -20,8 +20,8 @@ void from_differences(const Plan& plan, const Extent& extent, uint8_t* values);
 int partner_bits(const Extent& extent);
 
 // The tensor of `walker`'s file that most likely was this one; null if there is none.
-const kc_tensor* find_partner(const BundleWalker& walker, const uint8_t* base,
-                              const kc_tensor& tensor, size_t index, const uint8_t* file);
+const kc_tensor* find_partner(const BundleWalker& walker, const uint8_t* base, const kc_tensor& tensor,
+                              size_t index, const uint8_t* file);
 
 }  // namespace kc
 

@@ -21,11 +21,11 @@ class PartnerModel {
   // `values` are read or written, each of `bits` bits; `partners` say what stands beside them. The
   // element `last` before and the one `row` before are neighbours.
   template <typename Coder>
-  bool run(Coder* coder, uint8_t* values, const uint8_t* partners, size_t count, size_t row,
-           size_t last, int bits) {
+  bool run(Coder* coder, uint8_t* values, const uint8_t* partners, size_t count, size_t row, size_t last,
+           int bits) {
     Array<uint8_t> strays(count);  // elements that were not what was expected of them
     if (!strays.ok()) return false;
-    uint8_t likely[256];           // by partner: the value it had when last seen
+    uint8_t likely[256];  // by partner: the value it had when last seen
     for (size_t k = 0; k < 256; ++k) likely[k] = 0;
     for (size_t i = 0; i < count; ++i) {
       if (stopped_at(i)) return false;
@@ -34,8 +34,8 @@ class PartnerModel {
                            (i >= last && strays[i - last] != 0 ? 2u : 0u) |
                            (i >= row && strays[i - row] != 0 ? 4u : 0u);
       const size_t left = i >= 1 ? values[i - 1] : 0;
-      values[i] = static_cast<uint8_t>(
-          code_value(coder, values[i], partner, left, likely[partner], state, bits));
+      values[i] =
+          static_cast<uint8_t>(code_value(coder, values[i], partner, left, likely[partner], state, bits));
       strays[i] = values[i] != likely[partner] ? 1 : 0;
       likely[partner] = values[i];
     }
@@ -49,15 +49,13 @@ class PartnerModel {
   static constexpr int kRate = 12;
 
   template <typename Coder>
-  int code_value(Coder* coder, int value, size_t partner, size_t left, int likely, size_t state,
-                 int bits) {
+  int code_value(Coder* coder, int value, size_t partner, size_t left, int likely, size_t state, int bits) {
     size_t node = 1;
     for (int b = bits - 1; b >= 0; --b) {
       const bool agrees = node == static_cast<size_t>((likely | 1 << bits) >> (b + 1));
       const size_t hint = agrees ? 2 + (static_cast<size_t>(likely) >> b & 1) : 0;
       uint32_t* counters[4] = {&by_partner_[partner * 256 + node], &by_left_[left * 256 + node],
-                               &alone_[node],
-                               &expected_[(state * 4 + hint) * 8 + static_cast<size_t>(b)]};
+                               &alone_[node], &expected_[(state * 4 + hint) * 8 + static_cast<size_t>(b)]};
       int16_t inputs[kInputs] = {};
       for (int k = 0; k < 4; ++k) inputs[k] = static_cast<int16_t>(counter_input(*counters[k]));
       inputs[4] = 256;

@@ -11,10 +11,10 @@ namespace {
 // base knows.
 constexpr uint64_t kShortestRun = 64;
 constexpr uint64_t kLongestRun = 1024;
-constexpr uint64_t kLongRest = 1024;  // between runs: it may be something else than the base
+constexpr uint64_t kLongRest = 1024;            // between runs: it may be something else than the base
 constexpr uint64_t kShortestRunOutside = 4096;  // in the graph, which is coded beside the base anyway
 constexpr uint64_t kShortestTensor = 128;
-constexpr uint64_t kRunCost = 8;     // bytes of an extent in the plan, about
+constexpr uint64_t kRunCost = 8;  // bytes of an extent in the plan, about
 constexpr uint64_t kExtentCost = 12;
 constexpr uint64_t kWindowStep = kLargestWindow / 2;
 constexpr uint64_t kSmallestRange = 128;  // of the base: shorter tensors count to its graph
@@ -84,7 +84,8 @@ Extent Patcher::beside(const Extent& e, uint64_t base) const {
     const uint64_t last = (base_size_ - kLargestWindow + kWindowStep - 1) / kWindowStep * kWindowStep;
     other.window = base / kWindowStep * kWindowStep;
     if (other.window > last) other.window = last;
-    other.window_size = base_size_ - other.window < kLargestWindow ? base_size_ - other.window : kLargestWindow;
+    other.window_size =
+        base_size_ - other.window < kLargestWindow ? base_size_ - other.window : kLargestWindow;
   }
   return other;
 }
@@ -150,7 +151,8 @@ bool Patcher::place(const uint8_t* data, const kc_tensor& tensor, size_t index, 
   uint64_t least = use ? cost_of(plan, e, data) : tensor.size * 3 / 4;
   if (use && least > tensor.size) least = tensor.size, best = raw;
   const bool floats = e.method == kMethodFloats;
-  if (use && partner != nullptr && e.channels == 0 && e.in_byte == 1 && !e.has_blocks() && (e.method == kMethodSymbols || floats)) {
+  if (use && partner != nullptr && e.channels == 0 && e.in_byte == 1 && !e.has_blocks() &&
+      (e.method == kMethodSymbols || floats)) {
     Extent other = e;
     other.method = floats ? kMethodDrift : kMethodPartner;
     other.base = partner->offset;
@@ -158,7 +160,8 @@ bool Patcher::place(const uint8_t* data, const kc_tensor& tensor, size_t index, 
     if (cost < least) least = cost, best = other;
   }
   if (partner != nullptr || matches.size() != 0 || tensor.size <= kLargestWindow) {
-    const uint64_t from_match = matches.size() == 0 ? 0 : matches[0].base - (matches[0].offset - tensor.offset);
+    const uint64_t from_match =
+        matches.size() == 0 ? 0 : matches[0].base - (matches[0].offset - tensor.offset);
     const uint64_t anchor = partner != nullptr ? partner->offset : from_match < base_size_ ? from_match : 0;
     const Extent other = beside(e, anchor);
     const uint64_t cost = cost_of(plan, other, data);

@@ -110,8 +110,7 @@ bool link_sections(Plan* plan) {
   return true;
 }
 
-bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
-                   uint64_t original_size) {
+bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size, uint64_t original_size) {
   uint64_t used = 0, offset = 0;
   for (size_t i = 0; i < plan->extents.size(); ++i) {
     Extent& e = plan->extents[i];

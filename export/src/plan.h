@@ -53,11 +53,11 @@ enum class Decoded {
 struct ExtentPlace {
   uint64_t offset = 0;  // in the original
   uint64_t size = 0;
-  uint64_t gap = 0;     // skeleton bytes before it
+  uint64_t gap = 0;         // skeleton bytes before it
   bool size_known = false;  // false: the size stands in the 4 skeleton bytes before it
   uint8_t method = kMethodRaw;
   bool new_section = false;
-  uint32_t section = 0;   // data section, from 1
+  uint32_t section = 0;  // data section, from 1
   // Not in the file:
   uint32_t next = 0;        // the next extent of the same section, + 1
   uint64_t place = 0;       // where in the decoder's memory it is restored to
@@ -78,15 +78,15 @@ struct ExtentRows {
 struct ExtentSymbols {
   bool identity = false;  // the bytes are the symbols (int8 with their sign bit turned over)
   bool centre_flag = false;
-  bool flip = false;      // identity: symbol = byte ^ 0x80
+  bool flip = false;  // identity: symbol = byte ^ 0x80
   uint8_t centre = 0;
-  uint16_t symbols = 0;   // entries of the codebook
-  size_t codebook = 0;    // where they start in Plan::codebooks
-  bool grid = false;      // the codebook holds multiples of a step, from `first_multiple` on
+  uint16_t symbols = 0;  // entries of the codebook
+  size_t codebook = 0;   // where they start in Plan::codebooks
+  bool grid = false;     // the codebook holds multiples of a step, from `first_multiple` on
   uint32_t step = 0;
   int64_t first_multiple = 0;
-  uint64_t channels = 0;  // codebooks, one after another, if each channel has one of its own
-  bool interleaved = false;  // channels change from element to element, and not from row to row
+  uint64_t channels = 0;             // codebooks, one after another, if each channel has one of its own
+  bool interleaved = false;          // channels change from element to element, and not from row to row
   size_t table = 0, table_size = 0;  // their stored form in Plan::tables
 };
 
@@ -162,8 +162,7 @@ Decoded read_plan(const uint8_t* data, size_t size, Plan* plan);
 
 // Fills in offsets and sizes, which partly stand in the skeleton, and checks that skeleton and
 // extents make up exactly `original_size` bytes.
-bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size,
-                   uint64_t original_size);
+bool place_extents(Plan* plan, const uint8_t* skeleton, size_t skeleton_size, uint64_t original_size);
 
 inline uint64_t zigzag(int64_t value) {
   return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);

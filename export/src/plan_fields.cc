@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint8_t kIdentity = 1, kCentreFlag = 2, kFlip = 4, kChannels = 8, kInterleaved = 16, kGrid = 32;
 constexpr uint8_t kBlocks = 64;
-constexpr uint8_t kPacked = 128;  // in place of an element's bytes: its bits, 2 or 4
+constexpr uint8_t kPacked = 128;                  // in place of an element's bytes: its bits, 2 or 4
 constexpr uint8_t kSparse = 4, kSignedZeros = 8;  // beside the number of the float format
 
 constexpr uint8_t kOffsets = 4, kListed = 16;
@@ -30,8 +30,8 @@ bool read_block_floats(Reader* in, uint8_t least, BlockFloats* f) {
 }
 
 void write_blocks(const Plan& plan, const Extent& e, Bytes* out) {
-  out->push(static_cast<uint8_t>(e.format | (e.has_offsets ? kOffsets : 0) | (e.signed_zeros ? kSignedZeros : 0) |
-                                 (e.listed ? kListed : 0)));
+  out->push(static_cast<uint8_t>(e.format | (e.has_offsets ? kOffsets : 0) |
+                                 (e.signed_zeros ? kSignedZeros : 0) | (e.listed ? kListed : 0)));
   out->varint(e.blocks.block);
   out->varint(e.blocks.stride);
   out->varint(e.blocks.axis);
@@ -53,9 +53,10 @@ bool read_blocks(Reader* in, Plan* plan, Extent* e) {
   e->blocks.block = in->varint();
   e->blocks.stride = in->varint();
   e->blocks.axis = in->varint();
-  const bool fit = read_block_floats(in, 1, &e->scales) && (!e->has_offsets || read_block_floats(in, 0, &e->offsets));
-  if (!fit || kind > 31 || e->format > 2 || e->element != kFloatFormats[e->format].bytes || e->blocks.block == 0 ||
-      (e->has_offsets && e->signed_zeros)) {
+  const bool fit =
+      read_block_floats(in, 1, &e->scales) && (!e->has_offsets || read_block_floats(in, 0, &e->offsets));
+  if (!fit || kind > 31 || e->format > 2 || e->element != kFloatFormats[e->format].bytes ||
+      e->blocks.block == 0 || (e->has_offsets && e->signed_zeros)) {
     return false;
   }
   if (!e->listed) {
@@ -145,9 +146,10 @@ bool SymbolFields::read(Reader* in, Plan* plan, BasePlaces*, Extent* e) {
   e->highest = in->byte();
   const bool by_channel = (flags & kChannels) != 0;
   const bool by_block = (flags & kBlocks) != 0;
-  if (flags > 127 || (by_block && (flags & (kIdentity | kChannels | kGrid)) != 0) || (packed && !e->identity) ||
-      (e->grid && (by_channel || e->identity)) || (e->interleaved && !by_channel) ||
-      (by_channel && e->identity) || (e->element != 1 && e->element != 2 && e->element != 4)) {
+  if (flags > 127 || (by_block && (flags & (kIdentity | kChannels | kGrid)) != 0) ||
+      (packed && !e->identity) || (e->grid && (by_channel || e->identity)) ||
+      (e->interleaved && !by_channel) || (by_channel && e->identity) ||
+      (e->element != 1 && e->element != 2 && e->element != 4)) {
     return false;
   }
   if (e->lowest > e->centre || e->centre > e->highest) return false;
@@ -159,8 +161,7 @@ bool SymbolFields::read(Reader* in, Plan* plan, BasePlaces*, Extent* e) {
   if (by_channel) {
     e->channels = in->varint();
     return e->channels != 0 && e->channels <= kMostModelledBytes &&
-           read_channel_books(in, e->symbols, static_cast<size_t>(e->channels), e->element,
-                              &plan->codebooks);
+           read_channel_books(in, e->symbols, static_cast<size_t>(e->channels), e->element, &plan->codebooks);
   }
   if (e->grid) {
     for (int b = 0; b < e->element; ++b) e->step |= static_cast<uint32_t>(in->byte()) << (8 * b);

@@ -9,7 +9,7 @@ namespace kc {
 namespace {
 
 constexpr uint64_t kShortestRow = 32;
-constexpr uint64_t kShortest = 4;        // of a repeat; nearer neighbours are known anyway
+constexpr uint64_t kShortest = 4;          // of a repeat; nearer neighbours are known anyway
 constexpr uint64_t kMostTried = 1u << 20;  // elements: above, coding twice more takes too long
 constexpr size_t kMostLooked = 1u << 18;   // elements that a repeat is judged by
 constexpr int kLoud = 15;

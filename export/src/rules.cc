@@ -64,8 +64,8 @@ bool check_rules(const Plan& plan, size_t skeleton_size) {
 
 uint64_t rule_hits(const Rule& rule, const uint8_t* skeleton, size_t skeleton_size) {
   uint64_t weights = rule.weights_single ? 1 : rule.count, hits = 0;
-  if (!inside(rule.target, rule.count, skeleton_size) ||
-      !inside(rule.weights, weights, skeleton_size) || !inside(rule.input, 1, skeleton_size)) {
+  if (!inside(rule.target, rule.count, skeleton_size) || !inside(rule.weights, weights, skeleton_size) ||
+      !inside(rule.input, 1, skeleton_size)) {
     return 0;
   }
   for (uint64_t i = 0; i < rule.count; ++i) {

@@ -10,8 +10,7 @@ bool encode_section(Plan* plan, uint32_t number, const uint8_t* original, Bytes*
   return first == nullptr || find_method(first->method)->encode(plan, number, original, out);
 }
 
-Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
-                       uint8_t* memory) {
+Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size, uint8_t* memory) {
   return find_method(first_extent(*plan, number)->method)->decode(plan, number, payload, size, memory);
 }
 
@@ -36,7 +35,8 @@ uint64_t extents_cost(const Plan& plan, const List<Extent>& extents, const uint8
     if (!alone.extents.push(e)) return UINT64_MAX;
   }
   Bytes coded;
-  if (alone.codebooks.failed() || alone.tables.failed() || !link_sections(&alone) || !encode_section(&alone, 1, original, &coded)) {
+  if (alone.codebooks.failed() || alone.tables.failed() || !link_sections(&alone) ||
+      !encode_section(&alone, 1, original, &coded)) {
     return UINT64_MAX;
   }
   return coded.size();

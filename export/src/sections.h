@@ -15,8 +15,7 @@ uint64_t extents_cost(const Plan& plan, const List<Extent>& extents, const uint8
 uint64_t extent_cost(const Plan& plan, const Extent& extent, const uint8_t* original);
 
 // Restores the extents of data section `number` to their places (Extent::place) in `memory`.
-Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size,
-                       uint8_t* memory);
+Decoded decode_section(Plan* plan, uint32_t number, const uint8_t* payload, size_t size, uint8_t* memory);
 
 }  // namespace kc
 

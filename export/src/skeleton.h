@@ -12,10 +12,10 @@ namespace kc {
 // How plan and skeleton are coded; numbers of the format.
 enum SkeletonForm : uint8_t {
   kSkeletonPlain = 0,
-  kSkeletonRepeats = 1,         // lz.h
-  kSkeletonSampleRepeats = 2,   // so, with all samples before it
-  kSkeletonLz = 3,              // lz_coding.h
-  kSkeletonSampleLz = 4,        // so, with all samples before it
+  kSkeletonRepeats = 1,        // lz.h
+  kSkeletonSampleRepeats = 2,  // so, with all samples before it
+  kSkeletonLz = 3,             // lz_coding.h
+  kSkeletonSampleLz = 4,       // so, with all samples before it
   // 16 times 1 to 3, for tables of 2^14, 2^16 or 2^18 groups, + the number of the sample beside which
   // it is modelled.
   kSkeletonModel = 16,
@@ -158,7 +158,9 @@ class BasicSkeletonCoder {
     if (!begun.ok() || !ended.ok()) return false;
     for (size_t i = 0; i < plan.extents.size(); ++i) {
       const Extent& e = plan.extents[i];
-      if (!has_trait(e.method, kTakesBase) || !e.size_known || e.base > plan.base_size || e.size > plan.base_size - e.base) continue;
+      if (!has_trait(e.method, kTakesBase) || !e.size_known || e.base > plan.base_size ||
+          e.size > plan.base_size - e.base)
+        continue;
       const uint64_t first = (e.base + (1u << kBaseBlock) - 1) >> kBaseBlock;
       const uint64_t end = (e.base + e.size) >> kBaseBlock;
       if (first >= end) continue;
@@ -188,7 +190,8 @@ class BasicSkeletonCoder {
     while (low < high) {
       const size_t middle = (low + high) / 2;
       const BaseRange& range = learned_[middle].range;
-      if (range.first + range.size > at) high = middle; else low = middle + 1;
+      if (range.first + range.size > at) high = middle;
+      else low = middle + 1;
     }
     if (low == learned_.size() || at < learned_[low].range.first) return;
     model_.put_anchor(learned_[low].place + static_cast<size_t>(at - learned_[low].range.first));

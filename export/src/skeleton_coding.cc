@@ -107,8 +107,8 @@ void keep_smaller(Bytes* other, Bytes* out) {
 
 }  // namespace
 
-bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size,
-                     GraphCoding coding, const List<BaseRange>& ranges, Bytes* out) {
+bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size, GraphCoding coding,
+                     const List<BaseRange>& ranges, Bytes* out) {
   Bytes plan_bytes, other;
   const List<BaseRange> none;
   write_plan(plan, &plan_bytes);
@@ -118,8 +118,8 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
     return false;
   }
   const size_t total = plan_bytes.size() + skeleton.size();
-  const bool slow = (coding >= GraphCoding::kModelled || plan.is_patch) &&
-                    skeleton.size() <= kMostModelledBytes;
+  const bool slow =
+      (coding >= GraphCoding::kModelled || plan.is_patch) && skeleton.size() <= kMostModelledBytes;
   List<size_t> samples;
   if (slow && !nearest_samples(skeleton, &samples)) return false;
   size_t sample = slow ? samples[0] : 0;
@@ -153,7 +153,8 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
   size_t tried = total > kTriesSeveral ? 1 : (coding == GraphCoding::kSmallest ? kSamples : kTriedSamples);
   if (tried > samples.size()) tried = samples.size();
   for (size_t k = 0; k < tried; ++k) {
-    if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, samples[k], 1, none, original_size, &other)) {
+    if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, samples[k], 1, none, original_size,
+                                          &other)) {
       return false;
     }
     if (other.size() < out->size()) sample = samples[k];

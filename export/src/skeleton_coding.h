@@ -16,8 +16,8 @@ enum class GraphCoding {
 
 // Writes section 0. A patch is modelled in any case, beside what it doesn't take of the base or beside
 // `ranges` of it. False: no memory, or a plan that no reader takes.
-bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size,
-                     GraphCoding coding, const List<BaseRange>& ranges, Bytes* out);
+bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_size, GraphCoding coding,
+                     const List<BaseRange>& ranges, Bytes* out);
 
 }  // namespace kc
 

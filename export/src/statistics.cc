@@ -74,8 +74,7 @@ bool count_sorted(const uint8_t* data, size_t count, uint32_t* counts, Tally* ta
 
 }  // namespace
 
-bool count_values(const uint8_t* data, size_t size, int width, bool is_float,
-                  kc_statistics* out) {
+bool count_values(const uint8_t* data, size_t size, int width, bool is_float, kc_statistics* out) {
   memset(out, 0, sizeof *out);
   const size_t bytes = static_cast<size_t>(width), count = size / bytes;
   out->count = count;

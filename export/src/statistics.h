@@ -7,8 +7,7 @@
 namespace kc {
 
 // Elements of `width` bytes (1, 2, 4 or 8). Zeros of floats may be negative. False: no memory.
-bool count_values(const uint8_t* data, size_t size, int width, bool is_float,
-                  kc_statistics* out);
+bool count_values(const uint8_t* data, size_t size, int width, bool is_float, kc_statistics* out);
 
 }  // namespace kc
 

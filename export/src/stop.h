@@ -18,9 +18,7 @@ constexpr bool stopped() { return false; }
 // Of the calling thread, so that no function in between has to hand it on.
 extern __thread const int32_t* stop_flag;
 
-inline bool stopped() {
-  return stop_flag != nullptr && __atomic_load_n(stop_flag, __ATOMIC_RELAXED) != 0;
-}
+inline bool stopped() { return stop_flag != nullptr && __atomic_load_n(stop_flag, __ATOMIC_RELAXED) != 0; }
 #endif
 
 // Is it time to ask, at element `i`, and shall the loop end?

@@ -28,7 +28,10 @@ void shape_of(const kc_tensor& tensor, uint64_t count, Extent* e) {
   uint64_t row = 1, last = 1, all = 1;
   for (uint32_t i = 0; i < tensor.rank; ++i) {
     int64_t d = tensor.shape[i];
-    if (d <= 0 || all > count) { all = 0; break; }
+    if (d <= 0 || all > count) {
+      all = 0;
+      break;
+    }
     last = static_cast<uint64_t>(d);
     all *= last;
     if (i > 0) row *= last;
@@ -135,7 +138,8 @@ void choose_packed(const kc_tensor& tensor, const uint8_t* data, size_t size, Ex
   const int zero = 1 << (bits - 1);
   e->method = kMethodSymbols;
   e->element = 1;
-  choose_centre(counts, 16, count, is_signed && low <= zero && high >= zero ? static_cast<size_t>(zero) : 16, e);
+  choose_centre(counts, 16, count, is_signed && low <= zero && high >= zero ? static_cast<size_t>(zero) : 16,
+                e);
   e->lowest = static_cast<uint8_t>(low);
   e->highest = static_cast<uint8_t>(high);
 }

@@ -9,9 +9,22 @@
 namespace kc {
 
 // Of TFLite's schema.
-enum TensorType { kFloat32 = 0, kFloat16 = 1, kInt32 = 2, kUint8 = 3, kInt16 = 7, kInt8 = 9, kFloat64 = 10,
-                  kInt64 = 4, kUint64 = 12, kUint16 = 16, kInt4 = 17, kBfloat16 = 18,
-                  kInt2 = 19, kUint4 = 20 };
+enum TensorType {
+  kFloat32 = 0,
+  kFloat16 = 1,
+  kInt32 = 2,
+  kUint8 = 3,
+  kInt16 = 7,
+  kInt8 = 9,
+  kFloat64 = 10,
+  kInt64 = 4,
+  kUint64 = 12,
+  kUint16 = 16,
+  kInt4 = 17,
+  kBfloat16 = 18,
+  kInt2 = 19,
+  kUint4 = 20
+};
 
 // Rows, by the tensor's shape.
 void shape_of(const kc_tensor& tensor, uint64_t count, Extent* e);

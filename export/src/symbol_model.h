@@ -12,11 +12,11 @@
 namespace kc {
 
 struct SymbolLayout {
-  size_t count = 0;    // weights
-  size_t row = 0;      // weights of one row (filter): product of all dimensions but the first
-  size_t last = 0;     // weights of the last dimension
-  int centre = 0;      // the symbol from which magnitudes count
-  int lowest = 0;      // smallest and largest symbol
+  size_t count = 0;  // weights
+  size_t row = 0;    // weights of one row (filter): product of all dimensions but the first
+  size_t last = 0;   // weights of the last dimension
+  int centre = 0;    // the symbol from which magnitudes count
+  int lowest = 0;    // smallest and largest symbol
   int highest = 255;
   bool centre_flag = false;  // the centre is so frequent that it has a bit of its own
 };
@@ -129,8 +129,7 @@ class SymbolModel {
     whole_rows_ = layout.row >= 48;
   }
 
-  void set_contexts(const uint8_t* symbols, size_t i, size_t in_row, size_t column,
-                    const SymbolLayout& l) {
+  void set_contexts(const uint8_t* symbols, size_t i, size_t in_row, size_t column, const SymbolLayout& l) {
     int left = in_row >= 1 ? symbols[i - 1] - l.centre : 0;
     int left2 = in_row >= 2 ? symbols[i - 2] - l.centre : 0;
     int lag = in_row >= l.last && l.last > 1 ? symbols[i - l.last] - l.centre : 0;
@@ -148,8 +147,9 @@ class SymbolModel {
     base_[0] = local_.data();
     base_[1] = whole_rows_ ? row_.data() : local_.data();
     base_[2] = scale_.data() + static_cast<size_t>(s) * nodes_;
-    base_[3] = both_.data() + static_cast<size_t>(coarse(row_average >> 7, 23) * 24 +
-                                                  coarse(column_average >> 7, 23)) * nodes_;
+    base_[3] =
+        both_.data() +
+        static_cast<size_t>(coarse(row_average >> 7, 23) * 24 + coarse(column_average >> 7, 23)) * nodes_;
     base_[4] = left_.data() + (signed_class(left) * 2 + (left2 < 0 ? 1 : 0)) * kUpper;
     base_[5] = up_.data() + (signed_class(up) * 2 + (up2 < 0 ? 1 : 0)) * 2 * nodes_;
     base_[6] = lag_.data() + (signed_class(lag) * 32 + signed_class(left)) * kUpper;
@@ -211,8 +211,7 @@ class SymbolModel {
   }
 
   template <typename Coder>
-  int code_bit(Coder* coder, int bit, size_t node, size_t sign, int kind, uint32_t from,
-               uint32_t half) {
+  int code_bit(Coder* coder, int bit, size_t node, size_t sign, int kind, uint32_t from, uint32_t half) {
     const size_t signed_node = node + sign * nodes_, upper = node + sign * kUpperNodes;
     uint32_t* counters[8];
     int16_t inputs[kInputs];
@@ -256,8 +255,8 @@ class SymbolModel {
   template <typename Coder>
   int code_low_bit(Coder* coder, int bit, size_t node, size_t sign, uint32_t from, uint32_t half) {
     const size_t signed_node = node + sign * nodes_;
-    uint32_t* counters[5] = {base_[0] + signed_node, base_[1] + signed_node, base_[2] + node,
-                             base_[3] + node, base_[5] + signed_node};
+    uint32_t* counters[5] = {base_[0] + signed_node, base_[1] + signed_node, base_[2] + node, base_[3] + node,
+                             base_[5] + signed_node};
     int16_t inputs[8];
     for (int i = 0; i < 5; ++i) inputs[i] = static_cast<int16_t>(counter_input(*counters[i]));
     set_curves(inputs + 5, from, half);

@@ -57,8 +57,7 @@ void symbols_of(const Plan& plan, const Extent& e, const uint8_t* data, uint8_t*
   }
 }
 
-bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, size_t count,
-                     uint8_t* data) {
+bool restore_symbols(const Plan& plan, const Extent& e, const uint8_t* symbols, size_t count, uint8_t* data) {
   if (e.identity) return join_bytes(symbols, count / e.in_byte, 8 / e.in_byte, flip_of(e), data);
   uint8_t highest = 0;
   for (size_t i = 0; i < count; ++i) highest = symbols[i] > highest ? symbols[i] : highest;

@@ -62,8 +62,7 @@ Decoded decode_repeats(uint8_t form, const uint8_t* data, size_t length, size_t 
   return good ? Decoded::kDone : Decoded::kMalformed;
 }
 
-Decoded decode_skeleton(const Container& container, const Span& first, Plan* plan,
-                        Bytes* skeleton) {
+Decoded decode_skeleton(const Container& container, const Span& first, Plan* plan, Bytes* skeleton) {
   Reader in(first.data, first.size);
   const uint8_t form = in.byte();
   const bool modelled = form >= kSkeletonModel;
@@ -75,7 +74,8 @@ Decoded decode_skeleton(const Container& container, const Span& first, Plan* pla
   if (form / kSkeletonModel > kMostTables) return Decoded::kUnsupported;
   const size_t plan_bytes = static_cast<size_t>(plan_size), size = static_cast<size_t>(skeleton_size);
   if (modelled) {
-    const auto decode = plan->is_patch ? decode_with_model<PatchSkeletonCoder> : decode_with_model<SkeletonCoder>;
+    const auto decode =
+        plan->is_patch ? decode_with_model<PatchSkeletonCoder> : decode_with_model<SkeletonCoder>;
     return decode(&in, form, plan_bytes, container.original_size, plan, skeleton);
   }
   Bytes history;

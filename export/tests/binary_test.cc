@@ -67,8 +67,8 @@ Geometry random_geometry() {
 }
 
 // The same layer with each kind of result. `p` holds the numbers that finish a product.
-void test_kernels(const Kernels* kernels, Pool* pool, Settings s, Product p,
-                  const int32_t* expected, const void* image, char* received) {
+void test_kernels(const Kernels* kernels, Pool* pool, Settings s, Product p, const int32_t* expected,
+                  const void* image, char* received) {
   const Geometry& g = s.geometry;
   const size_t out = static_cast<size_t>(pixels(g)) * g.out_c;
   for (int kind = 0; kind < 4; ++kind) {
@@ -180,8 +180,7 @@ void test_case(const Kernels* const* all, int count, Pool* pool, const Geometry&
   p.bias = s.bias ? s.bias : zeros;
   char* received = room<char>(out * 4 + 64);
   for (int k = 0; k < count; ++k) test_kernels(all[k], pool, s, p, expected, image, received);
-  void* const owned[] = {weights, negative, expected,  image, limits,
-                         scale,   bias,     threshold, zeros, received};
+  void* const owned[] = {weights, negative, expected, image, limits, scale, bias, threshold, zeros, received};
   for (void* memory : owned) free(memory);
 }
 
@@ -191,10 +190,10 @@ void test_refusals() {
   good.stride_h = good.stride_w = good.dilation_h = good.dilation_w = good.groups = 1;
   Geometry g = good;
   CHECK(complete(&g) == nullptr && g.out_h == 2);
-  int32_t Geometry::*fields[] = {&Geometry::in_h,     &Geometry::in_w,     &Geometry::in_c,
-                                 &Geometry::out_c,    &Geometry::filter_h, &Geometry::filter_w,
-                                 &Geometry::stride_h, &Geometry::stride_w, &Geometry::dilation_h,
-                                 &Geometry::groups};
+  int32_t Geometry::* fields[] = {&Geometry::in_h,     &Geometry::in_w,     &Geometry::in_c,
+                                  &Geometry::out_c,    &Geometry::filter_h, &Geometry::filter_w,
+                                  &Geometry::stride_h, &Geometry::stride_w, &Geometry::dilation_h,
+                                  &Geometry::groups};
   for (auto field : fields) {
     for (int32_t value : {0, -1, INT32_MIN, 0x7fffffff}) {
       g = good;

@@ -40,7 +40,8 @@ struct Made {
     for (size_t i = 0; i < kCount; ++i) {
       const uint32_t bits = nearest_element(values[i], format);
       if (format == 2) store32(bytes + 4 * i, bits);
-      if (format != 2) bytes[2 * i] = static_cast<uint8_t>(bits), bytes[2 * i + 1] = static_cast<uint8_t>(bits >> 8);
+      if (format != 2)
+        bytes[2 * i] = static_cast<uint8_t>(bits), bytes[2 * i + 1] = static_cast<uint8_t>(bits >> 8);
     }
     return t;
   }
@@ -85,7 +86,8 @@ void q4_1(float* w, size_t n, size_t stride) {
     least = w[i * stride] < least ? w[i * stride] : least;
     most = w[i * stride] > most ? w[i * stride] : most;
   }
-  const float exact = (most - least) / 15, scale = kHalf ? as_half(exact) : exact, offset = kHalf ? as_half(least) : least;
+  const float exact = (most - least) / 15, scale = kHalf ? as_half(exact) : exact,
+              offset = kHalf ? as_half(least) : least;
   for (size_t i = 0; i < n; ++i) {
     const float product = rintf((w[i * stride] - least) / exact) * scale;
     w[i * stride] = product + offset;
@@ -93,9 +95,9 @@ void q4_1(float* w, size_t n, size_t stride) {
 }
 
 void nf4(float* w, size_t n, size_t stride) {
-  constexpr float kLevels[16] = {-1.0f, -0.6961928f, -0.52507305f, -0.3949175f, -0.28444138f, -0.18477343f,
-                                 -0.09105004f, 0.0f, 0.0795803f, 0.1609302f, 0.2461123f, 0.33791524f,
-                                 0.44070983f, 0.562617f, 0.72295684f, 1.0f};
+  constexpr float kLevels[16] = {
+      -1.0f,      -0.6961928f, -0.52507305f, -0.3949175f, -0.28444138f, -0.18477343f, -0.09105004f, 0.0f,
+      0.0795803f, 0.1609302f,  0.2461123f,   0.33791524f, 0.44070983f,  0.562617f,    0.72295684f,  1.0f};
   const float scale = reach_of(w, n, stride);
   for (size_t i = 0; i < n; ++i) {
     int best = 0;
@@ -111,7 +113,9 @@ void make(Quantizer quantize, const BlockOrder& order) {
     const float spread = 0.5f + static_cast<float>(next_random() % 64) / 32;
     for (size_t c = 0; c < kColumns; ++c) made.values[r * kColumns + c] = next_weight() * spread;
   }
-  order.each(kCount, [&](size_t, size_t first, size_t n) { return quantize(made.values + first, n, order.stride), true; });
+  order.each(kCount, [&](size_t, size_t first, size_t n) {
+    return quantize(made.values + first, n, order.stride), true;
+  });
 }
 
 bool find(int format, FoundBlocks* found) {
@@ -119,7 +123,8 @@ bool find(int format, FoundBlocks* found) {
   return find_blocks(t, made.bytes, kCount, format, found);
 }
 
-void test_found(Quantizer quantize, const BlockOrder& order, int format, size_t most_symbols, bool offsets, bool listed) {
+void test_found(Quantizer quantize, const BlockOrder& order, int format, size_t most_symbols, bool offsets,
+                bool listed) {
   make(quantize, order);
   FoundBlocks found;
   CHECK(find(format, &found));
@@ -155,7 +160,8 @@ void test_found(Quantizer quantize, const BlockOrder& order, int format, size_t 
 
 void test_one_element_off(Quantizer quantize, const BlockOrder& order) {
   make(quantize, order);
-  made.values[kCount - 40] = float_of(bits_of(made.values[kCount - 40] == 0 ? 0.001f : made.values[kCount - 40]) + 1);
+  made.values[kCount - 40] =
+      float_of(bits_of(made.values[kCount - 40] == 0 ? 0.001f : made.values[kCount - 40]) + 1);
   FoundBlocks found;
   CHECK(!find(2, &found));
 }
@@ -252,8 +258,10 @@ int main() {
   test_simplest();
   test_nibbles();
   constexpr int kHalves = 0, kBrain = 1, kFloats = 2;
-  for (const uint64_t block : {8, 16, 32, 96}) test_found(scaled<7, false>, {block, 1, kColumns}, kFloats, 15, false, false);
-  for (const uint64_t block : {16, 24, 48}) test_found(scaled<7, true>, {block, kColumns, kRows}, kFloats, 15, false, false);
+  for (const uint64_t block : {8, 16, 32, 96})
+    test_found(scaled<7, false>, {block, 1, kColumns}, kFloats, 15, false, false);
+  for (const uint64_t block : {16, 24, 48})
+    test_found(scaled<7, true>, {block, kColumns, kRows}, kFloats, 15, false, false);
   test_found(scaled<1, false>, {32, 1, kColumns}, kFloats, 3, false, false);
   test_found(scaled<3, false>, {32, 1, kColumns}, kBrain, 7, false, false);
   test_found(scaled<7, false>, {32, 1, kColumns}, kHalves, 15, false, false);

@@ -39,7 +39,9 @@ void masked_store(void* to, uint32_t mask, const V& v) {
 
 __m512 _mm512_setzero_ps() { return {}; }
 __m512i _mm512_setzero_si512() { return {}; }
-__m512 _mm512_set1_ps(float x) { return each<__m512>([&](int) { return x; }); }
+__m512 _mm512_set1_ps(float x) {
+  return each<__m512>([&](int) { return x; });
+}
 __m512i _mm512_set1_epi32(int32_t x) {
   return each<__m512i>([&](int) { return static_cast<uint32_t>(x); });
 }
@@ -50,15 +52,15 @@ __m512i _mm512_setr_epi32(T... x) {
 __m512i _mm512_set1_epi8(int8_t x) {
   return each<__m512i>([&](int) { return 0x01010101u * static_cast<uint8_t>(x); });
 }
-__m256i _mm256_set1_epi8(int8_t x) { return each<__m256i>([&](int) { return x; }); }
+__m256i _mm256_set1_epi8(int8_t x) {
+  return each<__m256i>([&](int) { return x; });
+}
 __m512 _mm512_loadu_ps(const float* p) { return masked_load<__m512>(0xffff, p); }
 __m512 _mm512_maskz_loadu_ps(__mmask16 m, const float* p) { return masked_load<__m512>(m, p); }
 __m512i _mm512_loadu_si512(const void* p) {
   return masked_load<__m512i>(0xffff, static_cast<const uint32_t*>(p));
 }
-__m256i _mm256_maskz_loadu_epi8(__mmask32 m, const int8_t* p) {
-  return masked_load<__m256i>(m, p);
-}
+__m256i _mm256_maskz_loadu_epi8(__mmask32 m, const int8_t* p) { return masked_load<__m256i>(m, p); }
 __mmask32 _mm256_mask_cmplt_epi8_mask(__mmask32 m, __m256i a, __m256i b) {
   uint32_t result = 0;
   for (int i = 0; i < 32; ++i) result |= static_cast<uint32_t>(a.at[i] < b.at[i]) << i;
@@ -67,9 +69,7 @@ __mmask32 _mm256_mask_cmplt_epi8_mask(__mmask32 m, __m256i a, __m256i b) {
 __mmask64 _mm512_cmplt_epi8_mask(__m512i a, __m512i b) {
   uint64_t result = 0;
   for (int i = 0; i < 64; ++i) {
-    const auto byte = [i](const __m512i& v) {
-      return static_cast<int8_t>(v.at[i / 4] >> 8 * (i % 4));
-    };
+    const auto byte = [i](const __m512i& v) { return static_cast<int8_t>(v.at[i / 4] >> 8 * (i % 4)); };
     result |= static_cast<uint64_t>(byte(a) < byte(b)) << i;
   }
   return result;
@@ -98,8 +98,7 @@ __m512i _mm512_ternarylogic_epi32(__m512i a, __m512i b, __m512i c, int table) {
   return each<__m512i>([&](int i) {
     uint32_t result = 0;
     for (int bit = 0; bit < 32; ++bit) {
-      const uint32_t index =
-          (a.at[i] >> bit & 1) << 2 | (b.at[i] >> bit & 1) << 1 | (c.at[i] >> bit & 1);
+      const uint32_t index = (a.at[i] >> bit & 1) << 2 | (b.at[i] >> bit & 1) << 1 | (c.at[i] >> bit & 1);
       result |= static_cast<uint32_t>(table >> index & 1) << bit;
     }
     return result;
@@ -124,8 +123,10 @@ __m512i packed(const __m512i& a, const __m512i& b) {
   for (int i = 0; i < 4 * count; ++i) {
     const __m512i& from = i % count < count / 2 ? a : b;
     From x;
-    memcpy(&x, reinterpret_cast<const char*>(from.at) +
-                   (i / count * (count / 2) + i % (count / 2)) * sizeof(From), sizeof(From));
+    memcpy(
+        &x,
+        reinterpret_cast<const char*>(from.at) + (i / count * (count / 2) + i % (count / 2)) * sizeof(From),
+        sizeof(From));
     const To narrow = clipped<To>(x);
     memcpy(reinterpret_cast<char*>(result.at) + i * sizeof(To), &narrow, sizeof(To));
   }

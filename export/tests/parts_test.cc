@@ -166,9 +166,9 @@ int main() {
   for (uint8_t method : {kMethodFloats, kMethodLightFloats, kMethodPlanes}) {
     test_sections_grow(3, 100000, method, 4);
     test_sections_grow(1, 100000000, method, 1024);
-    test_sections_grow(40, 20000000, method, 1024);  // 3.2 GB
-    test_sections_grow(400, 20000000, method, 8200);                // 32 GB
-    test_sections_grow(300, 200000000, method, kMostSections);      // 240 GB
+    test_sections_grow(40, 20000000, method, 1024);             // 3.2 GB
+    test_sections_grow(400, 20000000, method, 8200);            // 32 GB
+    test_sections_grow(300, 200000000, method, kMostSections);  // 240 GB
   }
   return 0;
 }
