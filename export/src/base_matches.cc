@@ -61,7 +61,8 @@ bool BaseMatches::find(const uint8_t* data, uint64_t from, uint64_t to, uint64_t
       place = static_cast<uint64_t>(places_[place_of(data + at)]);
       if (place != 0) place = (place - 1) * step_ + 1;
     }
-    if (place == 0 || (m.size = length_at(at, place - 1)) < kKey) {
+    if (place != 0) m.size = length_at(at, place - 1);
+    if (place == 0 || m.size < kKey) {
       ++at;
       continue;
     }

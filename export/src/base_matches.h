@@ -24,7 +24,7 @@ class BaseMatches {
   static constexpr size_t kKey = 32;  // bytes that are looked up
   static constexpr int kMostBits = 22;
 
-  uint32_t place_of(const uint8_t* key) const;
+  uint32_t place_of(const uint8_t* p) const;
 
   const uint8_t* base_ = nullptr;
   size_t size_ = 0;

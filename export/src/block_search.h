@@ -28,8 +28,8 @@ void find_zero_signs(const Blockwise& from, const uint8_t* data, size_t count, c
                      uint8_t* signs);
 
 // True: every element is given back bit by bit. What is not of that kind is told within microseconds.
-// `format` as in Blockwise; the shape is the tensor's.
-bool find_blocks(const kc_tensor& tensor, const uint8_t* data, size_t count, int format, FoundBlocks* found);
+// `format` as in Blockwise; of `shape` the dimensions alone are read.
+bool find_blocks(const kc_tensor& shape, const uint8_t* data, size_t count, int format, FoundBlocks* found);
 
 }  // namespace kc
 

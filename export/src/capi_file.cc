@@ -19,7 +19,7 @@ namespace {
 
 // Calls `work` with the original's graph at its places, of an opened file.
 template <typename Work>
-int32_t walk_file(kc_file* file, size_t* count, kc_error* error, Work work) {
+int32_t walk_file(kc_file* file, const size_t* count, kc_error* error, Work work) {
   clear(error);
   if (file == nullptr || count == nullptr) return fail(error, KC_ERROR_ARGUMENT, KC_PLACE_NONE);
   kc::PackedFile& packed = file->packed;

@@ -37,8 +37,8 @@ class FlatBuffer {
   // Where field `index` lies, 0 if absent.
   size_t field(const Table& table, uint32_t index) const;
   bool follow(size_t at, size_t* target) const;
-  bool child(const Table& table, uint32_t index, Table* out) const;
-  bool vector(const Table& table, uint32_t index, size_t element, Vector* out) const;
+  bool child(const Table& parent, uint32_t index, Table* out) const;
+  bool vector(const Table& parent, uint32_t index, size_t element, Vector* out) const;
   bool element(const Vector& vector, size_t index, Table* out) const;
   uint64_t number(const Table& table, uint32_t index, size_t bytes) const;
 

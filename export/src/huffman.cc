@@ -70,7 +70,7 @@ void HuffmanCode::build(const uint32_t* counts, size_t symbols) {
     for (; i > 0 && less(node, heap[(i - 1) / 2]); i = (i - 1) / 2) heap[i] = heap[(i - 1) / 2];
     heap[i] = node;
   };
-  auto pop = [&]() {
+  auto pop = [&] {
     int16_t top = heap[0], last = heap[--size];
     size_t i = 0;
     for (size_t child = 1; child < size; child = 2 * i + 1) {

@@ -69,7 +69,8 @@ class LightEncoder {
 
   // What was written is a number below 1, so that a carry always ends in it.
   void carry() {
-    for (size_t i = out_->size(); i-- > 0 && ++out_->data()[i] == 0;) {
+    for (size_t i = out_->size(); i > 0; --i) {
+      if (++out_->data()[i - 1] != 0) return;
     }
   }
 

@@ -38,9 +38,7 @@ void shape_of(const kc_tensor& tensor, uint64_t count, Extent* e) {
   }
   if (all != count || tensor.rank == 0) {
     row = last = count;
-  } else if (tensor.rank == 1) {
-    row = last;
-  } else if (tensor.shape[0] == 1) {
+  } else if (tensor.rank == 1 || tensor.shape[0] == 1) {
     row = last;  // depthwise: what lies in a row are channels
   }
   e->row = row;

@@ -170,7 +170,7 @@ class SymbolModel {
   static int16_t limited(int64_t x) { return static_cast<int16_t>(x > 2047 ? -2047 : -x); }
 
   // How likely the upper half of [from, from + 2 * half) is under a Laplace and a normal curve.
-  void set_curves(int16_t* inputs, uint32_t from, uint32_t half) {
+  void set_curves(int16_t* inputs, uint32_t from, uint32_t half) const {
     inputs[0] = limited(static_cast<int64_t>(half) * laplace_ >> 8);
     uint64_t step = static_cast<uint64_t>(half) * (from + half);
     inputs[1] = limited(static_cast<int64_t>(step * gauss_ >> 8));

@@ -10,7 +10,7 @@ int main(int argc, char** argv) {
   FILE* file = argc < 2 ? nullptr : fopen(argv[1], "rb");
   if (file == nullptr || fseek(file, 0, SEEK_END) != 0) return 2;
   const long size = ftell(file);
-  rewind(file);
+  if (size < 0 || fseek(file, 0, SEEK_SET) != 0) return 2;
   uint8_t* packed = static_cast<uint8_t*>(malloc(static_cast<size_t>(size) + 1));
   if (packed == nullptr || fread(packed, 1, static_cast<size_t>(size), file) != static_cast<size_t>(size)) {
     return 2;
