@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
 
 
 def iter_layers(root: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -25,7 +28,7 @@ def iter_layers(root: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
         stack.extend((below, child) for child in reversed(_children(layer)))
 
 
-def wrapped_layer(layer: Any) -> Any:
+def wrapped_layer(layer: keras.Layer) -> keras.Layer:
     """Return the layer that `layer` runs on other weights, or `None` if it is no such wrapper.
 
     Such wrappers, those of the training techniques, say `requires_finalize` and hold the wrapped
@@ -34,7 +37,7 @@ def wrapped_layer(layer: Any) -> Any:
     return getattr(layer, "layer", None) if getattr(layer, "requires_finalize", False) else None
 
 
-def _children(layer: Any) -> list[Any]:
+def _children(layer: keras.Layer) -> list[keras.Layer]:
     import keras
 
     if isinstance(layer, keras.Model):

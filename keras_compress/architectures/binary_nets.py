@@ -11,6 +11,8 @@ from keras_compress.errors import KerasCompressError
 if TYPE_CHECKING:
     import keras
 
+    from keras_compress.tensor import Tensor
+
 __all__ = ["binary_resnet8", "birealnet_18", "vgg_small"]
 
 
@@ -193,7 +195,7 @@ def birealnet_18(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _shortcut(x: Any, filters: int, name: str) -> Any:
+def _shortcut(x: Tensor, filters: int, name: str) -> Tensor:
     from keras import layers
 
     x = layers.AveragePooling2D(2, padding="same", name=f"{name}_pool")(x)

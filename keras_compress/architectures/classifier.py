@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.architectures.input_checks import check_classes
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["classify", "scaled_width"]
 
@@ -26,7 +29,7 @@ def scaled_width(filters: int, width: float, divisor: int = 8) -> int:
     return rounded if rounded >= 0.9 * wanted else rounded + divisor
 
 
-def classify(x: Any, classes: int, activation: str | None, *, dropout: float = 0.0) -> Any:
+def classify(x: Tensor, classes: int, activation: str | None, *, dropout: float = 0.0) -> Tensor:
     """Return scores for `classes` from a feature map: global average, dropout, a dense layer.
 
     Args:

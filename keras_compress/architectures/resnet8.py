@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_compress.architectures.input_checks import check_classes, check_image_shape
 
 if TYPE_CHECKING:
     import keras
+
+    from keras_compress.tensor import Tensor
 
 __all__ = ["resnet8"]
 
@@ -69,7 +71,7 @@ def resnet8(
     return keras.Model(inputs, outputs, name=name)
 
 
-def _convolution(filters: int, size: int, strides: int, name: str) -> Any:
+def _convolution(filters: int, size: int, strides: int, name: str) -> keras.Layer:
     import keras
 
     return keras.layers.Conv2D(
@@ -83,7 +85,7 @@ def _convolution(filters: int, size: int, strides: int, name: str) -> Any:
     )
 
 
-def _residual_stack(x: Any, *, filters: int, strides: int, name: str) -> Any:
+def _residual_stack(x: Tensor, *, filters: int, strides: int, name: str) -> Tensor:
     from keras import layers
 
     y = _convolution(filters, 3, strides, f"{name}_conv1")(x)

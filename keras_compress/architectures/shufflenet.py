@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_compress.architectures.blocks import conv_bn, shuffle_unit, shuffle_unit_v2
 from keras_compress.architectures.classifier import classify
@@ -12,6 +12,8 @@ from keras_compress.errors import KerasCompressError
 
 if TYPE_CHECKING:
     import keras
+
+    from keras_compress.tensor import Tensor
 
 __all__ = ["shufflenet", "shufflenet_v2"]
 
@@ -140,7 +142,7 @@ def _multiple(channels: float, groups: int) -> int:
     return max(1, round(channels / groups)) * groups
 
 
-def _stem(inputs: Any, filters: int, small_images: bool) -> Any:
+def _stem(inputs: Tensor, filters: int, small_images: bool) -> Tensor:
     from keras import layers
 
     x = conv_bn(inputs, filters, 3, strides=1 if small_images else 2, name="conv1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -14,6 +14,9 @@ from keras import ops
 from keras_compress.binary.constraints import WeightClip
 from keras_compress.binary.quantizers import Quantizer
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["BinaryLayer", "BinarizedKernel", "constant_kernel", "is_binary_variable"]
 
@@ -50,12 +53,12 @@ class BinaryLayer:
     kernel_quantizer: Quantizer | None
 
     # What the Keras layer beside it brings.
-    kernel: Any
+    kernel: Tensor
     name: Any
     built: Any
     compute_dtype: Any
 
-    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
         is_kernel = kwargs.get("name") == "kernel"
         if is_kernel:
             # In half precision a small latent weight would round to zero and lose its sign.
@@ -76,7 +79,7 @@ class BinaryLayer:
         return self.kernel_quantizer is not None and self.kernel_quantizer.is_sign
 
     @property
-    def quantized_kernel(self) -> Any:
+    def quantized_kernel(self) -> Tensor:
         """The kernel the layer computes with, a tensor in its compute dtype."""
         constant = (_CONSTANT_KERNELS.get() or {}).get(id(self))
         if constant is not None:
@@ -112,7 +115,7 @@ class BinaryLayer:
             else np.asarray(ops.convert_to_numpy(scale), np.float32).reshape(filters),
         )
 
-    def quantize_inputs(self, inputs: Any) -> Any:
+    def quantize_inputs(self, inputs: Tensor) -> Tensor:
         """Return the inputs as they meet the kernel, before padding."""
         return inputs if self.input_quantizer is None else self.input_quantizer(inputs)
 
@@ -124,7 +127,7 @@ class BinaryLayer:
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
-def is_binary_variable(variable: Any) -> bool:
+def is_binary_variable(variable: keras.Variable) -> bool:
     """Return whether a variable is the latent kernel of a layer that uses its signs only."""
     return bool(getattr(variable, "binary", False))
 

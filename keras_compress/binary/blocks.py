@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.binary.activation import Quantize
 from keras_compress.binary.convolution import BinaryConv2D
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["bacp_block", "check_method"]
 
@@ -36,7 +39,7 @@ def check_method(method: str) -> str:
 
 
 def bacp_block(
-    x: Any,
+    x: Tensor,
     filters: int,
     kernel_size: Any = 3,
     *,
@@ -47,7 +50,7 @@ def bacp_block(
     order: str = "BACP",
     name: str | None = None,
     **convolution: Any,
-) -> Any:
+) -> Tensor:
     """Apply XNOR-Net's block, B-A-C-P (arXiv 1603.05279, section 3.2, figure 3), to `x`.
 
     Batch normalization, activation, convolution, max-pooling. Normalizing first spreads the
@@ -79,7 +82,7 @@ def bacp_block(
     def named(part: str) -> str | None:
         return None if name is None else f"{name}_{part}"
 
-    def convolve(x: Any) -> Any:
+    def convolve(x: Tensor) -> Tensor:
         layer = keras.layers.Conv2D if method == "float" else BinaryConv2D
         bias = {"use_bias": False} | options
         return layer(

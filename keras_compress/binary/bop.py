@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["Bop"]
 
@@ -48,7 +51,7 @@ class Bop(keras.optimizers.Optimizer):
         super().__init__(learning_rate=gamma, name=name, **kwargs)
         self.threshold = float(threshold)
 
-    def build(self, variables: Sequence[Any]) -> None:
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -56,7 +59,7 @@ class Bop(keras.optimizers.Optimizer):
             self.add_variable_from_reference(variable, name="average") for variable in variables
         ]
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Any) -> None:
         # The look-up that the docstring of keras.optimizers.Optimizer gives to its subclasses.
         average = self.averages[self._get_variable_index(variable)]
         gradient = ops.cast(gradient, variable.dtype)

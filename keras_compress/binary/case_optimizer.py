@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["CaseOptimizer"]
 
@@ -54,14 +57,14 @@ class CaseOptimizer(keras.optimizers.Optimizer):
         self.optimizers.append(keras.optimizers.get(default_optimizer))
 
     @property
-    def default_optimizer(self) -> Any:
+    def default_optimizer(self) -> keras.Optimizer:
         return self.optimizers[-1]
 
-    def _case_of(self, variable: Any) -> int:
+    def _case_of(self, variable: keras.Variable) -> int:
         met = (i for i, predicate in enumerate(self.predicates) if predicate(variable))
         return next(met, len(self.predicates))
 
-    def build(self, variables: Sequence[Any]) -> None:
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         for case, optimizer in enumerate(self.optimizers):
@@ -72,11 +75,13 @@ class CaseOptimizer(keras.optimizers.Optimizer):
         super().build(variables)
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[keras.Variable]:
         within = [variable for optimizer in self.optimizers for variable in optimizer.variables]
         return [*super().variables, *within]
 
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+    def apply(
+        self, grads: Sequence[Tensor], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
         if not self.built:
             if trainable_variables is None:
                 raise KerasCompressError(
@@ -110,7 +115,7 @@ class CaseOptimizer(keras.optimizers.Optimizer):
         self.default_optimizer.learning_rate = learning_rate
 
     @property
-    def iterations(self) -> Any:
+    def iterations(self) -> keras.Variable:
         return self.default_optimizer.iterations
 
     def get_config(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -14,6 +14,9 @@ from keras_compress.binary.binary_layer import (
 )
 from keras_compress.binary.input_scale import dense_input_scale
 from keras_compress.binary.quantizers import get_quantizer
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["BinaryDense"]
 
@@ -63,7 +66,7 @@ class BinaryDense(BinaryLayer, keras.layers.Dense):
         self.kernel_quantizer = resolved
         self.input_scale = check_input_scale(input_scale, self.input_quantizer)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         outputs = ops.matmul(self.quantize_inputs(inputs), self.quantized_kernel)
         if self.input_scale:
             outputs = ops.multiply(outputs, dense_input_scale(inputs))

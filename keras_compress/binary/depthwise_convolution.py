@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -15,6 +15,9 @@ from keras_compress.binary.binary_layer import (
 from keras_compress.binary.input_scale import input_scale_map
 from keras_compress.binary.padding import check_pad_values, pad_same
 from keras_compress.binary.quantizers import get_quantizer
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["BinaryDepthwiseConv2D"]
 
@@ -88,7 +91,7 @@ class BinaryDepthwiseConv2D(BinaryLayer, keras.layers.DepthwiseConv2D):
         self.pad_values = check_pad_values(pad_values)
         self.input_scale = check_input_scale(input_scale, self.input_quantizer)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         x, padding = self.quantize_inputs(inputs), self.padding
         pads_ones = padding == "same" and self.pad_values != 0
         if pads_ones:
@@ -121,7 +124,7 @@ class BinaryDepthwiseConv2D(BinaryLayer, keras.layers.DepthwiseConv2D):
             outputs = ops.add(outputs, ops.reshape(self.bias, shape))
         return outputs if self.activation is None else self.activation(outputs)
 
-    def _pad(self, x: Any) -> Any:
+    def _pad(self, x: Tensor) -> Tensor:
         return pad_same(
             x,
             self.kernel_size,

@@ -18,7 +18,7 @@ __all__: list[str] = []
 
 
 @register_export_handler(BinaryLayer)
-def _export_layer(layer: Any, *args: Any, **kwargs: Any) -> Any:
+def _export_layer(layer: keras.Layer, *args: Any, **kwargs: Any) -> Any:
     if not layer.has_binary_kernel:
         return type(layer).call(layer, *args, **kwargs)
     import tensorflow as tf

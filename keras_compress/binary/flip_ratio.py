@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_compress.binary.binary_layer import is_binary_variable
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["FlipRatio", "FlipRatioCallback"]
 
@@ -36,7 +39,7 @@ class FlipRatio(keras.metrics.Metric):
         self.total = self.add_variable((), initializer="zeros", dtype="float32", name="total")
         self.updates = self.add_variable((), initializer="zeros", dtype="float32", name="updates")
 
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+    def update_state(self, values: Tensor, sample_weight: Any = None) -> None:
         positive = ops.cast(ops.greater_equal(values, 0), "int8")
         signs = positive + positive - ops.ones_like(positive)
         known = ops.cast(ops.any(ops.not_equal(self.signs, 0)), "float32")
@@ -45,7 +48,7 @@ class FlipRatio(keras.metrics.Metric):
         self.updates.assign(self.updates + known)
         self.signs.assign(signs)
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         return ops.divide_no_nan(self.total, self.updates)
 
     def reset_state(self) -> None:
@@ -98,7 +101,7 @@ class FlipRatioCallback(keras.callbacks.Callback):
             for variable, metric in self._watched:
                 metric.update_state(ops.convert_to_numpy(variable))
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is None:
             return
         total, size = 0.0, 0

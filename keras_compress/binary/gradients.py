@@ -6,14 +6,17 @@ slope in its place (Bengio et al., arXiv 1308.3432; XNOR-Net, arXiv 1603.05279, 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["straight_through", "with_slope"]
 
 
-def straight_through(value: Any, x: Any, low: float, high: float) -> Any:
+def straight_through(value: Tensor, x: Tensor, low: float, high: float) -> Tensor:
     """Return `value`, differentiated as if it were `x` where `low <= x <= high`, else constant.
 
     The ends are included because clipping leaves many latent weights exactly there: shut out,
@@ -32,12 +35,12 @@ def straight_through(value: Any, x: Any, low: float, high: float) -> Any:
     return ops.stop_gradient(value) + _zero_with_gradient_of(followed)
 
 
-def with_slope(value: Any, x: Any, slope: Any) -> Any:
+def with_slope(value: Tensor, x: Tensor, slope: Any) -> Tensor:
     """Return `value`, differentiated as if its derivative in `x` were `slope` (same shapes)."""
     followed = ops.where(ops.isfinite(x), x, ops.zeros((), dtype=x.dtype))
     return ops.stop_gradient(value) + ops.stop_gradient(slope) * _zero_with_gradient_of(followed)
 
 
-def _zero_with_gradient_of(x: Any) -> Any:
+def _zero_with_gradient_of(x: Tensor) -> Tensor:
     # The difference is exactly zero, so the value added to stays exact to the bit.
     return x - ops.stop_gradient(x)

@@ -7,24 +7,27 @@ and K is A under a box filter of the kernel's size (arXiv 1603.05279, section 3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
 from keras_compress.binary.padding import pad_same
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["dense_input_scale", "input_scale_map"]
 
 
 def input_scale_map(
-    x: Any,
+    x: Tensor,
     channel_groups: int,
     kernel_size: Sequence[int],
     strides: Sequence[int],
     padding: str,
     dilation_rate: Sequence[int],
     data_format: str,
-) -> Any:
+) -> Tensor:
     """Return K, with one channel for each group of input channels that share a filter.
 
     Args:
@@ -70,7 +73,7 @@ def input_scale_map(
     return ops.multiply(magnitude, 1 / (height * width))
 
 
-def _box_sums(x: Any, axis: int, size: int, stride: int, dilation: int) -> Any:
+def _box_sums(x: Tensor, axis: int, size: int, stride: int, dilation: int) -> Tensor:
     """Return the sums of `size` numbers along `axis`, as far apart as the taps of a kernel."""
     if size == stride == 1:
         return x
@@ -85,6 +88,6 @@ def _box_sums(x: Any, axis: int, size: int, stride: int, dilation: int) -> Any:
     return total
 
 
-def dense_input_scale(x: Any) -> Any:
+def dense_input_scale(x: Tensor) -> Tensor:
     """Return K of a dense layer: the mean of `abs(x)` over the features, shape `(..., 1)`."""
     return ops.mean(ops.abs(x), axis=-1, keepdims=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["check_pad_values", "pad_same"]
 
@@ -27,13 +30,13 @@ def check_pad_values(pad_values: float) -> float:
 
 
 def pad_same(
-    x: Any,
+    x: Tensor,
     kernel_size: Sequence[int],
     strides: Sequence[int],
     dilation_rate: Sequence[int],
     data_format: str,
     value: float,
-) -> Any:
+) -> Tensor:
     """Return images `x` padded with `value`, so that a "valid" convolution gives "same" shapes.
 
     As in TensorFlow, the odd row or column goes below or to the right.

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_compress.binary.gradients import straight_through, with_slope
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = [
     "ApproxSign",
@@ -56,11 +59,11 @@ class Quantizer:
     levels: tuple[float, ...] | None = None
     clips_gradient: bool = False
 
-    def levels_of(self, x: Any) -> Any:
+    def levels_of(self, x: Tensor) -> Any:
         """Return the level of every value of `x` (same shape and dtype)."""
         raise NotImplementedError
 
-    def scale_of(self, x: Any, filter_axes: Sequence[int] = (-1,)) -> Any:
+    def scale_of(self, x: Tensor, filter_axes: Sequence[int] = (-1,)) -> Any:
         """Return the factor on the levels, broadcastable against `x`, or `None` for 1.
 
         Args:
@@ -69,7 +72,7 @@ class Quantizer:
         """
         return None
 
-    def __call__(self, x: Any, filter_axes: Sequence[int] = (-1,)) -> Any:
+    def __call__(self, x: Tensor, filter_axes: Sequence[int] = (-1,)) -> Tensor:
         """Return `x` quantized (same shape and dtype)."""
         levels = self.levels_of(x)
         scale = self.scale_of(x, filter_axes)
@@ -88,7 +91,7 @@ class Quantizer:
         return cls(**config)
 
 
-def _sign(x: Any) -> Any:
+def _sign(x: Tensor) -> Tensor:
     # ops.sign(0) is 0, a third level that one bit can't hold.
     one = ops.ones((), dtype=x.dtype)
     return ops.where(ops.greater_equal(x, 0), one, ops.negative(one))
@@ -114,7 +117,7 @@ class SteSign(Quantizer):
     def __init__(self, clip_value: float = 1.0) -> None:
         self.clip_value = _positive("clip_value", clip_value)
 
-    def levels_of(self, x: Any) -> Any:
+    def levels_of(self, x: Tensor) -> Tensor:
         return straight_through(_sign(x), x, -self.clip_value, self.clip_value)
 
     def get_config(self) -> dict[str, Any]:
@@ -131,7 +134,7 @@ class ApproxSign(Quantizer):
     levels = (-1.0, 1.0)
     clips_gradient = True
 
-    def levels_of(self, x: Any) -> Any:
+    def levels_of(self, x: Tensor) -> Tensor:
         return with_slope(_sign(x), x, ops.relu(2 - 2 * ops.abs(x)))
 
 
@@ -148,13 +151,13 @@ class SwishSign(Quantizer):
     def __init__(self, beta: float = 5.0) -> None:
         self.beta = _positive("beta", beta)
 
-    def _slope(self, x: Any) -> Any:
+    def _slope(self, x: Tensor) -> Tensor:
         # In terms of the sigmoid, as cosh overflows float16; beyond 30 the slope rounds to zero.
         t = ops.clip(self.beta * x, -30, 30)
         s = ops.sigmoid(t)
         return 2 * self.beta * s * (1 - s) * (2 + t * (1 - 2 * s))
 
-    def levels_of(self, x: Any) -> Any:
+    def levels_of(self, x: Tensor) -> Tensor:
         return with_slope(_sign(x), x, self._slope(x))
 
     def get_config(self) -> dict[str, Any]:
@@ -195,14 +198,14 @@ class MagnitudeAwareSign(Quantizer):
     def clips_gradient(self) -> bool:  # type: ignore[override]
         return self.gradient == "ste"
 
-    def levels_of(self, x: Any) -> Any:
+    def levels_of(self, x: Tensor) -> Tensor:
         return straight_through(_sign(x), x, -self.clip_value, self.clip_value)
 
-    def scale_of(self, x: Any, filter_axes: Sequence[int] = (-1,)) -> Any:
+    def scale_of(self, x: Tensor, filter_axes: Sequence[int] = (-1,)) -> Tensor:
         scale = ops.mean(ops.abs(x), axis=_other_axes(x, filter_axes), keepdims=True)
         return scale if self.gradient == "exact" else ops.stop_gradient(scale)
 
-    def __call__(self, x: Any, filter_axes: Sequence[int] = (-1,)) -> Any:
+    def __call__(self, x: Tensor, filter_axes: Sequence[int] = (-1,)) -> Tensor:
         quantized = super().__call__(x, filter_axes)
         if self.gradient == "xnor":
             n = math.prod(int(x.shape[axis]) for axis in _other_axes(x, filter_axes))
@@ -228,7 +231,7 @@ class Heaviside(Quantizer):
     def __init__(self, clip_value: float = 1.0) -> None:
         self.clip_value = _positive("clip_value", clip_value)
 
-    def levels_of(self, x: Any) -> Any:
+    def levels_of(self, x: Tensor) -> Tensor:
         above = ops.cast(ops.greater(x, 0), x.dtype)
         return straight_through(above, x, -self.clip_value, self.clip_value)
 
@@ -262,7 +265,7 @@ class SteTern(Quantizer):
         self.ternary_weight_networks = bool(ternary_weight_networks)
         self.clip_value = _positive("clip_value", clip_value)
 
-    def levels_of(self, x: Any) -> Any:
+    def levels_of(self, x: Tensor) -> Tensor:
         magnitude = ops.abs(x)
         threshold = 0.7 * ops.mean(magnitude) if self.ternary_weight_networks else self.threshold
         zero = ops.zeros((), dtype=x.dtype)
@@ -304,11 +307,11 @@ class DoReFa(Quantizer):
         unit = [i / steps for i in range(steps + 1)]
         self.levels = tuple(unit if mode == "activations" else [2 * u - 1 for u in unit])
 
-    def _round(self, x: Any) -> Any:
+    def _round(self, x: Tensor) -> Tensor:
         steps = 2**self.bits - 1
         return straight_through(ops.round(ops.clip(x, 0, 1) * steps) / steps, x, 0, 1)
 
-    def levels_of(self, x: Any) -> Any:
+    def levels_of(self, x: Tensor) -> Tensor:
         if self.mode == "activations":
             return self._round(x)
         squashed = ops.tanh(x)
@@ -373,6 +376,6 @@ def _positive(name: str, value: float) -> float:
     return float(value)
 
 
-def _other_axes(x: Any, filter_axes: Sequence[int]) -> tuple[int, ...]:
+def _other_axes(x: Tensor, filter_axes: Sequence[int]) -> tuple[int, ...]:
     kept = {axis % len(x.shape) for axis in filter_axes}
     return tuple(axis for axis in range(len(x.shape)) if axis not in kept)

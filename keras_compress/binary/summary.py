@@ -133,7 +133,7 @@ class ModelSummary:
         return out.getvalue()
 
 
-def summarize(model: Any, input_shape: Any = None) -> ModelSummary:
+def summarize(model: keras.Model, input_shape: Any = None) -> ModelSummary:
     """Count what `model` holds and computes for one sample.
 
     The model is run once on zeros, so that nested, shared and subclassed models count right.
@@ -164,7 +164,7 @@ def summarize(model: Any, input_shape: Any = None) -> ModelSummary:
     return ModelSummary(model.name, tuple(rows))
 
 
-def _row(path: str, layer: Any, own: list[Any], calls: list[Any]) -> LayerSummary:
+def _row(path: str, layer: keras.Layer, own: list[Any], calls: list[Any]) -> LayerSummary:
     parameters = sum(math.prod(variable.shape) for variable in own)
     input_bits = kernel_bits = 32
     low = scales = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,6 +13,9 @@ from keras_compress.channel_pruning.call import LayerCall, LayerRecord, NotUnder
 from keras_compress.channel_pruning.coupling import Components, Coupling, Labels
 from keras_compress.channel_pruning.registry import rule_of
 from keras_compress.engine.graph import Graph, GraphNode, trace_graph
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["Analysis", "analyze"]
 
@@ -44,11 +47,11 @@ class Analysis:
         """Return why an operation isn't understood, if it isn't."""
         return self._opaque.get(id(record.operation))
 
-    def labels(self, tensor: Any) -> Labels:
+    def labels(self, tensor: Tensor) -> Labels:
         """Return the labels of a symbolic tensor of the graph."""
         return self._labels[id(tensor)]
 
-    def dimensions(self, tensor: Any, keep: np.ndarray) -> tuple[int | None, ...]:
+    def dimensions(self, tensor: Tensor, keep: np.ndarray) -> tuple[int | None, ...]:
         """Return the shape of a tensor once only the labels in `keep` are left, batch first."""
         labels = self.labels(tensor)
         sizes = list(tensor.shape)
@@ -68,7 +71,7 @@ class Analysis:
                 found.update((id(x), x) for x in node.outputs)
         return list(found.values())
 
-    def _constant(self, tensor: Any, reason: str) -> Labels:
+    def _constant(self, tensor: Tensor, reason: str) -> Labels:
         label = self._coupling.fresh(1)
         self._coupling.freeze(label, reason)
         return label.reshape([1] * (len(tensor.shape) - 1))
@@ -88,7 +91,7 @@ class Analysis:
             for x, labels in zip(node.outputs, self._call(node), strict=True):
                 self._set(x, labels)
 
-    def _set(self, tensor: Any, labels: Labels) -> None:
+    def _set(self, tensor: Tensor, labels: Labels) -> None:
         labels = self._coupling.one_axis(labels)
         # A model that is called twice has one graph: what goes in each call goes in both.
         if id(tensor) in self._labels:
@@ -130,7 +133,7 @@ class Analysis:
             self._coupling.freeze(labels, reason)
         return [self._constant(x, reason) for x in node.outputs]
 
-    def _require_plain(self, operation: Any) -> None:
+    def _require_plain(self, operation: keras.Operation) -> None:
         """Raise if the layer isn't what its class says."""
         if not isinstance(operation, keras.Layer):
             return
@@ -171,7 +174,7 @@ def _holders(graph: Graph) -> dict[int, str]:
     return found
 
 
-def analyze(model: Any) -> Analysis:
+def analyze(model: keras.Model) -> Analysis:
     """Return what is known of the channels of `model`; it stays as it is.
 
     Raises:

@@ -7,7 +7,7 @@ Compression and Acceleration", arXiv 2010.01251.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
@@ -28,6 +28,9 @@ from keras_compress.channel_pruning.verification import batches_of
 from keras_compress.engine.graph import Graph, GraphNode
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["MSEB", "ChannelAttention", "add_attention", "ucp"]
 
@@ -63,7 +66,7 @@ class ChannelAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.reduction, self.hidden, self.use_bias = reduction, hidden, use_bias
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         channels = input_shape[-1]
         few = channels <= 16
         if self.hidden is None:
@@ -79,7 +82,7 @@ class ChannelAttention(keras.layers.Layer):
             self.excite_bias = add(shape=(channels,), initializer="zeros", name="excite_bias")
         self.built = True
 
-    def scales(self, inputs: Any) -> Any:
+    def scales(self, inputs: Tensor) -> Tensor:
         """Return what the block multiplies each channel by, `(batch, channels)`."""
         places = list(range(1, len(inputs.shape) - 1))
         x = keras.ops.matmul(keras.ops.mean(inputs, axis=places), self.squeeze)
@@ -87,12 +90,12 @@ class ChannelAttention(keras.layers.Layer):
         x = keras.ops.matmul(keras.ops.relu(x), self.excite)
         return keras.ops.sigmoid(x if self.excite_bias is None else x + self.excite_bias)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         scales = self.scales(inputs)
         shape = (-1, *[1] * (len(inputs.shape) - 2), inputs.shape[-1])
         return inputs * keras.ops.reshape(scales, shape)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -155,12 +158,14 @@ class MSEB(Criterion):
 CRITERIA["mseb"] = MSEB
 
 
-def _mean_scales(model: Any, blocks: list[Any], data: Data) -> dict[int, NDArray[np.float64]]:
+def _mean_scales(
+    model: keras.Model, blocks: list[Any], data: Data
+) -> dict[int, NDArray[np.float64]]:
     sums: dict[int, NDArray[np.float64]] = {}
     before = {id(block): block.__dict__.get("call") for block in blocks}
 
     def watched(block: Any, call: Any) -> Any:
-        def watching(inputs: Any) -> Any:
+        def watching(inputs: Tensor) -> Any:
             scales = keras.ops.convert_to_numpy(block.scales(inputs)).astype(np.float64)
             sums[id(block)] = sums.get(id(block), 0) + scales.sum(axis=0)
             return call(inputs)
@@ -192,7 +197,7 @@ class _Insertion(Surgery):
             id(node) for graph in analysis.graph.graphs() for node in _ends(analysis.graph, graph)
         }
 
-    def compile(self, model: Any) -> None:
+    def compile(self, model: keras.Model) -> None:
         old = self._analysis.graph.model
         if getattr(old, "compiled", False):
             # The optimizer begins anew, for there are weights that it knows nothing of.
@@ -207,7 +212,7 @@ class _Insertion(Surgery):
             key = id(node.outputs[0])
             tensors[key] = self._block(node)(tensors[key])
 
-    def _sequence(self, graph: Graph, first: Any) -> list[Any]:
+    def _sequence(self, graph: Graph, first: Any) -> list[keras.Layer]:
         entries = [first]
         for node in graph.nodes:
             entries.append(self._operation(node))
@@ -235,7 +240,7 @@ def _ends(whole: Graph, graph: Graph) -> list[GraphNode]:
     return found
 
 
-def add_attention(model: Any, *, reduction: int = 16) -> Any:
+def add_attention(model: keras.Model, *, reduction: int = 16) -> keras.Model:
     """Return a copy of `model` with a `ChannelAttention` behind each convolution, to be trained.
 
     Behind the batch normalization, where a convolution has one. What the model returns is left
@@ -258,9 +263,9 @@ def add_attention(model: Any, *, reduction: int = 16) -> Any:
 
 
 def ucp(
-    model: Any,
-    x: Any,
-    y: Any = None,
+    model: keras.Model,
+    x: Tensor,
+    y: Tensor | None = None,
     target: Target | float = 0.5,
     *,
     epochs: int = 1,

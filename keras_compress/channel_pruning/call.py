@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.channel_pruning.coupling import Coupling, Labels
 from keras_compress.engine.graph import GraphNode
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["LayerCall", "LayerRecord", "NotUnderstoodError", "Slice"]
 
@@ -54,7 +57,7 @@ class LayerRecord:
         whole: Names of what it produces that isn't rounded to multiples, such as heads.
     """
 
-    operation: Any
+    operation: keras.Operation
     path: str
     produced: dict[str, Labels] = field(default_factory=dict)
     slices: list[Slice] = field(default_factory=list)
@@ -180,11 +183,11 @@ class LayerCall:
         """Say that what has these labels has to stay."""
         self._coupling.freeze(labels, f"{self._node.path}: {reason}")
 
-    def slice(self, variable: Any, axis: int, labels: Labels) -> None:
+    def slice(self, variable: keras.Variable, axis: int, labels: Labels) -> None:
         """Say that a variable follows channels along `axis`. `None` is no variable, and passes."""
         self._add(variable, axis, labels, reads=False)
 
-    def read(self, variable: Any, axis: int, labels: Labels) -> None:
+    def read(self, variable: keras.Variable, axis: int, labels: Labels) -> None:
         """Say that a kernel reads channels along `axis`."""
         self._add(variable, axis, labels, reads=True)
 
@@ -221,7 +224,7 @@ class LayerCall:
         if self._arguments:
             self._record.arguments[id(self._node)] = self._arguments
 
-    def _add(self, variable: Any, axis: int, labels: Labels, *, reads: bool) -> None:
+    def _add(self, variable: keras.Variable, axis: int, labels: Labels, *, reads: bool) -> None:
         if variable is None:
             return
         places = [i for i, v in enumerate(self.layer.variables) if v is variable]

@@ -6,7 +6,7 @@ Xie, Dong, Cheng, Liu: "Pruning with Compensation", arXiv 2108.13728.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,12 +21,17 @@ from keras_compress.channel_pruning.scope import groups_to_cut
 from keras_compress.channel_pruning.selection import removal_steps
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    import keras
+
+    from keras_compress.tensor import Tensor
+
 __all__ = ["cap"]
 
 
 def cap(
-    model: Any,
-    x: Any,
+    model: keras.Model,
+    x: Tensor,
     evaluate: Callable[[Any], float],
     *,
     max_drop: float = 0.02,
@@ -124,7 +129,7 @@ def cap(
     return ChannelPruned(plan.apply(fitting.model), report, plan)
 
 
-def _score(evaluate: Callable[[Any], float], model: Any) -> float:
+def _score(evaluate: Callable[[Any], float], model: keras.Model) -> float:
     score = float(evaluate(model))
     if not np.isfinite(score):
         raise KerasCompressError(

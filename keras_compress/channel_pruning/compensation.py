@@ -7,7 +7,7 @@ He, Zhang, Sun 2017 (arXiv 1707.06168, section 3.1, second step, and 3.2) and Xi
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -25,13 +25,16 @@ from keras_compress.engine.cloning import copy_model
 from keras_compress.engine.graph import Graph, GraphNode, trace_graph
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["Compensation", "compensated_copy"]
 
 
 def compensated_copy(
     groups: ChannelGroups,
     masks: dict[str, NDArray[np.bool_]],
-    x: Any,
+    x: Tensor,
     *,
     positions: int = 20,
     batch_size: int = 64,
@@ -81,7 +84,7 @@ class Compensation:
     def __init__(
         self,
         groups: ChannelGroups,
-        x: Any,
+        x: Tensor,
         *,
         positions: int = 20,
         batch_size: int = 64,
@@ -154,7 +157,7 @@ class Compensation:
 
 
 def _outputs(
-    model: Any, readers: list[Reader], x: Any, settings: dict[str, int]
+    model: keras.Model, readers: list[Reader], x: Tensor, settings: dict[str, int]
 ) -> dict[int, NDArray[np.float32]]:
     """Return what readers compute in the whole model, without bias and activation."""
     layers = [reader.layer for reader in readers]
@@ -166,7 +169,7 @@ def _outputs(
     return {key: np.concatenate(parts) for key, parts in found.items()}
 
 
-def _norm_behind(graph: Graph, node: GraphNode) -> Any:
+def _norm_behind(graph: Graph, node: GraphNode) -> keras.Layer:
     """Return the batch normalization that alone reads what a layer computes, or `None`."""
     for each in graph.graphs():
         readers = each.readers(node.outputs[0])
@@ -219,7 +222,7 @@ def _depths(graph: Graph) -> dict[int, int]:
 
 
 def _shortcuts(
-    model: Any, shortcuts: list[Shortcut], x: Any, settings: dict[str, int]
+    model: keras.Model, shortcuts: list[Shortcut], x: Tensor, settings: dict[str, int]
 ) -> dict[int, NDArray[np.float32]]:
     """Return what shortcuts hold in the whole model, at the places that are drawn."""
     if not shortcuts:
@@ -260,7 +263,7 @@ class _Fit:
         weak = np.abs(factor) < 0.01 * np.abs(factor).max()
         return np.where(weak, 0.0, difference / np.where(weak, 1.0, factor))
 
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[keras.Variable]:
         """Return the variables of the copy that a fit sets."""
         means = [] if self._own_norm is None else [self._own_norm.moving_mean]
         return [v for v in (self.twin.kernel, self.twin.bias, *means) if v is not None]

@@ -17,7 +17,7 @@ __all__ = ["carry_compilation"]
 Variables = Mapping[int, tuple[Any, Any, list[tuple[int, np.ndarray]]]]
 
 
-def carry_compilation(model: Any, small: Any, variables: Variables) -> None:
+def carry_compilation(model: keras.Model, small: keras.Model, variables: Variables) -> None:
     """Compile `small` like `model`; momenta and the like follow their weights, by index.
 
     State that isn't shaped like its weight (the factors of Adafactor) begins anew.
@@ -61,7 +61,7 @@ def _carry_state(old: Any, new: Any, trainable: Any, variables: Variables) -> No
             other.assign(values)
 
 
-def _weights_of_state(optimizer: Any, trainable: Any) -> dict[str, Any]:
+def _weights_of_state(optimizer: keras.Optimizer, trainable: Any) -> dict[str, Any]:
     """Return the weight that each variable of an optimizer belongs to, by the latter's path."""
     probe = type(optimizer).from_config(optimizer.get_config())
     made: list[tuple[Any, Any]] = []
@@ -77,7 +77,7 @@ def _weights_of_state(optimizer: Any, trainable: Any) -> dict[str, Any]:
     }
 
 
-def _record_references(optimizer: Any, made: list[tuple[Any, Any]]) -> None:
+def _record_references(optimizer: keras.Optimizer, made: list[tuple[Any, Any]]) -> None:
     """Have an optimizer write down which weight it makes each of its variables for."""
     add = optimizer.add_variable_from_reference
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ from keras_compress.channel_pruning.gates import channel_gradients
 from keras_compress.channel_pruning.group import ChannelGroup, Member
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = [
     "CRITERIA",
@@ -84,8 +87,8 @@ class Data:
         batch_size: Samples at a time.
     """
 
-    x: Any
-    y: Any
+    x: Tensor
+    y: Tensor
     loss: Any = None
     batch_size: int = 32
 
@@ -329,7 +332,7 @@ def _is_kernel(member: Member) -> bool:
     return "kernel" in member.weight or member.weight == "embeddings"
 
 
-def _values(layer: Any, member: Member) -> NDArray[Any]:
+def _values(layer: keras.Layer, member: Member) -> NDArray[Any]:
     variable = layer.variables[member.place]
     return np.asarray(keras.ops.convert_to_numpy(variable))
 

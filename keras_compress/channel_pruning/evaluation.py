@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ from keras_compress.channel_pruning.reestimation import reestimate_statistics
 from keras_compress.engine.cloning import copy_model
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["MaskedLoss"]
 
@@ -39,8 +42,8 @@ class MaskedLoss:
     def __init__(
         self,
         groups: ChannelGroups,
-        x: Any,
-        y: Any,
+        x: Tensor,
+        y: Tensor,
         loss: Any = None,
         *,
         reestimate: int = 0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -19,11 +19,14 @@ from keras_compress.channel_pruning.gates import Site, find_sites, shadowed
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.engine.graph import trace_graph
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["SharedFactors"]
 
 
 @keras.ops.custom_gradient
-def _watch(x: Any, factor: Any) -> Any:
+def _watch(x: Tensor, factor: Any) -> Any:
     def gradients(*args: Any, upstream: Any = None) -> Any:
         if upstream is None:
             (upstream,) = args
@@ -49,7 +52,7 @@ class SharedFactors:
         count: Number of factors, a column for each channel of these groups.
     """
 
-    def __init__(self, groups: ChannelGroups, model: Any) -> None:
+    def __init__(self, groups: ChannelGroups, model: keras.Model) -> None:
         analysis = groups.analysis
         of = analysis.components.of
         within = set()
@@ -90,7 +93,7 @@ class SharedFactors:
         rows = factors.shape[0]
         ends = [columns.stop for columns in self._columns.values()][:-1]
 
-        def factor_of(site: Site, x: Any) -> Any:
+        def factor_of(site: Site, x: Tensor) -> Tensor:
             batch = keras.ops.shape(x)[0]
             for columns, part in zip(self._columns.values(), parts, strict=True):
                 if np.array_equal(site.takes, np.arange(columns.start, columns.stop)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,11 @@ from keras_compress.channel_pruning.targets import Target, get_target
 from keras_compress.errors import KerasCompressError
 from keras_compress.search import Journal, search_front
 from keras_compress.search.progress import Progress
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_compress.tensor import Tensor
 
 __all__ = ["RateFront", "RatePoint", "search_rates"]
 
@@ -55,7 +60,7 @@ class RateFront:
     """
 
     def __init__(
-        self, groups: ChannelGroups, points: Sequence[RatePoint], x: Any, criterion: str
+        self, groups: ChannelGroups, points: Sequence[RatePoint], x: Tensor, criterion: str
     ) -> None:
         self.points = tuple(points)
         self._groups = groups
@@ -103,9 +108,9 @@ class RateFront:
 
 
 def search_rates(
-    model: Any,
-    x: Any,
-    y: Any,
+    model: keras.Model,
+    x: Tensor,
+    y: Tensor,
     *,
     loss: Any = None,
     costs: Sequence[str] = ("macs",),
@@ -211,11 +216,11 @@ class _Candidates:
 
     def __init__(
         self,
-        model: Any,
+        model: keras.Model,
         steps: dict[str, list[NDArray[np.bool_]]],
         costs: tuple[str, ...],
-        x: Any,
-        y: Any,
+        x: Tensor,
+        y: Tensor,
         loss: Any,
         reestimate: int,
         batch_size: int,

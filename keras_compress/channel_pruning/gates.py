@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.engine.importance import gradient_function, loss_function
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["ChannelGradients", "Site", "channel_gradients", "find_sites", "shadowed"]
 
@@ -41,7 +44,7 @@ class ChannelGradients:
 class Site:
     """An input of a layer at which channels are read."""
 
-    layer: Any
+    layer: keras.Layer
     index: int
     shape: tuple[int, ...]
     #: Which factor each element takes; the last one of all is a constant 1.
@@ -49,7 +52,7 @@ class Site:
 
 
 def channel_gradients(
-    groups: ChannelGroups, x: Any, y: Any, *, loss: Any = None, batch_size: int = 32
+    groups: ChannelGroups, x: Tensor, y: Tensor, *, loss: Any = None, batch_size: int = 32
 ) -> Iterator[ChannelGradients]:
     """Yield the gradients by channels, batch after batch.
 
@@ -77,7 +80,7 @@ def channel_gradients(
     factors = keras.Variable(np.ones((batch_size, len(components)), "float32"), name="factors")
     kernels = list({id(kernel): kernel for kernel, _, _ in inner}.values())
 
-    def summed_loss(inputs: Any, targets: Any) -> Any:
+    def summed_loss(inputs: Tensor, targets: Tensor) -> Tensor:
         with _gated(sites, factors):
             outputs = model(inputs, training=False)
         return mean_loss(inputs, targets, outputs) * batch_size
@@ -167,7 +170,7 @@ def _gated(sites: list[Site], factors: Any) -> Iterator[None]:
     count = factors.shape[0]
     padded = keras.ops.concatenate([factors, keras.ops.ones((count, 1))], axis=1)
 
-    def multiplied(site: Site, x: Any) -> Any:
+    def multiplied(site: Site, x: Tensor) -> Tensor:
         factor = keras.ops.take(padded, site.takes, axis=1)
         factor = keras.ops.reshape(factor, (count, *site.shape))
         return x * keras.ops.cast(factor, x.dtype)

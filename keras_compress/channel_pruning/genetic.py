@@ -7,7 +7,7 @@ the net by the error of the layer's output, and that by a quadratic form of prod
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -35,15 +35,18 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.search import Journal, evolve_bits
 from keras_compress.search.progress import Progress
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["error_matrix", "genetic"]
 
 _SCANNED = 1024
 
 
 def genetic(
-    model: Any,
-    x: Any,
-    y: Any,
+    model: keras.Model,
+    x: Tensor,
+    y: Tensor,
     target: Target | float = 0.5,
     *,
     criterion: str | Criterion = "l1",
@@ -224,7 +227,9 @@ def _chosen(
     )
 
 
-def _distil(model: Any, small: Any, x: Any, y: Any, epochs: int, batch_size: int) -> None:
+def _distil(
+    model: keras.Model, small: keras.Model, x: Tensor, y: Tensor, epochs: int, batch_size: int
+) -> None:
     """Train a smaller model on targets and on what the whole one says, with a like optimizer."""
     from keras_compress.distillation import Distiller
 
@@ -234,7 +239,9 @@ def _distil(model: Any, small: Any, x: Any, y: Any, epochs: int, batch_size: int
     distiller.fit(x, y, epochs=epochs, batch_size=batch_size, verbose=0)
 
 
-def _drawn(x: Any, y: Any, count: int, generator: np.random.Generator) -> tuple[Any, Any]:
+def _drawn(
+    x: Tensor, y: Tensor, count: int, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """Return some samples by chance, all of them if there are no more."""
     number = len(keras.tree.flatten(x)[0])
     chosen = np.sort(generator.permutation(number)[:count])

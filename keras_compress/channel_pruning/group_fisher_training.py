@@ -6,7 +6,7 @@ Liu, Zhang, Kuang et al. 2021, "Group Fisher Pruning for Practical Network Compr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -26,6 +26,9 @@ from keras_compress.engine.cloning import copy_model
 from keras_compress.engine.optimizer import attach_optimizer
 from keras_compress.engine.projection import Projection
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["GroupFisherTrainer", "Removal", "prune_while_training"]
 
@@ -52,15 +55,15 @@ class _FisherInformation(Projection):
 
     kind = "fisher"
 
-    def create_state(self, optimizer: Any) -> list[Any]:
+    def create_state(self, optimizer: keras.Optimizer) -> list[keras.Variable]:
         return [optimizer.add_variable((self.variable.shape[1],), name="fisher")]
 
-    def prepare_gradient(self, gradient: Any) -> Any:
+    def prepare_gradient(self, gradient: Tensor) -> Tensor:
         squares = keras.ops.sum(keras.ops.square(keras.ops.cast(gradient, "float32")), axis=0)
         self.state[0].assign_add(squares)
         return keras.ops.zeros_like(gradient)
 
-    def project(self, weight: Any, state: Any) -> Any:
+    def project(self, weight: keras.Variable, state: Any) -> Tensor:
         return keras.ops.ones_like(weight)
 
     def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -132,7 +135,7 @@ class GroupFisherTrainer(keras.Model):
 
     def __init__(
         self,
-        model: Any,
+        model: keras.Model,
         target: Target | float = 0.5,
         *,
         interval: int = 25,
@@ -189,7 +192,7 @@ class GroupFisherTrainer(keras.Model):
         self._reads = ReadMasks(self._choice.groups.analysis, self.net, optimizer)
         self._reads.set(self._choice.groups.keep_mask(self._choice.masks))
 
-    def call(self, inputs: Any, training: Any = None) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         if not training:
             return self.net(inputs, training=False)
         count = keras.ops.shape(keras.tree.flatten(inputs)[0])[0]
@@ -306,9 +309,9 @@ class _Remover(keras.callbacks.Callback):
 
 
 def prune_while_training(
-    model: Any,
-    x: Any,
-    y: Any = None,
+    model: keras.Model,
+    x: Tensor,
+    y: Tensor | None = None,
     target: Target | float = 0.5,
     *,
     interval: int = 25,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,13 @@ from keras_compress.channel_pruning.analysis import Analysis, analyze
 from keras_compress.channel_pruning.group import ChannelGroup, Frozen, Member
 from keras_compress.channel_pruning.groups import ChannelGroups
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["find_groups"]
 
 
-def find_groups(model: Any) -> ChannelGroups:
+def find_groups(model: keras.Model) -> ChannelGroups:
     """Find which channels of `model` go together, and which have to stay and why.
 
     Channels are followed through each stock layer and `keras.ops` operation that moves, mixes or

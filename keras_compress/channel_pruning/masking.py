@@ -7,7 +7,7 @@ zero. In training the optimizer keeps them so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from keras_compress.channel_pruning.analysis import Analysis
 from keras_compress.engine.graph import trace_graph
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.projection import Projection
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["ReadMasks", "ReadVariable", "read_variables"]
 
@@ -29,7 +32,7 @@ class ReadVariable:
         axes: Along which of its axes, with the labels there.
     """
 
-    def __init__(self, variable: Any, axes: list[tuple[int, NDArray[np.int64]]]) -> None:
+    def __init__(self, variable: keras.Variable, axes: list[tuple[int, NDArray[np.int64]]]) -> None:
         self.variable = variable
         self._axes = axes
 
@@ -43,7 +46,7 @@ class ReadVariable:
         return mask
 
 
-def read_variables(analysis: Analysis, model: Any) -> list[ReadVariable]:
+def read_variables(analysis: Analysis, model: keras.Model) -> list[ReadVariable]:
     """Return the variables of `model` that read channels.
 
     Args:
@@ -70,14 +73,14 @@ class _ReadMask(Projection):
     kind = "channels"
     action = "channels removed"
 
-    def create_state(self, optimizer: Any) -> list[Any]:
+    def create_state(self, optimizer: keras.Optimizer) -> list[keras.Variable]:
         shape = tuple(self.variable.shape)
         return [optimizer.add_variable(shape, initializer="ones", name="reads")]
 
-    def prepare_gradient(self, gradient: Any) -> Any:
+    def prepare_gradient(self, gradient: Tensor) -> Tensor:
         return gradient * keras.ops.cast(self.state[0], gradient.dtype)
 
-    def project(self, weight: Any, state: Sequence[Any]) -> Any:
+    def project(self, weight: keras.Variable, state: Sequence[Any]) -> Tensor:
         return weight * keras.ops.cast(state[0], weight.dtype)
 
     def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -93,7 +96,9 @@ class ReadMasks:
         optimizer: What it is trained by; kernels that aren't trained are masked once.
     """
 
-    def __init__(self, analysis: Analysis, model: Any, optimizer: ProjectedOptimizer) -> None:
+    def __init__(
+        self, analysis: Analysis, model: keras.Model, optimizer: ProjectedOptimizer
+    ) -> None:
         self._reads = [
             (each, optimizer.add_projection(_ReadMask(each.variable)))
             if each.variable.trainable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from keras_compress.channel_pruning.readers import (
     read_rows,
 )
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Moments", "contributions", "group_moments", "places_of"]
 
@@ -92,7 +95,7 @@ def group_moments(
 
 
 def _moments(
-    model: Any, readers: list[Reader], data: Data, positions: int, seed: int
+    model: keras.Model, readers: list[Reader], data: Data, positions: int, seed: int
 ) -> list[Moments]:
     """Return the moments of what readers read, in one run over the samples."""
     sums = [np.zeros(np.prod(r.layer.kernel.shape[:-1])) for r in readers]

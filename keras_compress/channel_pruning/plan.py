@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,11 @@ from keras_compress.channel_pruning.surgery import remove_channels
 from keras_compress.channel_pruning.verification import difference_to_zeroed
 from keras_compress.errors import KerasCompressError
 from keras_compress.storage import read_file, write_atomic
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_compress.tensor import Tensor
 
 __all__ = ["ChannelPlan"]
 
@@ -112,7 +117,7 @@ class ChannelPlan:
             found[name] = np.isin(np.arange(by_name[name].size), kept)
         return found
 
-    def apply(self, model: Any, *, verify: Any = None) -> Any:
+    def apply(self, model: keras.Model, *, verify: Any = None) -> keras.Model:
         """Return a smaller model without the channels that the plan doesn't keep.
 
         It is of the same kind, with the same names, and compiled like `model`, with the state of
@@ -209,7 +214,7 @@ def _require(holds: bool, why: str) -> None:
         raise ValueError(why)
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Tensor) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,11 @@ from keras_compress.channel_pruning.selection import removal_steps, require_reac
 from keras_compress.errors import KerasCompressError
 from keras_compress.search import Journal
 from keras_compress.search.progress import Progress
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_compress.tensor import Tensor
 
 __all__ = ["ConditionalPolicy", "search_policy"]
 
@@ -56,7 +61,7 @@ class ConditionalPolicy:
         steps: dict[str, list[NDArray[np.bool_]]],
         rates: tuple[float, float],
         agent: ActorCritic,
-        x: Any,
+        x: Tensor,
         criterion: str,
     ) -> None:
         self.rates, self.agent = rates, agent
@@ -186,9 +191,9 @@ class _Exploring:
 
 
 def search_policy(
-    model: Any,
-    x: Any,
-    y: Any,
+    model: keras.Model,
+    x: Tensor,
+    y: Tensor,
     *,
     loss: Any = None,
     rates: tuple[float, float] = (0.3, 0.8),

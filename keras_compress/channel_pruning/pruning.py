@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -20,6 +20,9 @@ from keras_compress.channel_pruning.scope import groups_to_cut
 from keras_compress.channel_pruning.selection import select_greedily, select_uniformly
 from keras_compress.channel_pruning.targets import Target, get_target
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["ChannelPruned", "prune"]
 
@@ -37,19 +40,19 @@ class ChannelPruned:
             normalization aside.
     """
 
-    model: Any
+    model: keras.Model
     report: ChannelReport
     plan: ChannelPlan
 
 
 def prune(
-    model: Any,
+    model: keras.Model,
     target: Target | float = 0.5,
     *,
     criterion: str | Criterion = "l1",
     method: str = "global",
-    x: Any = None,
-    y: Any = None,
+    x: Tensor | None = None,
+    y: Tensor | None = None,
     loss: Any = None,
     round_to: int = 8,
     min_channels: int = 1,
@@ -154,7 +157,7 @@ def prune(
     return ChannelPruned(small, report, plan)
 
 
-def _require_fitting(model: Any, x: Any, y: Any) -> None:
+def _require_fitting(model: keras.Model, x: Tensor, y: Tensor) -> None:
     """Raise unless the data fit the model's inputs and each other."""
     wanted = [tuple(t.shape[1:]) for t in model.inputs]
     arrays = keras.tree.flatten(x)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.verification import batches_of
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["Reader", "Shortcut", "find_readers", "kernel_matrix", "read_rows", "rows_at"]
 
@@ -35,7 +38,7 @@ class Reader:
     """
 
     path: str
-    layer: Any
+    layer: keras.Layer
     channels: tuple[tuple[str, int], ...]
 
     @property
@@ -61,7 +64,7 @@ class Shortcut:
         index: Which of its inputs is the shortcut.
     """
 
-    layer: Any
+    layer: keras.Layer
     index: int
 
 
@@ -110,13 +113,13 @@ def _in_order(graph: Any) -> Iterator[list[Any]]:
     yield from walk(graph)
 
 
-def _is_reader(layer: Any) -> bool:
+def _is_reader(layer: keras.Layer) -> bool:
     kinds = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
     last = getattr(layer, "data_format", "channels_last") == "channels_last"
     return type(layer) in kinds and getattr(layer, "groups", 1) == 1 and last
 
 
-def kernel_matrix(layer: Any) -> Rows:
+def kernel_matrix(layer: keras.Layer) -> Rows:
     """Return a kernel as `(taps * channels, outputs)`, float64."""
     kernel = keras.ops.convert_to_numpy(layer.kernel).astype(np.float64)
     return kernel.reshape(-1, kernel.shape[-1])
@@ -127,9 +130,9 @@ class _StopError(Exception):
 
 
 def read_rows(
-    model: Any,
-    layers: list[Any],
-    x: Any,
+    model: keras.Model,
+    layers: list[keras.Layer],
+    x: Tensor,
     *,
     positions: int,
     batch_size: int,
@@ -160,13 +163,13 @@ def read_rows(
 
 @contextlib.contextmanager
 def _watched(
-    layers: list[Any], found: dict[int, Rows], positions: int, seed: tuple[int, int]
+    layers: list[keras.Layer], found: dict[int, Rows], positions: int, seed: tuple[int, int]
 ) -> Iterator[None]:
     shadowed = {id(each): _layer_of(each) for each in layers}
     before = {key: layer.__dict__.get("call") for key, layer in shadowed.items()}
 
     def shadow(watched: Any, call: Any) -> Any:
-        def watching(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        def watching(inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
             if isinstance(watched, Shortcut):
                 values = keras.ops.convert_to_numpy(inputs[watched.index])
                 generator = np.random.default_rng(seed)
@@ -197,7 +200,9 @@ def _layer_of(watched: Any) -> Any:
     return watched.layer if isinstance(watched, Shortcut) else watched
 
 
-def rows_at(layer: Any, values: NDArray[Any], positions: int, seed: tuple[int, ...]) -> Rows:
+def rows_at(
+    layer: keras.Layer, values: NDArray[Any], positions: int, seed: tuple[int, ...]
+) -> Rows:
     """Return what a layer reads at some places of each sample.
 
     Args:
@@ -240,7 +245,7 @@ def _drawn(flat: NDArray[Any], positions: int, generator: np.random.Generator) -
     return flat[np.arange(len(flat))[:, None], drawn]
 
 
-def _padded(layer: Any, values: NDArray[Any], rank: int) -> NDArray[Any]:
+def _padded(layer: keras.Layer, values: NDArray[Any], rank: int) -> NDArray[Any]:
     if layer.padding == "valid":
         return values
     pairs = [(0, 0)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,10 +11,13 @@ from keras_compress.channel_pruning.verification import batches_of
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["reestimate_statistics"]
 
 
-def reestimate_statistics(model: Any, x: Any, *, batch_size: int = 64) -> list[str]:
+def reestimate_statistics(model: keras.Model, x: Tensor, *, batch_size: int = 64) -> list[str]:
     """Set the moving averages of all batch normalizations to averages over `x`; in place.
 
     A layer that lost inputs has others to normalize than it was trained on: their mean and variance
@@ -43,7 +46,7 @@ def reestimate_statistics(model: Any, x: Any, *, batch_size: int = 64) -> list[s
     before = [layer.__dict__.get("call") for layer in norms]
 
     def training(call: Any) -> Any:
-        def in_training(inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+        def in_training(inputs: Tensor, training: bool | None = None, **kwargs: Any) -> Any:
             return call(inputs, training=True, **kwargs)
 
         return in_training

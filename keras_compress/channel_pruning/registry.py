@@ -76,7 +76,7 @@ def operation_rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def rule_of(operation: Any) -> Rule | None:
+def rule_of(operation: keras.Operation) -> Rule | None:
     """Return the rule for an operation, or `None`."""
     if type(operation) in _BY_CLASS:
         return _BY_CLASS[type(operation)]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.channel_pruning.grouping import find_groups
 from keras_compress.channel_pruning.groups import ChannelGroups, Selectors
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["groups_to_cut"]
 
 
 def groups_to_cut(
-    model: Any,
+    model: keras.Model,
     *,
     round_to: int = 8,
     min_channels: int = 1,

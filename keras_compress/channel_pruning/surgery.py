@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,12 +15,15 @@ from keras_compress.copying.layer_copy import LayerCopy, copy_value, custom_obje
 from keras_compress.engine.graph import Graph, GraphNode
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["Surgery", "remove_channels"]
 
 _ZEROS = {"module": "keras.initializers", "class_name": "Zeros", "config": {}}
 
 
-def remove_channels(analysis: Analysis, keep: np.ndarray) -> Any:
+def remove_channels(analysis: Analysis, keep: np.ndarray) -> keras.Model:
     """Return a copy of the analyzed model with only the labels in `keep`; the model stays.
 
     Args:
@@ -52,7 +55,7 @@ class Surgery:
         #: A variable, its copy, and what was kept along which axis, by the variable's `id`.
         self._variables: dict[int, tuple[Any, Any, list[tuple[int, np.ndarray]]]] = {}
 
-    def model(self) -> Any:
+    def model(self) -> keras.Model:
         _refuse_ties(self._analysis.graph)
         model = self._model(self._analysis.graph)
         for layer, small, names in self._initializers:
@@ -74,11 +77,11 @@ class Surgery:
         self.compile(model)
         return model
 
-    def compile(self, model: Any) -> None:
+    def compile(self, model: keras.Model) -> None:
         """Compile what was built like the analyzed model, with the optimizer's state."""
         carry_compilation(self._analysis.graph.model, model, self._variables)
 
-    def _model(self, graph: Graph) -> Any:
+    def _model(self, graph: Graph) -> keras.Model:
         old = graph.model
         inputs = keras.tree.flatten(graph.inputs)
         tensors = {
@@ -110,7 +113,7 @@ class Surgery:
         return [first, *(self._operation(node) for node in graph.nodes)]
 
     def _call(self, node: GraphNode, tensors: dict[int, Any]) -> None:
-        def small_of(value: Any) -> Any:
+        def small_of(value: Tensor) -> Any:
             if isinstance(value, keras.KerasTensor):
                 return tensors[id(value)]
             if isinstance(value, keras.Variable) and id(value) in self._variables:
@@ -130,7 +133,7 @@ class Surgery:
         for x, small in zip(node.outputs, made, strict=True):
             tensors[id(x)] = small
 
-    def _operation(self, node: GraphNode) -> Any:
+    def _operation(self, node: GraphNode) -> keras.Operation:
         operation = node.operation
         if id(operation) not in self._operations:
             if node.inner is not None:
@@ -140,7 +143,7 @@ class Surgery:
             self._operations[id(operation)] = small
         return self._operations[id(operation)]
 
-    def _smaller(self, record: LayerRecord) -> Any:
+    def _smaller(self, record: LayerRecord) -> keras.Operation:
         operation = record.operation
         config: dict[str, Any] = {}
         changed = any(not self._keep[each.labels].all() for each in record.slices)
@@ -166,7 +169,7 @@ class Surgery:
             self._resized.append((record, small))
         return small
 
-    def _fill(self, record: LayerRecord, small: Any) -> None:
+    def _fill(self, record: LayerRecord, small: keras.Model) -> None:
         olds, news = record.operation.variables, small.variables
         if len(olds) != len(news):
             raise KerasCompressError(
@@ -206,7 +209,7 @@ def _unbuilt(config: Any) -> Any:
     return config
 
 
-def _put(config: dict[str, Any], keys: tuple[str, ...], value: Any) -> bool:
+def _put(config: dict[str, Any], keys: tuple[str, ...], value: Tensor) -> bool:
     """Put a value into nested dicts; return whether it is another one than was there."""
     for key in keys[:-1]:
         config = config[key]
@@ -222,7 +225,7 @@ def _is_same(one: Any, other: Any) -> bool:
     return bool(np.array_equal(one, other))
 
 
-def _of_kind(old: Any, base: Any, *args: Any) -> Any:
+def _of_kind(old: Any, base: Any, *args: Any) -> keras.Model:
     """Return a model of the class of `old`, made from a graph."""
     if type(old) is base:
         return base(*args, name=old.name)

@@ -18,14 +18,14 @@ __all__ = ["difference_to_zeroed", "zero_channels", "zeroed_copy"]
 _BATCH = 32
 
 
-def zeroed_copy(analysis: Analysis, keep: np.ndarray) -> Any:
+def zeroed_copy(analysis: Analysis, keep: np.ndarray) -> keras.Model:
     """Return a copy of the analyzed model that reads nothing of the channels that aren't kept."""
     copy = copy_model(analysis.graph.model)
     zero_channels(analysis, keep, copy)
     return copy
 
 
-def zero_channels(analysis: Analysis, keep: np.ndarray, model: Any) -> None:
+def zero_channels(analysis: Analysis, keep: np.ndarray, model: keras.Model) -> None:
     """Set to zero, in `model`, all weights that read what isn't kept.
 
     Args:
@@ -38,7 +38,9 @@ def zero_channels(analysis: Analysis, keep: np.ndarray, model: Any) -> None:
         each.variable.assign(values * each.mask(keep))
 
 
-def difference_to_zeroed(analysis: Analysis, keep: np.ndarray, small: Any, samples: Any) -> float:
+def difference_to_zeroed(
+    analysis: Analysis, keep: np.ndarray, small: keras.Model, samples: Any
+) -> float:
     """Return the largest difference of results on `samples`, relative to the largest result.
 
     Raises:
@@ -60,7 +62,7 @@ def difference_to_zeroed(analysis: Analysis, keep: np.ndarray, small: Any, sampl
     return largest / scale if scale else largest
 
 
-def run(model: Any, batch: Any) -> list[np.ndarray]:
+def run(model: keras.Model, batch: Any) -> list[np.ndarray]:
     """Return the results of a model on a batch, flat.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.clustering.clusterer import (
     Clusterer,
@@ -15,6 +15,9 @@ from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.engine.constraint_callback import ConstraintCallback
 from keras_compress.engine.optimizer import attach_optimizer, rebuild_optimizer
 from keras_compress.engine.weights import WeightRef
+
+if TYPE_CHECKING:
+    import keras
 
 
 class ClusteringCallback(ConstraintCallback):
@@ -53,7 +56,7 @@ class ClusteringCallback(ConstraintCallback):
         self._chosen: tuple[WeightRef, ...] = ()
         self._optimizer: Any = None
 
-    def attach(self, model: Any, step: int) -> bool:
+    def attach(self, model: keras.Model, step: int) -> bool:
         self._resumed = step > 0
         self.clusterer = None
         self._watch = None
@@ -67,7 +70,7 @@ class ClusteringCallback(ConstraintCallback):
         self._optimizer = attach_optimizer(model)
         return False
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         # Not at the begin of an epoch: by now every callback has said what it does to the masks.
         if self.clusterer is None and settled(self._chosen, self._optimizer, self.config):
             model = self.model
@@ -76,7 +79,7 @@ class ClusteringCallback(ConstraintCallback):
             if self.clusterer.changed_graph:
                 model.make_train_function(force=True)
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self._attached and self.clusterer is None:
             warnings.warn(
                 "The weights are not clustered: `fit` ended before the pruning in it had come to "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from keras_compress.clustering.codebook import (
     existing_codebook,
     make_codebook,
 )
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,12 @@ class ChannelCodebook(Codebook):
         return np.asarray(~self.fixed, dtype=np.float32)
 
 
-def channel_axis(variable: Any) -> int:
+def channel_axis(variable: keras.Variable) -> int:
     """Return the axis of the output channels of a kernel."""
     return -2 if variable.name == "depthwise_kernel" else -1
 
 
-def codebook_size(variable: Any, n_clusters: int, per_channel: bool) -> int:
+def codebook_size(variable: keras.Variable, n_clusters: int, per_channel: bool) -> int:
     """Return how many centroids the weight has in all."""
     return n_clusters * int(variable.shape[channel_axis(variable)]) if per_channel else n_clusters
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from keras_compress.engine.weights import (
 )
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Clusterer:
@@ -56,7 +59,11 @@ class Clusterer:
     """
 
     def __init__(
-        self, model: Any, config: ClusteringConfig, optimizer: Any = None, resumed: bool = False
+        self,
+        model: keras.Model,
+        config: ClusteringConfig,
+        optimizer: keras.Optimizer | None = None,
+        resumed: bool = False,
     ) -> None:
         self.config = config
         self.optimizer = optimizer
@@ -89,7 +96,7 @@ class Clusterer:
         values = values_of(ref.variable)
         return codebook_for(ref, values, self.config, resumed=self.resumed)
 
-    def _fill_wrappers(self, model: Any, wrappers: Sequence[Clustered]) -> None:
+    def _fill_wrappers(self, model: keras.Model, wrappers: Sequence[Clustered]) -> None:
         refs = {id(ref.variable): ref for ref in iter_weights(model)}
         for wrapper in wrappers:
             if not wrapper.initialized:
@@ -98,7 +105,7 @@ class Clusterer:
                 )
                 self.changed_graph = True
 
-    def _constrain(self, model: Any, chosen: Sequence[WeightRef]) -> None:
+    def _constrain(self, model: keras.Model, chosen: Sequence[WeightRef]) -> None:
         self.optimizer = ProjectedOptimizer.around(self.optimizer, model.trainable_variables)
         if not settled(chosen, self.optimizer, self.config):
             raise KerasCompressError(
@@ -116,7 +123,7 @@ class Clusterer:
             projection.set_codebook(codebook)
             self.projections.append(projection)
 
-    def _fits(self, projection: Any) -> bool:
+    def _fits(self, projection: Any) -> TypeGuard[CodebookProjection]:
         return (
             projection is not None
             and projection.n_clusters == self.config.n_clusters
@@ -125,7 +132,7 @@ class Clusterer:
         )
 
 
-def weights_to_constrain(model: Any, config: ClusteringConfig) -> tuple[WeightRef, ...]:
+def weights_to_constrain(model: keras.Model, config: ClusteringConfig) -> tuple[WeightRef, ...]:
     """Return the weights of an untouched model that the optimizer is to keep clustered."""
     selection = config.select(model)
     require_chosen(model, selection, "cluster")
@@ -133,7 +140,9 @@ def weights_to_constrain(model: Any, config: ClusteringConfig) -> tuple[WeightRe
     return selection.chosen
 
 
-def settled(chosen: Sequence[WeightRef], optimizer: Any, config: ClusteringConfig) -> bool:
+def settled(
+    chosen: Sequence[WeightRef], optimizer: keras.Optimizer, config: ClusteringConfig
+) -> bool:
     """Whether the masks that the optimizer keeps on `chosen` weights no longer move.
 
     Raises:
@@ -193,12 +202,12 @@ def codebook_for(
     return entropy_constrained_codebook(values, codebook, config.rate_weight, importance)
 
 
-def clustered_layers(model: Any) -> list[Clustered]:
+def clustered_layers(model: keras.Model) -> list[Clustered]:
     """Return the `Clustered` layers of `model`, nested ones included."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Clustered)]
 
 
-def weights_to_cluster(model: Any, config: ClusteringConfig) -> tuple[WeightRef, ...]:
+def weights_to_cluster(model: keras.Model, config: ClusteringConfig) -> tuple[WeightRef, ...]:
     """Return the weights that a first `prepare` of `model` is to wrap."""
     selection = config.select(model)
     return weights_to_wrap(model, selection, clustered_layers(model), "clustering", "cluster")

@@ -8,7 +8,7 @@ is that of the squared gradient, which any framework gives.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,9 +17,12 @@ from keras_compress.engine.importance import gradient_function
 from keras_compress.engine.weights import Selectors, select_weights
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 def fisher_importance(
-    model: Any,
+    model: keras.Model,
     x: np.ndarray,
     y: np.ndarray,
     loss: Callable[[Any, Any], Any],
@@ -85,7 +88,7 @@ def fisher_importance(
     return found
 
 
-def importance_for(label: str, values: Any, importance: Any) -> np.ndarray | None:
+def importance_for(label: str, values: Tensor, importance: Any) -> np.ndarray | None:
     """Return the importance of the weight `label`, checked, or `None` where none is given."""
     if importance is None or label not in importance:
         return None

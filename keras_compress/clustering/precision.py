@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from keras_compress.engine.cloning import unwrap_layers
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import Selectors, WeightRef, select_weights
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    import keras
 
 CodebookDtype = Literal["float16", "int8"]
 
@@ -42,7 +45,7 @@ class RoundedCodebook:
 
 
 def round_codebooks(
-    model: Any,
+    model: keras.Model,
     dtype: CodebookDtype = "float16",
     *,
     evaluate: Callable[[Any], float] | None = None,
@@ -124,7 +127,7 @@ class Int8Preservation:
         return asdict(self)
 
 
-def int8_preservation(model: Any, layers: Selectors = None) -> list[Int8Preservation]:
+def int8_preservation(model: keras.Model, layers: Selectors = None) -> list[Int8Preservation]:
     """Predict what per-channel int8 export leaves of the codebooks of a clustered model.
 
     A scale of BatchNormalization that the converter folds into a kernel multiplies whole

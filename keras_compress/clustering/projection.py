@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,6 +15,9 @@ from keras_compress.engine.inner_optimizers import clips_by_norm, updating_optim
 from keras_compress.engine.projection import Projection
 from keras_compress.engine.report import values_of
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 # Their updates of a value depend on the other values of its weight.
 _NOT_ELEMENTWISE = (keras.optimizers.Adafactor, keras.optimizers.Lamb, keras.optimizers.Muon)
@@ -38,7 +41,7 @@ class CodebookProjection(Projection):
     kind = "codebook"
     action = "clustered"
 
-    def __init__(self, variable: Any, config: ClusteringConfig) -> None:
+    def __init__(self, variable: keras.Variable, config: ClusteringConfig) -> None:
         super().__init__(variable)
         self.n_clusters = config.n_clusters
         self.per_channel = config.per_channel
@@ -47,7 +50,7 @@ class CodebookProjection(Projection):
         #: Whether one member alone carries the gradient of its cluster.
         self.carried = False
 
-    def create_state(self, optimizer: Any) -> list[Any]:
+    def create_state(self, optimizer: keras.Optimizer) -> list[keras.Variable]:
         self.carried = clips_by_norm(optimizer.inner_optimizer)
         if self.carried:
             _require_elementwise(optimizer.inner_optimizer)
@@ -72,7 +75,7 @@ class CodebookProjection(Projection):
         self.variable.assign(codebook.values())
         self.pull_averages()
 
-    def prepare_gradient(self, gradient: Any) -> Any:
+    def prepare_gradient(self, gradient: Tensor) -> Tensor:
         ops = keras.ops
         assignment, counts, free, first = map(ops.convert_to_tensor, self.state)
         gradient = ops.convert_to_tensor(gradient)
@@ -87,7 +90,7 @@ class CodebookProjection(Projection):
         carries = ops.equal(place, ops.take(first, assignment))
         return ops.where(carries, shared, ops.zeros_like(shared))
 
-    def project(self, weight: Any, state: Sequence[Any]) -> Any:
+    def project(self, weight: keras.Variable, state: Sequence[Any]) -> Tensor:
         assignment, counts, free, first = state
         # Averaging what differs from one member, not the members: equal members stay bit-equal.
         centroids = keras.ops.take(keras.ops.reshape(weight, (-1,)), first)
@@ -107,7 +110,7 @@ class CodebookProjection(Projection):
         return np.asarray(means[assignment])
 
 
-def _require_elementwise(optimizer: Any) -> None:
+def _require_elementwise(optimizer: keras.Optimizer) -> None:
     for each in updating_optimizers(optimizer):
         if isinstance(each, _NOT_ELEMENTWISE):
             raise KerasCompressError(
@@ -118,7 +121,7 @@ def _require_elementwise(optimizer: Any) -> None:
             )
 
 
-def _segment_sum(values: Any, assignment: Any, n_clusters: int) -> Any:
+def _segment_sum(values: Tensor, assignment: Any, n_clusters: int) -> Tensor:
     flat = keras.ops.reshape(values, (-1,))
     segments = keras.ops.reshape(assignment, (-1,))
     return keras.ops.segment_sum(flat, segments, num_segments=n_clusters)

@@ -9,7 +9,7 @@ packer's coder then finds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -31,6 +31,9 @@ from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import WeightRef, iter_weights, require_finite
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 @keras.saving.register_keras_serializable(package="keras_compress")
 class Reassigned(Clustered):
@@ -43,12 +46,12 @@ class Reassigned(Clustered):
     Args: as for `Clustered`.
     """
 
-    def __init__(self, layer: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, layer: keras.Layer, *args: Any, **kwargs: Any) -> None:
         super().__init__(layer, *args, **kwargs)
         #: Where a weight is pruned for good.
         self.pruned: list[Any] = []
 
-    def add_state(self, variable: Any) -> None:
+    def add_state(self, variable: keras.Variable) -> None:
         super().add_state(variable)
         self.pruned.append(
             self.add_weight(
@@ -68,7 +71,7 @@ class Reassigned(Clustered):
             fixed = codebook.free()[codebook.assignment] == 0
             pruned.assign(fixed & (values_of(variable) == 0))
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         ops = keras.ops
         pairs = []
         for (variable, shared), pruned in zip(super().substitutes(), self.pruned, strict=False):
@@ -100,7 +103,7 @@ class Reassigned(Clustered):
             counts = ops.segment_sum(ones, ops.reshape(after, (-1,)), num_segments=size)
             self.counts[place].assign(ops.maximum(counts, 1.0))
 
-    def _nearest(self, place: int, variable: Any) -> Any:
+    def _nearest(self, place: int, variable: keras.Variable) -> Tensor:
         ops = keras.ops
         weight = ops.convert_to_tensor(variable)
         centroids = ops.stop_gradient(
@@ -137,12 +140,12 @@ class Reassigned(Clustered):
         return int(np.count_nonzero(after != before))
 
 
-def _middles(ascending: Any) -> Any:
+def _middles(ascending: Any) -> Tensor:
     """Return where the nearer of two neighbours changes, along the last axis."""
     return (ascending[..., 1:] + ascending[..., :-1]) / 2
 
 
-def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:
+def prepare_reassignment(model: keras.Model, config: ClusteringConfig) -> keras.Model:
     """Return a copy of `model` whose chosen layers are `Reassigned`, on codebooks of its weights.
 
     Train it with `ReassignmentCallback(config)`; `clustering.finalize` gives stock layers back.
@@ -174,7 +177,7 @@ def prepare_reassignment(model: Any, config: ClusteringConfig) -> Any:
     }
     wrapped: list[tuple[Reassigned, list[Codebook]]] = []
 
-    def wrap(layer: Any, indices: list[int], refs: list[WeightRef]) -> Reassigned:
+    def wrap(layer: keras.Layer, indices: list[int], refs: list[WeightRef]) -> Reassigned:
         wrapper = Reassigned(layer, config.n_clusters, config.gradient_aggregation, indices)
         wrapped.append((wrapper, [codebooks[id(ref.variable)] for ref in refs]))
         return wrapper
@@ -227,7 +230,7 @@ class ReassignmentCallback(StepCallback):
         self._changed = 0.0
         self._places: list[tuple[WeightRef, Reassigned, int, np.ndarray | None]] = []
 
-    def attach(self, model: Any, step: int) -> bool:
+    def attach(self, model: keras.Model, step: int) -> bool:
         refs = {id(ref.variable): ref for ref in iter_weights(model)}
         self._places = []
         for layer in clustered_layers(model):
@@ -254,7 +257,7 @@ class ReassignmentCallback(StepCallback):
             self._last = step // self.frequency
             self._reassign()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None and self._places and self.model is not None:
             logs["bits_per_weight"] = self.bits_per_weight()
             logs["reassigned"] = self._changed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -11,6 +11,9 @@ from keras_compress.clustering.channels import codebook_size
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.engine.wrapper import SubstitutedLayer
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -41,7 +44,7 @@ class Clustered(SubstitutedLayer):
 
     def __init__(
         self,
-        layer: Any,
+        layer: keras.Layer,
         n_clusters: int = 16,
         gradient_aggregation: str = "sum",
         indices: Sequence[int] | None = None,
@@ -62,13 +65,13 @@ class Clustered(SubstitutedLayer):
         #: 0 where a centroid is the fixed zero of pruned weights, else 1.
         self.free: list[Any] = []
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         super().build(input_shape)
         if self.initialized:
             self._freeze_kernels()
 
-    def add_state(self, variable: Any) -> None:
-        def add(what: str, **arguments: Any) -> Any:
+    def add_state(self, variable: keras.Variable) -> None:
+        def add(what: str, **arguments: Any) -> keras.Variable:
             size = codebook_size(variable, self.n_clusters, self.per_channel)
             each = {"shape": (size,), "dtype": variable.dtype, "initializer": "zeros"}
             return self.add_weight(name=f"{variable.name}_{what}", **{**each, **arguments})
@@ -90,7 +93,7 @@ class Clustered(SubstitutedLayer):
         self.initialized = True
         self._freeze_kernels()
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         if not self.initialized:
             return []
         pairs = []
@@ -100,7 +103,7 @@ class Clustered(SubstitutedLayer):
             pairs.append((variable, keras.ops.take(centroids, assignment)))
         return pairs
 
-    def _effective_centroids(self, place: int) -> Any:
+    def _effective_centroids(self, place: int) -> Tensor:
         centroids = keras.ops.convert_to_tensor(self.centroids[place])
         centroids = centroids * keras.ops.convert_to_tensor(self.free[place])
         if self.gradient_aggregation == "sum":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -11,16 +11,19 @@ from keras_compress.copying.layer_copy import LayerCopy, is_stock, mentions
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers, wrapped_layer
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 _STANDS_ALONE = "a copy of a model must not share weights with the original"
 
 
-def is_clonable(model: Any) -> bool:
+def is_clonable(model: keras.Model) -> bool:
     """Whether `model` is Sequential or functional and built, so that its graph is known."""
     # A functional model knows the symbolic tensors it was made from; a subclassed one doesn't.
     return bool(getattr(model, "inputs", None)) and bool(getattr(model, "outputs", None))
 
 
-def is_nested(layer: Any) -> bool:
+def is_nested(layer: keras.Layer) -> bool:
     """Whether `layer` is a model whose own graph can be copied."""
     return isinstance(layer, keras.Model) and is_clonable(layer)
 
@@ -39,7 +42,7 @@ class GraphCopy:
     """
 
     def __init__(
-        self, model: Any, put: Callable[[Any, LayerCopy], Any], *, bare: bool = False
+        self, model: keras.Model, put: Callable[[Any, LayerCopy], Any], *, bare: bool = False
     ) -> None:
         self._model = model
         self._put = put
@@ -60,7 +63,7 @@ class GraphCopy:
             if within is not None:
                 self._of_graph.setdefault(id(within), layer)
 
-    def copy(self) -> Any:
+    def copy(self) -> keras.Model:
         """Return the copy, with the state of `model`, not compiled."""
         clone = self._model_copy(self._model)
         for each in list(self._copies.values()):
@@ -90,11 +93,11 @@ class GraphCopy:
         pairs = [pair for each in self._copies.values() for pair in each.variables]
         return {**self._own, **{id(source): (source, target) for source, target in pairs}}
 
-    def _inner(self, layer: Any) -> Any:
+    def _inner(self, layer: keras.Layer) -> keras.Layer:
         within = wrapped_layer(layer) if self._bare else None
         return layer if within is None else within
 
-    def _layer(self, layer: Any) -> Any:
+    def _layer(self, layer: keras.Layer) -> keras.Layer:
         """Return what stands for `layer` in the copied graph."""
         if id(layer) not in self._in_graph:
             if is_nested(layer):
@@ -104,7 +107,7 @@ class GraphCopy:
             self._in_graph[id(layer)] = result
         return self._in_graph[id(layer)]
 
-    def _copied(self, layer: Any) -> LayerCopy:
+    def _copied(self, layer: keras.Layer) -> LayerCopy:
         if id(layer) in self._copies:
             return self._copies[id(layer)]
         if id(layer) in self._underway:
@@ -123,7 +126,7 @@ class GraphCopy:
         self._refuse_captured(copy)
         return copy
 
-    def _given_to(self, layer: Any) -> dict[int, Any]:
+    def _given_to(self, layer: keras.Layer) -> dict[int, Any]:
         """Return the copies of those parts of `layer` that other layers of the graph have too."""
         given: dict[int, Any] = {}
         if not isinstance(layer, keras.Layer):
@@ -135,7 +138,7 @@ class GraphCopy:
                 given[id(part)] = self._shared(part)
         return given
 
-    def _shared(self, part: Any) -> Any:
+    def _shared(self, part: Any) -> keras.Layer:
         if is_nested(part):
             return self._layer(part)
         copied = self._copied(self._inner(part))
@@ -143,7 +146,7 @@ class GraphCopy:
             self._put(part, copied)
         return copied.copy
 
-    def _is_shared(self, part: Any, layer: Any) -> bool:
+    def _is_shared(self, part: Any, layer: keras.Layer) -> bool:
         if id(part) in self._of_graph and self._of_graph[id(part)] is not layer:
             return True
         if self._inner(part) is not part:
@@ -186,7 +189,7 @@ class GraphCopy:
                         "other as an argument of its constructor, and write it into `get_config`."
                     )
 
-    def _model_copy(self, model: Any) -> Any:
+    def _model_copy(self, model: keras.Model) -> keras.Model:
         kind: Any = type(model)
         if isinstance(model, keras.Sequential):
             entries = [*self._inputs(model), *(self._layer(layer) for layer in model.layers)]
@@ -212,7 +215,7 @@ class GraphCopy:
         self._models.append((model, copy))
         return copy
 
-    def _inputs(self, model: Any) -> Any:
+    def _inputs(self, model: keras.Model) -> Any:
         # A Sequential model doesn't list its input layer; a functional one of the same graph does.
         layers = {
             id(layer.output): layer
@@ -231,7 +234,7 @@ class GraphCopy:
             structure,
         )
 
-    def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+    def _call(self, layer: keras.Layer, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Call a layer of the copy; what reads a weight of the model gets the copy's."""
         found = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, keras.Variable)]
         if not found:
@@ -248,7 +251,7 @@ class GraphCopy:
         args, kwargs = keras.tree.map_structure(lambda x: copies.get(id(x), x), (args, kwargs))
         return layer(*args, **kwargs)
 
-    def _carry_attributes(self, model: Any, copy: Any) -> None:
+    def _carry_attributes(self, model: keras.Model, copy: Any) -> None:
         """Give `copy` the attributes that `model` has beyond those of a Keras model."""
         bare = keras.Sequential()
         bare.compile("sgd", "mse")
@@ -263,7 +266,7 @@ class GraphCopy:
                 if not name.startswith("_"):
                     setattr(copy, name, value)
 
-    def _attribute(self, value: Any) -> Any:
+    def _attribute(self, value: Tensor) -> Any:
         if isinstance(value, keras.Layer):
             if id(value) in self._in_graph or id(value) not in self._copies:
                 return self._layer(value)
@@ -298,7 +301,7 @@ class _ForeignError(Exception):
 class _Part(LayerCopy):
     """A layer of the graph whose copy is a part of another layer's copy."""
 
-    def __init__(self, original: Any, whole: LayerCopy) -> None:
+    def __init__(self, original: keras.Model, whole: LayerCopy) -> None:
         copy = whole.copy_of(original)
         if copy is None:
             raise KerasCompressError(
@@ -312,7 +315,7 @@ class _Part(LayerCopy):
         self.complete()
 
 
-def graph_layers(model: Any) -> list[Any]:
+def graph_layers(model: keras.Model) -> list[keras.Layer]:
     """Return what the graphs of `model` and of the models in it call, each once."""
     found: dict[int, Any] = {}
     for layer in _called_by(model):
@@ -323,7 +326,7 @@ def graph_layers(model: Any) -> list[Any]:
     return list(found.values())
 
 
-def holders_of(model: Any) -> dict[int, list[Any]]:
+def holders_of(model: keras.Model) -> dict[int, list[Any]]:
     """Return the layers of the graph that hold each variable and each part, by its `id`."""
     holders: dict[int, list[Any]] = {id(v): [] for v in model.variables}
     for layer in graph_layers(model):
@@ -334,7 +337,7 @@ def holders_of(model: Any) -> dict[int, list[Any]]:
     return holders
 
 
-def captured_by(function: Any) -> list[Any]:
+def captured_by(function: Any) -> list[keras.Layer]:
     """Return the variables that a function takes from around it."""
     function = getattr(function, "func", function)
     code = getattr(function, "__code__", None)
@@ -360,11 +363,11 @@ def _is_filled(cell: Any) -> bool:
     return True
 
 
-def _nested(model: Any) -> list[Any]:
+def _nested(model: keras.Model) -> list[keras.Layer]:
     found = [layer for layer in model.layers if is_nested(layer)]
     return [*found, *(each for inner in found for each in _nested(inner))]
 
 
-def _called_by(model: Any) -> list[Any]:
+def _called_by(model: keras.Model) -> list[Any]:
     # Functions of `keras.ops` stand among the operations, but aren't layers.
     return list(getattr(model, "operations", model.layers))

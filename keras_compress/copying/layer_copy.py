@@ -11,13 +11,16 @@ import inspect
 import re
 import warnings
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.copying.layer_state import carry_attributes, carry_saved, is_of_keras
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 Pairs = list[tuple[Any, Any]]
 
@@ -38,7 +41,7 @@ class LayerCopy:
         KerasCompressError: If a copy would not compute what the layer computes.
     """
 
-    def __init__(self, original: Any, given: Mapping[int, Any] | None = None) -> None:
+    def __init__(self, original: keras.Model, given: Mapping[int, Any] | None = None) -> None:
         self.original = original
         #: What was handed over as it is, by the name it was given.
         self.references: dict[str, Any] = {}
@@ -82,7 +85,7 @@ class LayerCopy:
             if target.trainable != source.trainable:
                 target.trainable = source.trainable
 
-    def copy_of(self, layer: Any) -> Any:
+    def copy_of(self, layer: keras.Layer) -> Any:
         """Return what stands in the copy for `layer` within the original, or `None`."""
         self.complete()
         return next((target for source, target in self.layers if source is layer), None)
@@ -137,7 +140,7 @@ class LayerCopy:
             )
         return [(v, by_kind[_kind(v)]) for v in ours]
 
-    def _referring(self, config: Mapping[str, Any], layer: Any) -> dict[str, Any]:
+    def _referring(self, config: Mapping[str, Any], layer: keras.Layer) -> dict[str, Any]:
         """Return `config` with references to what can't be written, or is given."""
         changed = {}
         for key, value in config.items():
@@ -152,7 +155,7 @@ class LayerCopy:
                 changed[key] = self._referring_within(value, layer)
         return changed
 
-    def _referring_within(self, value: Any, layer: Any) -> Any:
+    def _referring_within(self, value: Tensor, layer: keras.Layer) -> Any:
         if isinstance(value, list | tuple):
             return type(value)(self._referring_within(item, layer) for item in value)
         if not isinstance(value, dict):
@@ -182,7 +185,7 @@ class LayerCopy:
 class _Refusing:
     """Turns what goes wrong in a copy into one error that names the layer."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: keras.Layer) -> None:
         self._layer = layer
 
     def __enter__(self) -> None:
@@ -212,11 +215,11 @@ class _Probe(keras.layers.Layer):
         self.inner = inner
         self.spread = spread
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         return self.inner(*inputs) if self.spread else self.inner(inputs)
 
 
-def copy_layer(layer: Any) -> Any:
+def copy_layer(layer: keras.Layer) -> keras.Layer:
     """Return a copy of `layer` that computes the same.
 
     Raises:
@@ -231,7 +234,7 @@ def copy_value(source: Any, target: Any) -> None:
     target.assign(keras.ops.convert_to_numpy(source))
 
 
-def custom_objects(layer: Any) -> dict[str, Any]:
+def custom_objects(layer: keras.Layer) -> dict[str, Any]:
     """Return the classes and functions in `layer` that aren't Keras' own, by their names."""
     found: dict[str, Any] = {}
     for part in _tree(layer):
@@ -243,7 +246,7 @@ def custom_objects(layer: Any) -> dict[str, Any]:
     return found
 
 
-def is_stock(layer: Any) -> bool:
+def is_stock(layer: keras.Layer) -> bool:
     """Whether all in `layer` is of Keras' own making, so that its copy is known to be right."""
     parts = _tree(layer)
     functions = any(_is_function(value) for part in parts for value in _values_of(part))
@@ -267,22 +270,22 @@ def _values_of(part: Any) -> Iterator[Any]:
             yield value
 
 
-def _tree(layer: Any, without: Collection[int] = ()) -> list[Any]:
+def _tree(layer: keras.Layer, without: Collection[int] = ()) -> list[keras.Layer]:
     if not isinstance(layer, keras.Layer):
         return [layer]
     parts = [(*above, part) for above, part in iter_layers(layer)]
     return [layer, *(way[-1] for way in parts if not any(id(each) in without for each in way))]
 
 
-def _parts(layer: Any) -> list[Any]:
+def _parts(layer: keras.Layer) -> list[keras.Layer]:
     return _tree(layer)[1:]
 
 
-def _names(layers: list[Any]) -> list[str]:
+def _names(layers: list[keras.Layer]) -> list[str]:
     return [f"{layer.name} ({type(layer).__name__})" for layer in layers]
 
 
-def _part_of(layer: Any, serialized: Mapping[str, Any]) -> Any:
+def _part_of(layer: keras.Layer, serialized: Mapping[str, Any]) -> Any:
     """Return the layer within `layer` that `serialized` tells of, or `None`."""
     config = serialized.get("config")
     if not isinstance(config, dict) or "class_name" not in serialized:
@@ -293,10 +296,10 @@ def _part_of(layer: Any, serialized: Mapping[str, Any]) -> Any:
     return None
 
 
-def mentions(layer: Any, part: Any) -> bool:
+def mentions(layer: keras.Layer, part: Any) -> bool:
     """Whether the configuration of `layer` tells of `part`, a layer within it."""
 
-    def within(value: Any) -> bool:
+    def within(value: Tensor) -> bool:
         if isinstance(value, list | tuple):
             return any(within(item) for item in value)
         if not isinstance(value, dict):
@@ -307,12 +310,12 @@ def mentions(layer: Any, part: Any) -> bool:
         return within(layer.get_config())
 
 
-def _has_own_build(layer: Any) -> bool:
+def _has_own_build(layer: keras.Layer) -> bool:
     # A model builds itself by running.
     return isinstance(layer, keras.Model) or type(layer).build is not keras.Layer.build
 
 
-def _symbolic_inputs(layer: Any) -> Iterator[tuple[bool, Any]]:
+def _symbolic_inputs(layer: keras.Layer) -> Iterator[tuple[bool, Any]]:
     """Yield inputs to call `layer` with, and whether each is an argument of its own."""
     try:
         inputs = layer.input
@@ -329,18 +332,18 @@ def _symbolic_inputs(layer: Any) -> Iterator[tuple[bool, Any]]:
         yield True, fresh
 
 
-def _own_variables(layer: Any) -> list[Any]:
+def _own_variables(layer: keras.Layer) -> list[keras.Variable]:
     below = {id(v) for above, part in iter_layers(layer) if not above for v in part.variables}
     return [v for v in layer.variables if id(v) not in below]
 
 
-def _kind(variable: Any) -> tuple[str, tuple[int, ...], str]:
+def _kind(variable: keras.Variable) -> tuple[str, tuple[int, ...], str]:
     # A weight made without a name is called "variable", the next "variable_1".
     name = re.sub(r"^variable_\d+$", "variable", variable.name)
     return name, tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
 
 
-def _is_function(value: Any, *, stock: bool = False) -> bool:
+def _is_function(value: Tensor, *, stock: bool = False) -> bool:
     """Whether `value` is a function, however made; one of Keras' own only if `stock`."""
     if isinstance(value, type | keras.Layer | keras.Variable) or hasattr(value, "get_config"):
         return False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 def carry_saved(source: Any, target: Any) -> None:
@@ -47,7 +50,7 @@ def carry_attributes(source: Any, target: Any) -> None:
             setattr(target, name, value)
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Tensor) -> bool:
     if isinstance(value, list | tuple):
         return all(_is_plain(item) for item in value)
     if isinstance(value, dict):

@@ -20,7 +20,7 @@ from keras_compress.errors import KerasCompressError
 _OWN_WAYS = ("train_step", "test_step", "compute_loss", "compute_metrics")
 
 
-def check_student(student: Any) -> None:
+def check_student(student: keras.Model) -> None:
     """Raise unless `student` is a built model that is trained in Keras' own way."""
     require_built(student)
     for method in _OWN_WAYS:
@@ -33,7 +33,7 @@ def check_student(student: Any) -> None:
             )
 
 
-def as_teachers(teacher: Any) -> list[Any]:
+def as_teachers(teacher: keras.Model) -> list[keras.Model]:
     """Return the models among what was given as teachers."""
     if teacher is None or isinstance(teacher, TeacherCache):
         return []
@@ -90,7 +90,7 @@ def as_shares(weights: Sequence[float] | None, teachers: int) -> list[float] | N
     return [share / sum(shares) for share in shares]
 
 
-def check_models(teachers: list[Any], student: Any, losses: list[Any], heard: int) -> None:
+def check_models(teachers: list[Any], student: keras.Model, losses: list[Any], heard: int) -> None:
     """Raise unless the teachers are built, fit the student and share no weight with it.
 
     Args:
@@ -118,7 +118,7 @@ def check_models(teachers: list[Any], student: Any, losses: list[Any], heard: in
             )
 
 
-def check_losses(teachers: Sequence[Any], student: Any, losses: list[Any]) -> None:
+def check_losses(teachers: Sequence[Any], student: keras.Model, losses: list[Any]) -> None:
     """Raise unless each loss fits the models, once the layers that it names were found."""
     for loss in losses:
         heard = teachers
@@ -129,7 +129,7 @@ def check_losses(teachers: Sequence[Any], student: Any, losses: list[Any]) -> No
             loss.validate_model_compatibility(teacher, student)
 
 
-def truncated_inputs(teacher: Any, student: Any) -> list[int]:
+def truncated_inputs(teacher: keras.Model, student: keras.Model) -> list[int]:
     """Return the places of the inputs that the teacher takes as integers and the student not."""
     theirs, ours = getattr(teacher, "inputs", None), getattr(student, "inputs", None)
     if not theirs or not ours or len(theirs) != len(ours):
@@ -138,7 +138,7 @@ def truncated_inputs(teacher: Any, student: Any) -> list[int]:
     return [place for place, (a, b) in enumerate(zip(*whole, strict=True)) if a and not b]
 
 
-def _check_logits_loss(loss: Any, models: list[Any]) -> None:
+def _check_logits_loss(loss: Any, models: list[keras.Model]) -> None:
     # Keras takes any output for logits of classes, and this name for a function of probabilities.
     if not isinstance(loss, keras.distillation.LogitsDistillation) or isinstance(loss, SoftTargets):
         return
@@ -163,7 +163,7 @@ def _check_logits_loss(loss: Any, models: list[Any]) -> None:
                 )
 
 
-def _check_shapes(teacher: Any, student: Any, losses: list[Any]) -> None:
+def _check_shapes(teacher: keras.Model, student: keras.Model, losses: list[Any]) -> None:
     compares_outputs = any(not teacher_layer(loss) for loss in losses)
     for what in ("inputs", "outputs") if compares_outputs else ("inputs",):
         theirs, ours = getattr(teacher, what, None), getattr(student, what, None)

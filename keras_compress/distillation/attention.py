@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -13,6 +13,9 @@ from keras_compress.distillation.feature_shapes import (
     resized_like,
 )
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -60,16 +63,18 @@ class AttentionTransfer(keras.distillation.FeatureDistillation):
         self.power = float(power)
         self.teacher = int(teacher)
 
-    def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
+    def validate_model_compatibility(self, teacher: keras.Model, student: keras.Model) -> None:
         """Raise if maps have their channels first."""
         super().validate_model_compatibility(teacher, student)
         require_channels_last(teacher, student)
 
-    def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
+    def validate_outputs(self, teacher_outputs: Tensor, student_outputs: Tensor) -> None:
         names = (self.teacher_layer_name, self.student_layer_name)
         require_fitting_ranks(names, teacher_outputs.shape, student_outputs.shape, rank=4)
 
-    def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, teacher_outputs: Tensor, student_outputs: Tensor, **kwargs: Any
+    ) -> Tensor:
         """Return the loss, a scalar: the mean over the samples.
 
         Args:
@@ -82,7 +87,7 @@ class AttentionTransfer(keras.distillation.FeatureDistillation):
         difference = _unit_length(attention) - _unit_length(resized_like(target, attention))
         return keras.ops.mean(keras.ops.sum(keras.ops.square(difference), axis=-1))
 
-    def _attention(self, features: Any) -> Any:
+    def _attention(self, features: Tensor) -> Tensor:
         strength = keras.ops.abs(keras.ops.cast(features, "float32"))
         return keras.ops.sum(strength**self.power, axis=-1, keepdims=True)
 
@@ -99,7 +104,7 @@ class AttentionTransfer(keras.distillation.FeatureDistillation):
         return cls(**config)
 
 
-def _unit_length(maps: Any) -> Any:
+def _unit_length(maps: Any) -> Tensor:
     size = int(maps.shape[1]) * int(maps.shape[2])
     flat = keras.ops.reshape(maps, (-1, size))
     # A dead layer has no attention: zero stays zero, with a finite gradient.

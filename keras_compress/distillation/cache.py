@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 DTYPES = ("float16", "float32")
 
@@ -30,7 +33,7 @@ class TeacherCache:
         data: Of the data alone.
     """
 
-    outputs: tuple[Any, ...]
+    outputs: tuple[Tensor, ...]
     heads: tuple[tuple[str, ...], ...]
     fingerprint: str
     data: str
@@ -38,7 +41,7 @@ class TeacherCache:
     def __len__(self) -> int:
         return len(keras.tree.flatten(self.outputs)[0])
 
-    def inputs(self, x: Any, *, heard: Any = None) -> dict[str, Any]:
+    def inputs(self, x: Tensor, *, heard: Any = None) -> dict[str, Any]:
         """Return `x` with the outputs beside it, to be passed to `fit` in the place of `x`.
 
         Shuffling, batching, splitting and weighting keep them together. With random augmentation
@@ -68,14 +71,14 @@ class TeacherCache:
         return {_INPUTS: x, _TEACHER_OUTPUTS: tuple(self.outputs)}
 
 
-def split_inputs(x: Any) -> tuple[Any, Any]:
+def split_inputs(x: Tensor) -> tuple[Any, Any]:
     """Return inputs, and the cached outputs beside them or `None`."""
     if isinstance(x, dict) and _TEACHER_OUTPUTS in x:
         return x[_INPUTS], x[_TEACHER_OUTPUTS]
     return x, None
 
 
-def data_fingerprint(x: Any) -> str:
+def data_fingerprint(x: Tensor) -> str:
     """Return a checksum of arrays and their structure, hexadecimal.
 
     Raises:

@@ -12,7 +12,7 @@ import json
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from keras_compress.distillation.cache import DTYPES, TeacherCache
 from keras_compress.distillation.heads import HEADS
 from keras_compress.errors import KerasCompressError
 from keras_compress.storage import open_atomic, read_file
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 MAGIC = b"KCTEACH2"
 _LARGEST_HEADER = 1 << 16
@@ -81,7 +84,7 @@ def write_teacher_cache(path: Any, cache: TeacherCache) -> None:
             file.write(np.ascontiguousarray(array).data)
 
 
-def _described(outputs: Any) -> dict[str, Any]:
+def _described(outputs: Tensor) -> dict[str, Any]:
     if isinstance(outputs, dict):
         return {"dict": {str(key): _described(each) for key, each in outputs.items()}}
     if isinstance(outputs, list | tuple):
@@ -89,7 +92,7 @@ def _described(outputs: Any) -> dict[str, Any]:
     return {"array": [list(outputs.shape), outputs.dtype.name]}
 
 
-def _in_order(outputs: Any) -> list[np.ndarray]:
+def _in_order(outputs: Tensor) -> list[np.ndarray]:
     if isinstance(outputs, dict):
         outputs = list(outputs.values())
     if isinstance(outputs, list | tuple):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,12 +17,15 @@ from keras_compress.distillation.heads import heads_of
 from keras_compress.engine.weights import require_built
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 #: Samples on which a file's outputs are compared with what the teacher says now.
 _PROBE = 8
 
 
 def cache_teacher(
-    teacher: Any, x: Any, path: Any, *, batch_size: int = 256, dtype: str = "float32"
+    teacher: keras.Model, x: Tensor, path: Any, *, batch_size: int = 256, dtype: str = "float32"
 ) -> TeacherCache:
     """Return the outputs of `teacher` for `x`, from the file `path` if it holds them.
 
@@ -68,7 +71,7 @@ def cache_teacher(
     return cache
 
 
-def _fingerprint(models: Sequence[Any], data: str, dtype: str) -> str:
+def _fingerprint(models: Sequence[keras.Model], data: str, dtype: str) -> str:
     digest = hashlib.blake2b(f"{dtype} {data}".encode(), digest_size=16)
     # What a teacher computes depends on its architecture too, not on its weights alone.
     for model in models:
@@ -83,7 +86,7 @@ def _fingerprint(models: Sequence[Any], data: str, dtype: str) -> str:
     return digest.hexdigest()
 
 
-def _still_says(models: Sequence[Any], x: Any, cache: TeacherCache) -> bool:
+def _still_says(models: Sequence[keras.Model], x: Tensor, cache: TeacherCache) -> bool:
     """Whether the teachers say what the file says; a layer's code is in no fingerprint."""
     some = keras.tree.map_structure(lambda array: array[:_PROBE], x)
     for model, kept in zip(models, cache.outputs, strict=True):
@@ -100,7 +103,7 @@ def _still_says(models: Sequence[Any], x: Any, cache: TeacherCache) -> bool:
     return True
 
 
-def _outputs(model: Any, x: Any, batch_size: int, dtype: str) -> Any:
+def _outputs(model: keras.Model, x: Tensor, batch_size: int, dtype: str) -> Any:
     def kept(output: np.ndarray) -> np.ndarray:
         output = output.astype(dtype)
         if not np.isfinite(output).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -31,6 +31,9 @@ from keras_compress.distillation.weighting import (
     weight_at,
 )
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 _PREDICTIONS = "__predictions__"
 _FEATURES = "__features__"
@@ -88,8 +91,8 @@ class Distiller(keras.distillation.Distiller):
 
     def __init__(
         self,
-        teacher: Any,
-        student: Any,
+        teacher: keras.Model,
+        student: keras.Model,
         distillation_losses: Any = None,
         distillation_loss_weights: Any = None,
         student_loss_weight: Any = 0.5,
@@ -128,13 +131,13 @@ class Distiller(keras.distillation.Distiller):
         self.built = True
 
     @staticmethod
-    def _held(teacher: Any, student: Any, losses: list[Any]) -> FrozenTeachers:
+    def _held(teacher: keras.Model, student: keras.Model, losses: list[Any]) -> FrozenTeachers:
         teachers = as_teachers(teacher)
         heard = len(teacher.outputs) if isinstance(teacher, TeacherCache) else len(teachers)
         check_models(teachers, student, losses, heard)
         return FrozenTeachers(teachers, [teacher_layers(losses, i) for i in range(len(teachers))])
 
-    def _hear(self, teacher: Any) -> None:
+    def _hear(self, teacher: keras.Model) -> None:
         if isinstance(teacher, TeacherCache):
             heads = list(teacher.heads)
         else:
@@ -156,7 +159,9 @@ class Distiller(keras.distillation.Distiller):
         """Names of the student's outputs, by which `compile` takes losses and metrics."""
         return list(self.student.output_names)
 
-    def set_teacher(self, teacher: Any, teacher_weights: Sequence[float] | None = None) -> None:
+    def set_teacher(
+        self, teacher: keras.Model, teacher_weights: Sequence[float] | None = None
+    ) -> None:
         """Give a distiller that was loaded from a file its teachers, which aren't in the file.
 
         Args:
@@ -183,7 +188,11 @@ class Distiller(keras.distillation.Distiller):
             self.train_function = self.test_function = None
 
     def compile(
-        self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **kwargs: Any
+        self,
+        optimizer: keras.Optimizer | str = "adam",
+        loss: Any = None,
+        metrics: Any = None,
+        **kwargs: Any,
     ) -> None:
         """Configure training; arguments as in `keras.Model.compile`, for the student.
 
@@ -210,7 +219,7 @@ class Distiller(keras.distillation.Distiller):
         )
         self._plans.value.make(self.loss)
 
-    def call(self, inputs: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, inputs: Tensor, training: bool | None = None, **kwargs: Any) -> Tensor:
         """Return the student's outputs; in training, features that losses need beside them."""
         inputs, _ = split_inputs(inputs)
         tap = self._student_tap.value
@@ -221,12 +230,12 @@ class Distiller(keras.distillation.Distiller):
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
+        x: Tensor | None = None,
+        y: Tensor | None = None,
+        y_pred: Tensor | None = None,
         sample_weight: Any = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
@@ -276,7 +285,9 @@ class Distiller(keras.distillation.Distiller):
             tracker.update_state(value * replicas(), sample_weight=samples)
         return total
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def compute_metrics(
+        self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Any = None
+    ) -> Any:
         """Update the metrics with the student's outputs alone."""
         if isinstance(y_pred, dict) and _PREDICTIONS in y_pred:
             y_pred = y_pred[_PREDICTIONS]
@@ -290,7 +301,9 @@ class Distiller(keras.distillation.Distiller):
         """Make the compiled step of evaluation, anew if a teacher's weights are others."""
         return super().make_test_function(self._watch.value.changed("test") or force)
 
-    def _soft_loss(self, x: Any, cached: Any, outputs: Any, features: Any, step: Any) -> Any:
+    def _soft_loss(
+        self, x: Tensor, cached: Any, outputs: Tensor, features: Tensor, step: Any
+    ) -> Tensor:
         heard = self._hear_teachers(x, cached)
         total: Any = 0.0
         for place, weight in enumerate(self.distillation_loss_weights):
@@ -303,7 +316,7 @@ class Distiller(keras.distillation.Distiller):
             total = total + weight_at(weight, step) * value
         return total
 
-    def _hear_teachers(self, x: Any, cached: Any) -> list[tuple[Any, dict[str, Any]]]:
+    def _hear_teachers(self, x: Tensor, cached: Any) -> list[tuple[Any, dict[str, Any]]]:
         if cached is not None and not any(map(teacher_layer, self.distillation_losses)):
             return [(outputs, {}) for outputs in cached]
         if not self.teachers:
@@ -326,7 +339,7 @@ class Distiller(keras.distillation.Distiller):
         return self.teacher(x, training=False)
 
     def _compared(
-        self, loss: Any, heard: list[tuple[Any, dict[str, Any]]], outputs: Any, features: Any
+        self, loss: Any, heard: list[tuple[Any, dict[str, Any]]], outputs: Tensor, features: Tensor
     ) -> list[tuple[int, float, Any, Any]]:
         """What a loss compares: `(teacher, share, its tensors, student's tensors)` of each pair."""
         layer = teacher_layer(loss)
@@ -344,7 +357,9 @@ class Distiller(keras.distillation.Distiller):
         both = enumerate(zip(shares, heard, strict=True))
         return [(place, share, theirs, ours) for place, (share, (theirs, _)) in both]
 
-    def _split_predictions(self, x: Any, y_pred: Any, training: bool) -> tuple[Any, dict[str, Any]]:
+    def _split_predictions(
+        self, x: Tensor, y_pred: Tensor, training: bool
+    ) -> tuple[Any, dict[str, Any]]:
         if y_pred is None:
             y_pred = self(x, training=training)
         if isinstance(y_pred, dict) and _PREDICTIONS in y_pred:
@@ -401,5 +416,5 @@ class Distiller(keras.distillation.Distiller):
 class _Untracked:
     """Hides its value from Keras, which tracks models, losses and containers it is given."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Tensor) -> None:
         self.value = value

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 def require_layer_names(loss: str, teacher_layer_name: Any, student_layer_name: Any) -> None:
@@ -59,7 +62,7 @@ def require_channels_last(*models: Any) -> None:
                 )
 
 
-def resized_like(features: Any, other: Any) -> Any:
+def resized_like(features: Tensor, other: Any) -> Tensor:
     """Return maps `(batch, height, width, channels)` at the height and width of `other`.
 
     Larger maps are averaged over areas where the sizes divide and interpolated elsewhere.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.distillation.label_losses import per_output, told_by
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 SOFTMAX, SIGMOID, LINEAR, UNKNOWN = "softmax", "sigmoid", "linear", "unknown"
 #: A softmax along another axis than the last of the output.
@@ -77,7 +80,9 @@ _PASSING_OPS = frozenset(
 _LINEAR_OPS = frozenset({"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"})
 
 
-def heads_of(model: Any, outputs: Any = None, *, by_loss: bool = True) -> tuple[str, ...]:
+def heads_of(
+    model: keras.Model, outputs: Tensor | None = None, *, by_loss: bool = True
+) -> tuple[str, ...]:
     """Return for each output of `model`, flattened, one of `HEADS`.
 
     The graph is followed back from the output through what keeps probabilities what they are:
@@ -106,7 +111,7 @@ def heads_of(model: Any, outputs: Any = None, *, by_loss: bool = True) -> tuple[
     return tuple(heads)
 
 
-def _heads_in_graph(model: Any) -> list[str] | None:
+def _heads_in_graph(model: keras.Model) -> list[str] | None:
     plain = keras.Model(list(model.inputs), list(model.outputs))
     try:
         config = plain.get_config()
@@ -117,7 +122,7 @@ def _heads_in_graph(model: Any) -> list[str] | None:
 
 
 class _Graph:
-    def __init__(self, model: Any, config: dict[str, Any]) -> None:
+    def __init__(self, model: keras.Model, config: dict[str, Any]) -> None:
         self.operations = {operation.name: operation for operation in model.operations}
         self.calls = {each["name"]: each["inbound_nodes"] for each in config["layers"]}
 
@@ -137,7 +142,7 @@ class _Graph:
         own = _own_head(operation)
         return own or self._passed(operation, parents)
 
-    def _passed(self, operation: Any, parents: list[tuple[str, int, int]]) -> str:
+    def _passed(self, operation: keras.Operation, parents: list[tuple[str, int, int]]) -> str:
         heads = {self.head(*key) for key in parents}
         if len(heads) != 1:
             return UNKNOWN
@@ -152,7 +157,7 @@ class _Graph:
         return SOFTMAX_ELSEWHERE if head == SOFTMAX and _moves_classes(operation) else head
 
 
-def _own_head(operation: Any) -> str | None:
+def _own_head(operation: keras.Operation) -> str | None:
     """The head that an operation makes of anything, or `None` where its inputs' is handed on."""
     if isinstance(operation, keras.layers.Softmax):
         return _softmax_along(operation.axis, operation)
@@ -181,20 +186,20 @@ def _own_head(operation: Any) -> str | None:
     return {"Sigmoid": SIGMOID, "LogSoftmax": LINEAR}.get(name, UNKNOWN)
 
 
-def _mixes(operation: Any) -> bool:
+def _mixes(operation: keras.Operation) -> bool:
     layers = keras.layers
     if isinstance(operation, layers.Add | layers.Subtract | layers.Average | layers.Concatenate):
         return True
     return not isinstance(operation, keras.Layer) and type(operation).__name__ in _LINEAR_OPS
 
 
-def _softmax_along(axis: Any, operation: Any) -> str:
+def _softmax_along(axis: Any, operation: keras.Operation) -> str:
     rank = len(keras.tree.flatten(operation.output)[0].shape)
     axes = [axis] if isinstance(axis, int) else list(axis or ())
     return SOFTMAX if axes in ([-1], [rank - 1]) else SOFTMAX_ELSEWHERE
 
 
-def _moves_classes(operation: Any) -> bool:
+def _moves_classes(operation: keras.Operation) -> bool:
     sizes = [
         [tensor.shape[-1] for tensor in keras.tree.flatten(each)]
         for each in (operation.input, operation.output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -13,6 +13,9 @@ from keras_compress.distillation.feature_shapes import (
     resized_like,
 )
 from keras_compress.distillation.weighting import as_loss, replicas
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -31,17 +34,17 @@ class HintProjection(keras.layers.Layer):
         self.units = int(units)
         self.supports_masking = True
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         shape = (int(input_shape[-1]), self.units)
         self.projection = self.add_weight(
             name="projection", shape=shape, initializer="glorot_uniform"
         )
         self.offset = self.add_weight(name="offset", shape=(self.units,), initializer="zeros")
 
-    def call(self, features: Any) -> Any:
+    def call(self, features: Tensor) -> Tensor:
         return keras.ops.matmul(features, self.projection) + self.offset
 
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[Any, ...]:
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:
@@ -110,16 +113,18 @@ class Hints(keras.distillation.FeatureDistillation):
             self._projection.build(student_shape)
         return self._projection
 
-    def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
+    def validate_model_compatibility(self, teacher: keras.Model, student: keras.Model) -> None:
         """Raise if maps have their channels first."""
         super().validate_model_compatibility(teacher, student)
         require_channels_last(teacher, student)
 
-    def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
+    def validate_outputs(self, teacher_outputs: Tensor, student_outputs: Tensor) -> None:
         names = (self.teacher_layer_name, self.student_layer_name)
         require_fitting_ranks(names, teacher_outputs.shape, student_outputs.shape)
 
-    def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, teacher_outputs: Tensor, student_outputs: Tensor, **kwargs: Any
+    ) -> Tensor:
         """Return the loss, a scalar.
 
         Args:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 _CLASSES = (
     "categorical_crossentropy",
@@ -86,7 +89,9 @@ def told_by(loss: Any, units: int | None) -> Told:
     return Told(kind, bool(arguments.get("from_logits", False)))
 
 
-def per_output(value: Any, outputs: Any, names: Any = None, missing: Any = None) -> list | None:
+def per_output(
+    value: Tensor, outputs: Tensor, names: Any = None, missing: Any = None
+) -> list | None:
     """Return an argument spread over the outputs, flattened, as `compile` spreads losses.
 
     Args:
@@ -114,7 +119,7 @@ def per_output(value: Any, outputs: Any, names: Any = None, missing: Any = None)
     return list(keras.tree.flatten(value))
 
 
-def _keys(outputs: Any) -> list[Any] | None:
+def _keys(outputs: Tensor) -> list[Any] | None:
     if not isinstance(outputs, dict):
         return None
     return [path[0] for path, _ in keras.tree.flatten_with_path(outputs) if len(path) == 1]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.distillation.heads import heads_of
 from keras_compress.distillation.label_losses import per_output
 from keras_compress.distillation.soft_targets import SoftTargets
 from keras_compress.distillation.teachers import symbolic_outputs
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_compress.tensor import Tensor
 
 
 class TeachingPlans:
@@ -20,7 +25,9 @@ class TeachingPlans:
         heads: For each teacher what its outputs are, as `heads_of` says.
     """
 
-    def __init__(self, student: Any, losses: Sequence[Any], heads: Sequence[Sequence[str]]) -> None:
+    def __init__(
+        self, student: keras.Model, losses: Sequence[Any], heads: Sequence[Sequence[str]]
+    ) -> None:
         self.student = student
         self.losses = list(losses)
         self.heads = [tuple(each) for each in heads]
@@ -49,7 +56,7 @@ class TeachingPlans:
                 for teacher in range(self.teachers):
                     self.planned(place, teacher, outputs)
 
-    def planned(self, place: int, teacher: int, outputs: Any) -> Any:
+    def planned(self, place: int, teacher: int, outputs: Tensor) -> Any:
         """Return a loss, told what the outputs of the student and of one teacher are.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -15,6 +15,9 @@ from keras_compress.distillation.output_kinds import KINDS, Output, decide, refu
 from keras_compress.distillation.softened import SoftenedLoss
 from keras_compress.distillation.weighting import replicas
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -102,7 +105,7 @@ class SoftTargets(keras.distillation.LogitsDistillation):
 
     def resolved(
         self,
-        outputs: Any,
+        outputs: Tensor,
         names: Any,
         student_heads: Sequence[str],
         teacher_heads: Sequence[str],
@@ -148,7 +151,7 @@ class SoftTargets(keras.distillation.LogitsDistillation):
         loss._outputs = tuple(found)
         return loss
 
-    def _spread(self, name: str, outputs: Any, names: Any) -> list[Any]:
+    def _spread(self, name: str, outputs: Tensor, names: Any) -> list[Any]:
         missing = 1.0 if name == "output_weights" else None
         spread = per_output(getattr(self, name), outputs, names, missing)
         if spread is None:
@@ -159,7 +162,7 @@ class SoftTargets(keras.distillation.LogitsDistillation):
             )
         return spread
 
-    def validate_model_compatibility(self, teacher: Any, student: Any) -> None:
+    def validate_model_compatibility(self, teacher: keras.Model, student: keras.Model) -> None:
         """Raise if a model plainly ends otherwise than the loss was told.
 
         Raises:
@@ -175,7 +178,7 @@ class SoftTargets(keras.distillation.LogitsDistillation):
                 kind = kinds[i] if kinds else None
                 refuse_contradiction(where, argument, logits[i] if logits else None, head, kind)
 
-    def validate_outputs(self, teacher_outputs: Any, student_outputs: Any) -> None:
+    def validate_outputs(self, teacher_outputs: Tensor, student_outputs: Tensor) -> None:
         """Raise unless both have the same structure and shapes.
 
         Raises:
@@ -198,7 +201,9 @@ class SoftTargets(keras.distillation.LogitsDistillation):
                 "of the same outputs, or map its outputs to the student's."
             )
 
-    def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **kwargs: Any) -> Any:
+    def compute_loss(
+        self, teacher_outputs: Tensor, student_outputs: Tensor, **kwargs: Any
+    ) -> Tensor:
         """Return the loss, a scalar.
 
         Args:
@@ -220,7 +225,7 @@ class SoftTargets(keras.distillation.LogitsDistillation):
                 total = total + output.weight * loss(target, guess) * replicas()
         return total
 
-    def _given(self, outputs: Any) -> tuple[Output, ...]:
+    def _given(self, outputs: Tensor) -> tuple[Output, ...]:
         unknown = [UNKNOWN] * len(keras.tree.flatten(outputs))
         return self.resolved(outputs, None, unknown, unknown, None)._outputs or ()
 
@@ -238,7 +243,7 @@ class SoftTargets(keras.distillation.LogitsDistillation):
         return cls(**config)
 
 
-def _require(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+def _require(name: str, value: Tensor, allowed: tuple[Any, ...]) -> None:
     for each in keras.tree.flatten(value):
         if not any(each is one or (isinstance(one, str) and each == one) for one in allowed):
             raise KerasCompressError(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.distillation.output_kinds import REGRESSION, Output
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 # The least probability above 0 that a type holds, and the least step below 1: what was rounded
 # to 0 or 1 lies there or beyond.
@@ -36,7 +39,7 @@ class SoftenedLoss(keras.losses.Loss):
             keras.backend.standardize_dtype(each) for each in (teacher_dtype, student_dtype)
         ]
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the divergence at each position: the shape without the last axis."""
         ops = keras.ops
         if len(y_pred.shape) == 1:
@@ -64,13 +67,13 @@ class SoftenedLoss(keras.losses.Loss):
         return divergence * self.temperature**2
 
 
-def _class_logits(outputs: Any, from_logits: bool | None, dtype: str) -> Any:
+def _class_logits(outputs: Tensor, from_logits: bool | None, dtype: str) -> Tensor:
     if from_logits:
         return outputs
     return keras.ops.log(keras.ops.maximum(outputs, _LEAST.get(dtype, 1e-30)))
 
 
-def _unit_logits(outputs: Any, from_logits: bool | None, dtype: str) -> Any:
+def _unit_logits(outputs: Tensor, from_logits: bool | None, dtype: str) -> Tensor:
     if from_logits:
         return outputs
     yes = keras.ops.maximum(outputs, _LEAST.get(dtype, 1e-30))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.engine.weights import require_built
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class FeatureTap:
@@ -26,7 +29,7 @@ class FeatureTap:
             or has no such layer at its top level.
     """
 
-    def __init__(self, model: Any, layer_names: Sequence[str], role: str) -> None:
+    def __init__(self, model: keras.Model, layer_names: Sequence[str], role: str) -> None:
         self.model = model
         self.layer_names = tuple(dict.fromkeys(layer_names))
         self.shapes: dict[str, tuple[Any, ...]] = {}
@@ -59,7 +62,7 @@ class FeatureTap:
         outputs = [symbolic_outputs(model), results]
         self._extractor = keras.Model(inputs, outputs, name=f"{model.name}_tap")
 
-    def __call__(self, inputs: Any, training: bool) -> tuple[Any, dict[str, Any]]:
+    def __call__(self, inputs: Tensor, training: bool) -> tuple[Any, dict[str, Any]]:
         """Return the model's outputs, and the features by layer name."""
         if self._extractor is None:
             return self.model(inputs, training=training), {}
@@ -67,7 +70,7 @@ class FeatureTap:
         return outputs, features
 
 
-def symbolic_outputs(model: Any) -> Any:
+def symbolic_outputs(model: keras.Model) -> Any:
     """Return a model's outputs in their structure, symbolic; `None` if it is subclassed."""
     if not (getattr(model, "inputs", None) and getattr(model, "outputs", None)):
         return None
@@ -92,7 +95,7 @@ class FrozenTeachers(keras.Model):
 
     def __init__(
         self,
-        models: Sequence[Any],
+        models: Sequence[keras.Model],
         layer_names: Sequence[Sequence[str]] | None = None,
         name: str = "teachers",
     ) -> None:
@@ -114,7 +117,7 @@ class FrozenTeachers(keras.Model):
         """Return the shape of a layer's output, the batch first."""
         return self._held.taps[teacher].shapes[layer_name]
 
-    def call(self, inputs: Any, training: bool = False) -> list[tuple[Any, dict[str, Any]]]:
+    def call(self, inputs: Tensor, training: bool = False) -> list[tuple[Any, dict[str, Any]]]:
         """Return for each teacher its outputs and its features by layer name.
 
         Teachers run in inference mode, whatever `training` says.
@@ -139,7 +142,7 @@ class TeacherWatch:
         models: The teachers.
     """
 
-    def __init__(self, models: Sequence[Any]) -> None:
+    def __init__(self, models: Sequence[keras.Model]) -> None:
         self._models = list(models)
         self._seen: dict[str, list[Any]] = {}
 

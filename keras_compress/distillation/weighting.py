@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class FunctionLoss(keras.losses.Loss):
@@ -16,7 +19,7 @@ class FunctionLoss(keras.losses.Loss):
         super().__init__(name=getattr(function, "__name__", None))
         self.function = function
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.function(y_true, y_pred)
 
 
@@ -39,7 +42,7 @@ def replicas() -> int:
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
-def on_replica(loss: Any, value: Any) -> Any:
+def on_replica(loss: Any, value: Tensor) -> Tensor:
     """Return the value of a distillation loss as the mean over the samples of the replica.
 
     Keras' own losses on outputs and features give that, or that divided by the replicas, by
@@ -52,7 +55,7 @@ def on_replica(loss: Any, value: Any) -> Any:
     return value * replicas() if divided else value
 
 
-def check_student_loss_weight(weight: Any) -> None:
+def check_student_loss_weight(weight: keras.Variable) -> None:
     """Raise unless `weight` is a schedule or a number from 0 to 1."""
     if callable(weight):
         return
@@ -64,6 +67,6 @@ def check_student_loss_weight(weight: Any) -> None:
         )
 
 
-def weight_at(weight: Any, step: Any) -> Any:
+def weight_at(weight: keras.Variable, step: Any) -> Tensor:
     """Return the weight at `step`, a float tensor: a number itself, or a schedule's value."""
     return keras.ops.cast(weight(step), "float32") if callable(weight) else float(weight)

@@ -35,7 +35,7 @@ class StepCallback(keras.callbacks.Callback):
         self._epoch_start = 0
         self._attached = False
 
-    def attach(self, model: Any, step: int) -> bool:
+    def attach(self, model: keras.Model, step: int) -> bool:
         """Bind to `model` at the start of `fit`, with `step` training steps done before.
 
         Returns whether a training graph traced earlier has become stale.
@@ -45,10 +45,10 @@ class StepCallback(keras.callbacks.Callback):
     def on_step(self, step: int) -> None:
         """Called with the number of training steps done."""
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self._attached = False
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         model = self.model
         if self._trained is None or self._trained() is not model:
             self.forget()
@@ -66,7 +66,7 @@ class StepCallback(keras.callbacks.Callback):
             self.model.make_train_function(force=True)
         self._attached = True
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         # The last execution of an epoch may be cut short; Keras counts it as a whole one.
         done = min(batch + 1, self._steps_per_epoch() or batch + 1)
         self._step = self._epoch_start + done

@@ -27,7 +27,7 @@ from keras_compress.layers import iter_layers
 _REMEDY = "use the technique's callback, which takes any model"
 
 
-def copy_model(model: Any) -> Any:
+def copy_model(model: keras.Model) -> keras.Model:
     """Return a copy of `model` that computes the same, compiled like it.
 
     Raises:
@@ -36,7 +36,7 @@ def copy_model(model: Any) -> Any:
     return _clone(model, lambda _, copied: copied.copy)
 
 
-def require_copyable(model: Any) -> None:
+def require_copyable(model: keras.Model) -> None:
     """Raise unless `unwrap_layers` can copy `model`, so that it is told before the training.
 
     A subclassed model is returned by `unwrap_layers` itself.
@@ -49,7 +49,7 @@ def require_copyable(model: Any) -> None:
         GraphCopy(model, lambda _, copied: copied.copy, bare=True).check()
 
 
-def require_removable(model: Any) -> None:
+def require_removable(model: keras.Model) -> None:
     """Raise unless `unwrap_layers` can take the wrappers of `model` off, before it is trained.
 
     Raises:
@@ -72,11 +72,11 @@ def require_removable(model: Any) -> None:
 
 
 def wrap_layers(
-    model: Any,
+    model: keras.Model,
     chosen: tuple[WeightRef, ...],
     wrap: Callable[[Any, list[int], list[WeightRef]], SubstitutedLayer],
     fill: Callable[[], None] | None = None,
-) -> Any:
+) -> keras.Model:
     """Return a copy of `model` in which the layers that hold `chosen` weights are wrapped.
 
     Args:
@@ -94,7 +94,7 @@ def wrap_layers(
     for ref in chosen:
         refs_of.setdefault(id(_wrappable(ref)), []).append(ref)
 
-    def put(layer: Any, copied: LayerCopy) -> Any:
+    def put(layer: keras.Layer, copied: LayerCopy) -> keras.Layer:
         refs = refs_of.get(id(layer), [])
         if not refs:
             return copied.copy
@@ -118,7 +118,7 @@ def wrap_layers(
     return clone
 
 
-def unwrap_layers(model: Any) -> Any:
+def unwrap_layers(model: keras.Model) -> keras.Model:
     """Return a copy of `model` in stock layers, with what the wrappers substituted baked in.
 
     A subclassed model can't be copied layer by layer; without wrappers it holds stock layers
@@ -134,7 +134,7 @@ def unwrap_layers(model: Any) -> Any:
         return model
     finals: list[tuple[LayerCopy, SubstitutedLayer]] = []
 
-    def put(layer: Any, copied: LayerCopy) -> Any:
+    def put(layer: keras.Layer, copied: LayerCopy) -> keras.Layer:
         if isinstance(layer, SubstitutedLayer):
             finals.append((copied, layer))
         return copied.copy
@@ -167,7 +167,7 @@ def _tell_idle(wrappers: Sequence[SubstitutedLayer]) -> None:
         )
 
 
-def _refuse_wrappers(model: Any) -> None:
+def _refuse_wrappers(model: keras.Model) -> None:
     left = [layer.name for _, layer in iter_layers(model) if isinstance(layer, SubstitutedLayer)]
     if left:
         raise KerasCompressError(
@@ -178,7 +178,9 @@ def _refuse_wrappers(model: Any) -> None:
         )
 
 
-def clone_layers(model: Any, replace: Callable[[Any], Any], fill: Callable[[], None]) -> Any:
+def clone_layers(
+    model: keras.Model, replace: Callable[[Any], Any], fill: Callable[[], None]
+) -> keras.Model:
     """Return a copy of `model` whose layers are put through `replace`, weights kept.
 
     Args:
@@ -190,7 +192,7 @@ def clone_layers(model: Any, replace: Callable[[Any], Any], fill: Callable[[], N
         KerasCompressError: If the model is unbuilt or subclassed, or a layer can't be copied.
     """
 
-    def put(_: Any, copied: LayerCopy) -> Any:
+    def put(_: Any, copied: LayerCopy) -> keras.Layer:
         return replace(copied.copy)
 
     return _clone(model, put, fill=fill)
@@ -208,7 +210,7 @@ def _wrappable(ref: WeightRef) -> Any:
     )
 
 
-def _require_clonable(model: Any) -> None:
+def _require_clonable(model: keras.Model) -> None:
     require_built(model)
     if not is_clonable(model):
         raise KerasCompressError(
@@ -217,7 +219,7 @@ def _require_clonable(model: Any) -> None:
         )
 
 
-def _require_apart(model: Any, chosen: tuple[WeightRef, ...]) -> None:
+def _require_apart(model: keras.Model, chosen: tuple[WeightRef, ...]) -> None:
     """Raise if a chosen weight is read by a layer that its wrapper would not reach."""
     holders = holders_of(model)
     for ref in chosen:
@@ -230,7 +232,7 @@ def _require_apart(model: Any, chosen: tuple[WeightRef, ...]) -> None:
             )
 
 
-def _keeps_graph(model: Any) -> bool:
+def _keeps_graph(model: keras.Model) -> bool:
     """Whether a file of `model` holds its graph, rather than how its class makes it."""
     stock = (type(keras.Sequential()), type(keras.Model(model.inputs, model.outputs)))
     if type(model) in stock or "layers" in inspect.signature(type(model).__init__).parameters:
@@ -239,12 +241,12 @@ def _keeps_graph(model: Any) -> bool:
 
 
 def _clone(
-    model: Any,
+    model: keras.Model,
     put: Callable[[Any, LayerCopy], Any],
     *,
     fill: Callable[[], None] | None = None,
     bare: bool = False,
-) -> Any:
+) -> keras.Model:
     _require_clonable(model)
     graph = GraphCopy(model, put, bare=bare)
     clone = graph.copy()
@@ -254,7 +256,7 @@ def _clone(
     return clone
 
 
-def _carry_compilation(model: Any, clone: Any, graph: GraphCopy) -> None:
+def _carry_compilation(model: keras.Model, clone: Any, graph: GraphCopy) -> None:
     if not getattr(model, "compiled", False):
         return
     try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.engine.callback import StepCallback
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.projection import Projection
 from keras_compress.engine.report import values_of
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    import keras
 
 
 class ConstraintWatch:
@@ -39,7 +42,7 @@ class ConstraintWatch:
         """Whether all weights are on their constraints."""
         return all(projection.holds() for projection in self.projections)
 
-    def require_applied(self, model: Any) -> None:
+    def require_applied(self, model: keras.Model) -> None:
         """Raise if weights were changed without the optimizer that keeps the constraints.
 
         Raises:
@@ -84,7 +87,7 @@ class ConstraintCallback(StepCallback):
         self._watch: ConstraintWatch | None = None
         self._looked = False
 
-    def watch(self, optimizer: Any, projections: Sequence[Projection]) -> None:
+    def watch(self, optimizer: keras.Optimizer, projections: Sequence[Projection]) -> None:
         """Look after `projections` from now on; behind wrappers there are none."""
         self._watch = ConstraintWatch(optimizer, projections) if projections else None
 
@@ -93,7 +96,7 @@ class ConstraintCallback(StepCallback):
         if self._watch is not None:
             self._watch.begin()
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         super().on_train_begin(logs)
         # Of a training that was broken off nobody moves a mask any more; who does says so later.
         optimizer = getattr(self.model, "optimizer", None)
@@ -101,7 +104,7 @@ class ConstraintCallback(StepCallback):
             for projection in optimizer.projections:
                 projection.settled = True
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
         self._looked = False
         if self._watch is not None and not self._watch.holds():
@@ -114,6 +117,6 @@ class ConstraintCallback(StepCallback):
         if self._watch is not None and self.model is not None:
             self._watch.require_applied(self.model)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if not self._looked:
             self.on_last_step()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 # How a layer class is told from the string of its name.
 _CLASS = "layer_class"
@@ -42,7 +45,7 @@ class Frozen:
         return cls(**{name: _decoded(value) for name, value in config.items()})
 
 
-def _encoded(name: str, value: Any) -> Any:
+def _encoded(name: str, value: Tensor) -> Any:
     if isinstance(value, list | tuple):
         return [_encoded(name, each) for each in value]
     if isinstance(value, Mapping):
@@ -60,7 +63,7 @@ def _encoded(name: str, value: Any) -> Any:
     return value
 
 
-def _decoded(value: Any) -> Any:
+def _decoded(value: Tensor) -> Any:
     if isinstance(value, list | tuple):
         return [_decoded(each) for each in value]
     if isinstance(value, Mapping) and set(value) == {_CLASS}:

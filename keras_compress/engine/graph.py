@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["Graph", "GraphNode", "has_graph", "require_graph", "trace_graph"]
 
@@ -32,12 +35,12 @@ class GraphNode:
         inner: The graph of `operation` if that is a nested model, else `None`. One for all calls.
     """
 
-    operation: Any
+    operation: keras.Operation
     path: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    inputs: tuple[Any, ...]
-    outputs: tuple[Any, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
     inner: Graph | None = None
 
 
@@ -56,14 +59,14 @@ class Graph:
         nodes: The calls, in an order in which each comes after those it reads.
     """
 
-    model: Any
-    inputs: Any
-    outputs: Any
+    model: keras.Model
+    inputs: Tensor
+    outputs: Tensor
     names: tuple[tuple[str, bool], ...]
     nodes: tuple[GraphNode, ...]
     _readers: dict[int, list[GraphNode]] = field(default_factory=dict, repr=False)
 
-    def readers(self, tensor: Any) -> tuple[GraphNode, ...]:
+    def readers(self, tensor: Tensor) -> tuple[GraphNode, ...]:
         """Return the nodes that read `tensor`, nested models as one node."""
         if not self._readers:
             for node in self.nodes:
@@ -110,7 +113,7 @@ class Graph:
         return found
 
 
-def has_graph(model: Any) -> bool:
+def has_graph(model: keras.Model) -> bool:
     """Whether `model` is Sequential or functional and built, so that its graph is known."""
     return (
         isinstance(model, keras.Model)
@@ -119,7 +122,7 @@ def has_graph(model: Any) -> bool:
     )
 
 
-def require_graph(model: Any, doing: str) -> None:
+def require_graph(model: keras.Model, doing: str) -> None:
     """Raise unless the graph of `model` is known.
 
     Args:
@@ -148,7 +151,7 @@ def require_graph(model: Any, doing: str) -> None:
     )
 
 
-def trace_graph(model: Any) -> Graph:
+def trace_graph(model: keras.Model) -> Graph:
     """Return the graph of `model`; it stays as it is.
 
     Args:
@@ -167,12 +170,12 @@ class _Tracer:
     def __init__(self) -> None:
         self._graphs: dict[int, Graph] = {}
 
-    def trace(self, model: Any, prefix: str) -> Graph:
+    def trace(self, model: keras.Model, prefix: str) -> Graph:
         if id(model) in self._graphs:
             return self._graphs[id(model)]
         nodes: list[GraphNode] = []
 
-        def call(stand: _Stand, *args: Any, **kwargs: Any) -> Any:
+        def call(stand: _Stand, *args: Any, **kwargs: Any) -> Tensor:
             operation = stand.operation
             outputs = _Recorded(operation, args, kwargs)(
                 *(x for x in keras.tree.flatten((args, kwargs)) if _is_symbolic(x))
@@ -214,14 +217,14 @@ class _Tracer:
 class _Stand:
     """Stands for an operation until it is called."""
 
-    def __init__(self, operation: Any) -> None:
+    def __init__(self, operation: keras.Operation) -> None:
         self.operation = operation
 
 
 class _Recorded(keras.Operation):
     """Returns symbolic tensors like those that a call returned when the model was made."""
 
-    def __init__(self, operation: Any, args: Any, kwargs: Any) -> None:
+    def __init__(self, operation: keras.Operation, args: Any, kwargs: Any) -> None:
         super().__init__()
         self._specs = keras.tree.map_structure(
             lambda x: keras.KerasTensor(x.shape, x.dtype, sparse=x.sparse),
@@ -235,7 +238,7 @@ class _Recorded(keras.Operation):
         raise NotImplementedError
 
 
-def _outputs_of(operation: Any, args: Any, kwargs: Any) -> Any:
+def _outputs_of(operation: keras.Operation, args: Any, kwargs: Any) -> Any:
     """Return symbolic tensors of the shapes that a call returns."""
     given = [(x.shape, x.dtype) for x in keras.tree.flatten((args, kwargs)) if _is_symbolic(x)]
     # The first call is remembered; working out what another one returns takes a trace of it.
@@ -248,5 +251,5 @@ def _outputs_of(operation: Any, args: Any, kwargs: Any) -> Any:
     return operation.compute_output_spec(*args, **kwargs)
 
 
-def _is_symbolic(value: Any) -> bool:
+def _is_symbolic(value: Tensor) -> bool:
     return isinstance(value, keras.KerasTensor)

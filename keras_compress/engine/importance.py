@@ -7,18 +7,21 @@ factors that stand before them. Both are variables here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["gradient_function", "loss_function"]
 
 
 def gradient_function(
-    value_of: Callable[..., Any], variables: list[Any]
+    value_of: Callable[..., Any], variables: list[keras.Variable]
 ) -> Callable[..., list[np.ndarray]]:
     """Return a function that takes arrays and returns the gradients of `value_of(*arrays)`.
 
@@ -51,7 +54,7 @@ def gradient_function(
     if backend == "jax":
         import jax
 
-        def with_values(values: Any, *inputs: Any) -> Any:
+        def with_values(values: Tensor, *inputs: Any) -> Tensor:
             with keras.StatelessScope(list(zip(variables, values, strict=True))):
                 return value_of(*inputs)
 
@@ -75,7 +78,7 @@ def gradient_function(
     )
 
 
-def loss_function(model: Any, loss: Any = None) -> Callable[[Any, Any, Any], Any]:
+def loss_function(model: keras.Model, loss: Any = None) -> Callable[[Any, Any, Any], Any]:
     """Return a function of inputs, targets and outputs that gives the mean loss.
 
     Args:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    import keras
 
-def updating_optimizers(optimizer: Any) -> Iterator[Any]:
+
+def updating_optimizers(optimizer: keras.Optimizer) -> Iterator[keras.Optimizer]:
     """Yield the optimizers within `optimizer` that update weights: most often itself alone."""
     inner = getattr(optimizer, "inner_optimizer", None)
     if inner is not None:
@@ -22,12 +25,12 @@ def updating_optimizers(optimizer: Any) -> Iterator[Any]:
         yield from updating_optimizers(each)
 
 
-def averages_weights(optimizer: Any) -> bool:
+def averages_weights(optimizer: keras.Optimizer) -> bool:
     """Whether moving averages are kept, which may be put in the place of the weights."""
     return any(each.use_ema for each in updating_optimizers(optimizer))
 
 
-def clips_by_norm(optimizer: Any) -> bool:
+def clips_by_norm(optimizer: keras.Optimizer) -> bool:
     """Whether gradients are clipped by the norm of a weight's or of all."""
     return any(
         each.clipnorm is not None or each.global_clipnorm is not None
@@ -35,7 +38,9 @@ def clips_by_norm(optimizer: Any) -> bool:
     )
 
 
-def moving_averages(optimizer: Any, variable: Any, variables: Sequence[Any]) -> list[Any]:
+def moving_averages(
+    optimizer: keras.Optimizer, variable: keras.Variable, variables: Sequence[keras.Variable]
+) -> list[keras.Variable]:
     """Return the variables that hold moving averages of `variable`, at most one an optimizer.
 
     Args:
@@ -68,5 +73,5 @@ def moving_averages(optimizer: Any, variable: Any, variables: Sequence[Any]) -> 
     return found
 
 
-def _name_of_average(variable: Any) -> str:
+def _name_of_average(variable: keras.Variable) -> str:
     return f"{variable.path.replace('/', '_')}_average"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -26,6 +26,9 @@ from keras_compress.engine.inner_optimizers import (
 from keras_compress.engine.projection import Projection, assign_projected
 from keras_compress.engine.weight_decay import carry_exclusions
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class _Constraints:
@@ -55,7 +58,9 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         self._constraints = _Constraints()
 
     @classmethod
-    def around(cls, optimizer: Any, variables: Sequence[Any]) -> ProjectedOptimizer:
+    def around(
+        cls, optimizer: keras.Optimizer, variables: Sequence[keras.Variable]
+    ) -> ProjectedOptimizer:
         """Return `optimizer` itself if it is one of ours, else a new one around it, built."""
         with _scope_of(optimizer):
             wrapped = optimizer if isinstance(optimizer, cls) else cls(optimizer)
@@ -63,7 +68,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
                 wrapped.build(list(variables))
         return wrapped
 
-    def build(self, variables: Sequence[Any]) -> None:
+    def build(self, variables: Sequence[keras.Variable]) -> None:
         if self.built:
             return
         if not self.inner_optimizer.built:
@@ -91,7 +96,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         self._constraints.by_weight[id(projection.variable), projection.kind] = projection
         return projection
 
-    def projection(self, variable: Any, kind: str) -> Projection | None:
+    def projection(self, variable: keras.Variable, kind: str) -> Projection | None:
         """Return the projection of this `kind` in force on `variable`, or `None`."""
         return self._constraints.by_weight.get((id(variable), kind))
 
@@ -100,15 +105,17 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         """The projections in force, in the order in which they are applied."""
         return list(self._constraints.by_weight.values())
 
-    def projections_on(self, variable: Any) -> list[Projection]:
+    def projections_on(self, variable: keras.Variable) -> list[Projection]:
         """Return the projections in force on `variable`, of each kind."""
         return [each for each in self.projections if each.variable is variable]
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[keras.Variable]:
         return [*super().variables, *self.inner_optimizer.variables]
 
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+    def apply(
+        self, grads: Sequence[Tensor], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
         if not self.built:
             if trainable_variables is None:
                 raise KerasCompressError(
@@ -133,8 +140,8 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
     def stateless_apply(
         self,
         optimizer_variables: Sequence[Any],
-        grads: Sequence[Any],
-        trainable_variables: Sequence[Any],
+        grads: Sequence[Tensor],
+        trainable_variables: Sequence[keras.Variable],
     ) -> tuple[list[Any], list[Any]]:
         # The wrapped optimizer's own version is called, as loss scaling depends on it.
         own = super().variables
@@ -162,7 +169,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         weights = [updated[id(variable)] for variable in self._constraints.order]
         return weights, values + [updated[id(v)] for v in self.inner_optimizer.variables]
 
-    def _prepare(self, grads: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
+    def _prepare(self, grads: Sequence[Tensor], variables: Sequence[keras.Variable]) -> list[Any]:
         by_variable: dict[int, list[Projection]] = {}
         for projection in self.projections:
             for key in _ids_of(projection.variable):
@@ -194,7 +201,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
     def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
-    def scale_loss(self, loss: Any) -> Any:
+    def scale_loss(self, loss: Any) -> Tensor:
         return self.inner_optimizer.scale_loss(loss)
 
     @property
@@ -206,7 +213,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         self.inner_optimizer.learning_rate = learning_rate
 
     @property
-    def iterations(self) -> Any:
+    def iterations(self) -> keras.Variable:
         return self.inner_optimizer.iterations
 
     def save_own_variables(self, store: Any) -> None:
@@ -233,7 +240,7 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         return cls(inner, **config)
 
 
-def projections_of(model: Any, kind: str) -> dict[int, Projection]:
+def projections_of(model: keras.Model, kind: str) -> dict[int, Projection]:
     """Return the projections of `kind` in force on `model`, by the `id` of their variable."""
     optimizer = getattr(model, "optimizer", None)
     if not isinstance(optimizer, ProjectedOptimizer):
@@ -241,7 +248,7 @@ def projections_of(model: Any, kind: str) -> dict[int, Projection]:
     return {id(p.variable): p for p in optimizer.projections if p.kind == kind}
 
 
-def attach_optimizer(model: Any) -> ProjectedOptimizer:
+def attach_optimizer(model: keras.Model) -> ProjectedOptimizer:
     """Put a `ProjectedOptimizer` around the optimizer of a compiled `model`; return it.
 
     Raises:
@@ -258,7 +265,7 @@ def attach_optimizer(model: Any) -> ProjectedOptimizer:
     return wrapped
 
 
-def rebuild_optimizer(model: Any) -> None:
+def rebuild_optimizer(model: keras.Model) -> None:
     """Build the optimizer of a `model` anew of which other weights are trained than before.
 
     Keras' JAX trainer builds it before the callbacks begin, for the weights of that moment, and
@@ -286,7 +293,7 @@ def rebuild_optimizer(model: Any) -> None:
     model.optimizer = new
 
 
-def _ids_of(variable: Any) -> set[int]:
+def _ids_of(variable: keras.Variable) -> set[int]:
     """The identities by which `apply` may be told of a variable."""
     if keras.backend.backend() == "tensorflow":
         # As a tape lists those it has watched.
@@ -294,7 +301,7 @@ def _ids_of(variable: Any) -> set[int]:
     return {id(variable)}
 
 
-def _scope_of(optimizer: Any) -> contextlib.AbstractContextManager[Any]:
+def _scope_of(optimizer: keras.Optimizer) -> contextlib.AbstractContextManager[Any]:
     """The distribution strategy that `optimizer`'s variables live in, as a context."""
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import Selection, WeightRef, require_finite
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    import keras
 
-def require_chosen(model: Any, selection: Selection, verb: str) -> None:
+
+def require_chosen(model: keras.Model, selection: Selection, verb: str) -> None:
     """Raise if `selection` holds no weight to `verb`, and say why each was left alone."""
     if not selection.chosen:
         reasons = sorted({reason for _, reason in selection.left_alone})
@@ -42,7 +45,7 @@ def require_effective(chosen: Sequence[WeightRef], verb: str, *, zeros_only: boo
 
 
 def weights_to_wrap(
-    model: Any, selection: Selection, wrappers: Sequence[Any], technique: str, verb: str
+    model: keras.Model, selection: Selection, wrappers: Sequence[Any], technique: str, verb: str
 ) -> tuple[WeightRef, ...]:
     """Return the finite weights that a first `prepare` of `model` is to wrap, at least one.
 

@@ -111,7 +111,7 @@ class ModelProfile:
         return out.getvalue()
 
 
-def profile(model: Any, input_shape: Any = None) -> ModelProfile:
+def profile(model: keras.Model, input_shape: Any = None) -> ModelProfile:
     """Count what `model` holds and computes for one sample.
 
     The model is run once on zeros, so that nested, shared and subclassed models count right.
@@ -147,7 +147,7 @@ def profile(model: Any, input_shape: Any = None) -> ModelProfile:
     return ModelProfile(model.name, tuple(rows))
 
 
-def sample_shape(model: Any, input_shape: Any = None) -> tuple[int, ...]:
+def sample_shape(model: keras.Model, input_shape: Any = None) -> tuple[int, ...]:
     """Return the shape of one sample, without the batch.
 
     Raises:
@@ -166,13 +166,13 @@ def sample_shape(model: Any, input_shape: Any = None) -> tuple[int, ...]:
     return shape[1:]
 
 
-def own_weights(layer: Any) -> list[Any]:
+def own_weights(layer: keras.Layer) -> list[keras.Variable]:
     """Return the weights of a layer that aren't those of a layer within it."""
     below = {id(v) for _, child in iter_layers(layer) for v in child.weights}
     return [variable for variable in layer.weights if id(variable) not in below]
 
 
-def layer_calls(model: Any, shape: tuple[int, ...]) -> dict[int, list[Call]]:
+def layer_calls(model: keras.Model, shape: tuple[int, ...]) -> dict[int, list[Call]]:
     """Run `model` on zeros and return the shapes of each layer's calls, by the layer's `id`.
 
     Every layer's `call` is shadowed on the instance for that time.
@@ -180,7 +180,7 @@ def layer_calls(model: Any, shape: tuple[int, ...]) -> dict[int, list[Call]]:
     found: dict[int, list[Call]] = {}
     layers = [layer for _, layer in iter_layers(model)]
 
-    def shadow(layer: Any, call: Any) -> Any:
+    def shadow(layer: keras.Layer, call: Any) -> Any:
         def observed(*args: Any, **kwargs: Any) -> Any:
             result = call(*args, **kwargs)
             given = [x for x in keras.tree.flatten((args, kwargs)) if hasattr(x, "shape")]
@@ -206,7 +206,7 @@ def layer_calls(model: Any, shape: tuple[int, ...]) -> dict[int, list[Call]]:
     return found
 
 
-def layer_macs(layer: Any, calls: list[Call]) -> int:
+def layer_macs(layer: keras.Layer, calls: list[Call]) -> int:
     """Return the multiply-accumulates of a layer's own weights, for one sample, over its calls."""
     total = 0
     for given, made in calls:
@@ -215,7 +215,9 @@ def layer_macs(layer: Any, calls: list[Call]) -> int:
     return total
 
 
-def weight_uses(layer: Any, given: tuple[int, ...], made: tuple[int, ...]) -> list[tuple[Any, int]]:
+def weight_uses(
+    layer: keras.Layer, given: tuple[int, ...], made: tuple[int, ...]
+) -> list[tuple[Any, int]]:
     """Return the kernels of a layer, and how often a call multiplies by each of their values.
 
     Args:
@@ -246,7 +248,7 @@ def weight_uses(layer: Any, given: tuple[int, ...], made: tuple[int, ...]) -> li
     return []
 
 
-def _places(layer: Any, shape: tuple[int, ...]) -> int:
+def _places(layer: keras.Layer, shape: tuple[int, ...]) -> int:
     first = getattr(layer, "data_format", "channels_last") == "channels_first"
     return math.prod(shape[1:] if first else shape[:-1])
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_compress.engine.report import values_of
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class Projection:
@@ -42,11 +45,11 @@ class Projection:
         """Create, by `optimizer.add_variable`, and return the variables the projection reads."""
         raise NotImplementedError
 
-    def prepare_gradient(self, gradient: Any) -> Any:
+    def prepare_gradient(self, gradient: Tensor) -> Tensor:
         """Return the gradient that the wrapped optimizer gets (same shape)."""
         return gradient
 
-    def project(self, weight: Any, state: Sequence[Any]) -> Any:
+    def project(self, weight: keras.Variable, state: Sequence[Any]) -> Tensor:
         """Return what an updated `weight` is put back to (same shape), inside the graph.
 
         `state` are the values of `self.state`, as tensors local to the replica.

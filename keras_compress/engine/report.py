@@ -97,7 +97,7 @@ class Report:
         return "\n".join(line.rstrip() for line in lines)
 
 
-def values_of(variable: Any) -> np.ndarray:
+def values_of(variable: keras.Variable) -> np.ndarray:
     """Return the value of a Keras variable as an array."""
     return np.asarray(keras.ops.convert_to_numpy(variable))
 

@@ -18,7 +18,7 @@ from keras_compress.layers import iter_layers
 
 
 def carry_exclusions(
-    source: Any, target: Any, copies: Mapping[int, tuple[Any, Any]], model: Any
+    source: Any, target: Any, copies: Mapping[int, tuple[Any, Any]], model: keras.Model
 ) -> None:
     """Leave out of the weight decay of `target` what `source` leaves out.
 
@@ -54,7 +54,7 @@ def _told(source: Any, fresh: Any) -> tuple[set[Any], list[str]]:
     return keys, patterns
 
 
-def _key_of(variable: Any) -> Any:
+def _key_of(variable: keras.Variable) -> Any:
     """Return what an optimizer remembers of a variable that it is told to leave out."""
     probe = keras.optimizers.SGD()
     before = set(vars(probe))
@@ -63,7 +63,7 @@ def _key_of(variable: Any) -> Any:
     return next(iter(keys))
 
 
-def _stand_ins(variables: Iterable[Any], model: Any) -> list[Any]:
+def _stand_ins(variables: Iterable[keras.Variable], model: keras.Model) -> list[Any]:
     """Return what wrappers in `model` train in the place of `variables`, such as centroids."""
     wanted = {id(variable) for variable in variables}
     found: list[Any] = []

@@ -46,7 +46,7 @@ class WeightRef:
 
     path: str
     owners: tuple[Any, ...]
-    variable: Any
+    variable: keras.Variable
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class Selection:
     left_alone: tuple[tuple[WeightRef, str], ...]
 
 
-def require_built(model: Any) -> None:
+def require_built(model: keras.Model) -> None:
     """Raise unless `model` is a built Keras model.
 
     Raises:
@@ -113,7 +113,7 @@ def iter_weights(root: Any) -> Iterator[WeightRef]:
         yield WeightRef("/".join(_names(owners)), owners, variable)
 
 
-def select_weights(model: Any, layers: Selectors = None) -> Selection:
+def select_weights(model: keras.Model, layers: Selectors = None) -> Selection:
     """Choose the weights of `model` to compress.
 
     Args:
@@ -156,7 +156,7 @@ def select_weights(model: Any, layers: Selectors = None) -> Selection:
     return Selection(tuple(chosen), tuple(left_alone))
 
 
-def kernel_indices(layer: Any) -> list[int]:
+def kernel_indices(layer: keras.Layer) -> list[int]:
     """Return the places in `layer.variables` of the kernels that are compressed by default."""
     chosen = {
         id(ref.variable)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.engine.weights import kernel_indices
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class SubstitutedLayer(keras.layers.Wrapper):
@@ -40,7 +43,9 @@ class SubstitutedLayer(keras.layers.Wrapper):
     #: What is done to the weights, for errors.
     action = "substituted"
 
-    def __init__(self, layer: Any, indices: Sequence[int] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, layer: keras.Layer, indices: Sequence[int] | None = None, **kwargs: Any
+    ) -> None:
         if isinstance(layer, SubstitutedLayer):
             raise KerasCompressError(
                 "A layer can be wrapped once. Received: "
@@ -56,7 +61,7 @@ class SubstitutedLayer(keras.layers.Wrapper):
         self.supports_masking = layer.supports_masking
         self._requested = None if indices is None else [int(i) for i in indices]
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         super().build(input_shape)
         self._requested = self.indices
         if self.needs_kernel and not self._requested:
@@ -78,15 +83,15 @@ class SubstitutedLayer(keras.layers.Wrapper):
         """Return the places in `layer.variables` to substitute where none were asked for."""
         return kernel_indices(self.layer)
 
-    def substituted_weights(self) -> list[Any]:
+    def substituted_weights(self) -> list[keras.Variable]:
         """Return the variables of the wrapped layer that are substituted."""
         return [self.layer.variables[i] for i in self.indices]
 
-    def add_state(self, variable: Any) -> None:
+    def add_state(self, variable: keras.Variable) -> None:
         """Add the weights of the wrapper that belong to `variable` of the wrapped layer."""
         raise NotImplementedError
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         """Return `(variable of the wrapped layer, tensor to use instead)` pairs."""
         raise NotImplementedError
 
@@ -94,17 +99,17 @@ class SubstitutedLayer(keras.layers.Wrapper):
         """Return why nothing has been done to the weights so far, or `None` if it has."""
         return None
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:
         return self.layer.compute_mask(inputs, previous_mask)
 
-    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         return self.layer.compute_output_shape(*args, **kwargs)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         # By running `call`: a shape says nothing of the type, which is the wrapped layer's.
         return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: Any, **kwargs: Any) -> Tensor:
         # Those of the wrapper too: what it puts into the layer may read and change them.
         outer_values = [(variable, variable.value) for variable in self.variables]
         replaced = {id(variable): value for variable, value in self.substitutes()}
@@ -130,7 +135,7 @@ def _with_signature_of(other: Callable[..., Any], own: Callable[..., Any]) -> Ca
     """Return `own` with the parameters of `other`, and those that it names itself."""
 
     @functools.wraps(own)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Tensor:
         return own(*args, **kwargs)
 
     signature = inspect.signature(other)

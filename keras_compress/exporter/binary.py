@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.exporter.binary_rewrite import FALLBACK_NAME, rewrite_binary
 from keras_compress.exporter.pipeline import Export, ExportWarning
 from keras_compress.exporter.verification import Verification
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["BinaryParts", "has_binary_kernels", "with_custom_operators"]
 
@@ -57,7 +60,7 @@ class BinaryParts:
         }
 
 
-def has_binary_kernels(model: Any) -> bool:
+def has_binary_kernels(model: keras.Model) -> bool:
     """Whether a model has layers whose kernels are -1 and +1 times a scale."""
     from keras_compress.exporter.checks import layers_of
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.errors import ExportError
 from keras_compress.exporter.similarity_order import similarity_order
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["ChannelPermutation", "permute_channels"]
 
@@ -32,12 +36,12 @@ class ChannelPermutation:
         left_alone: For each other layer with a kernel, by name: why its units stay.
     """
 
-    model: Any
+    model: keras.Model
     orders: dict[str, np.ndarray] = field(default_factory=dict)
     left_alone: dict[str, str] = field(default_factory=dict)
 
 
-def permute_channels(model: Any) -> ChannelPermutation:
+def permute_channels(model: keras.Model) -> ChannelPermutation:
     """Return a copy of a sparse `model` whose hidden units are ordered for the packer.
 
     The units of a `Dense`, `Conv1D` or `Conv2D` layer are moved where what comes between it and
@@ -114,16 +118,16 @@ def permute_channels(model: Any) -> ChannelPermutation:
 class _Step:
     """A layer between units and where they are read, and how it follows their new order."""
 
-    layer: Any
+    layer: keras.Layer
     move: Callable[[np.ndarray], None]
 
 
-def _has_units(layer: Any, keras: Any) -> bool:
+def _has_units(layer: keras.Layer, keras: ModuleType) -> bool:
     kinds = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D)
     return type(layer) in kinds and getattr(layer, "groups", 1) == 1
 
 
-def _why_fixed(layers: list[Any], tied: set[int]) -> str:
+def _why_fixed(layers: list[keras.Layer], tied: set[int]) -> str:
     """Return why the weights of `layers` can't be moved, or nothing."""
     for layer in layers:
         if any(id(variable) in tied for variable in layer.variables):
@@ -134,7 +138,7 @@ def _why_fixed(layers: list[Any], tied: set[int]) -> str:
     return ""
 
 
-def _treats_each_alone(activation: Any, keras: Any) -> bool:
+def _treats_each_alone(activation: Any, keras: ModuleType) -> bool:
     """Whether `activation` is one that computes each unit from itself alone."""
     names = (
         "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu",
@@ -146,12 +150,14 @@ def _treats_each_alone(activation: Any, keras: Any) -> bool:
     return activation is None or any(activation is each for each in known)
 
 
-def _units_first(layer: Any) -> np.ndarray:
+def _units_first(layer: keras.Layer) -> np.ndarray:
     kernel = np.asarray(layer.get_weights()[0])
     return kernel.reshape(-1, kernel.shape[-1]).T
 
 
-def _reader_of(model: Any, layer: Any, keras: Any) -> tuple[list[_Step], str]:
+def _reader_of(
+    model: keras.Model, layer: keras.Layer, keras: ModuleType
+) -> tuple[list[_Step], str]:
     """Return the steps to the layer that reads the units of `layer`, or why there is none."""
     if not _treats_each_alone(layer.activation, keras):
         name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
@@ -191,24 +197,24 @@ def _reader_of(model: Any, layer: Any, keras: Any) -> tuple[list[_Step], str]:
         steps.append(_Step(at, move))
 
 
-def _called_often(model: Any) -> set[str]:
+def _called_often(model: keras.Model) -> set[str]:
     """Return the names of the layers that `model` calls more than once."""
     entries = model.get_config()["layers"]
     return {e["name"] for e in entries if len(e.get("inbound_nodes", ())) > 1}
 
 
-def _reads(layer: Any, tensor: Any) -> bool:
+def _reads(layer: keras.Layer, tensor: Any) -> bool:
     import keras
 
     return any(entry is tensor for entry in keras.tree.flatten(layer.input))
 
 
-def _followers(keras: Any) -> tuple[type, ...]:
+def _followers(keras: ModuleType) -> tuple[type, ...]:
     """Return the layers with weights that follow the units of another."""
     return (keras.layers.BatchNormalization, keras.layers.DepthwiseConv2D)
 
 
-def _mover_through(layer: Any, keras: Any) -> Callable[[np.ndarray], None] | None:
+def _mover_through(layer: keras.Layer, keras: ModuleType) -> Callable[[np.ndarray], None] | None:
     """Return how a layer that treats each channel alone follows a new order, if it is one."""
     kinds = keras.layers
     if getattr(layer, "data_format", "channels_last") != "channels_last":
@@ -234,7 +240,7 @@ def _mover_through(layer: Any, keras: Any) -> Callable[[np.ndarray], None] | Non
     return None
 
 
-def _rows_mover(layer: Any, positions: int) -> Callable[[np.ndarray], None]:
+def _rows_mover(layer: keras.Layer, positions: int) -> Callable[[np.ndarray], None]:
     """Return how the kernel of `layer`, which reads units at `positions` places, follows them."""
 
     def move(order: np.ndarray) -> None:
@@ -246,7 +252,7 @@ def _rows_mover(layer: Any, positions: int) -> Callable[[np.ndarray], None]:
     return move
 
 
-def _move(layer: Any, order: np.ndarray) -> None:
+def _move(layer: keras.Layer, order: np.ndarray) -> None:
     kernel, *bias = layer.get_weights()
     layer.set_weights([kernel[..., order], *(b[order] for b in bias)])
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_compress.errors import ExportError
 from keras_compress.exporter.tf_converter import INTEGER_ACTIVATIONS
 from keras_compress.layers import iter_layers
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["PRECISIONS", "QUANTIZERS", "check_model", "check_options", "layers_of"]
 
@@ -18,7 +21,7 @@ QUANTIZERS = ("tensorflow", "ai-edge")
 _FLOAT16_MAX = 65504.0
 
 
-def layers_of(model: Any) -> list[Any]:
+def layers_of(model: keras.Model) -> list[keras.Layer]:
     """Return every layer below `model`, however deep, without `model` itself."""
     return [layer for _, layer in iter_layers(model)]
 
@@ -88,7 +91,7 @@ def check_options(
         raise ExportError(f"`tolerance` can't be negative. Received: tolerance={tolerance}.")
 
 
-def check_model(model: Any, *, precision: str) -> None:
+def check_model(model: keras.Model, *, precision: str) -> None:
     """Raise `ExportError` if `model` is nothing the exporter can convert faithfully."""
     import keras
 
@@ -114,7 +117,7 @@ def check_model(model: Any, *, precision: str) -> None:
     _check_weights(model, precision=precision)
 
 
-def _check_layers(model: Any) -> None:
+def _check_layers(model: keras.Model) -> None:
     wrapped = [
         layer.name for layer in layers_of(model) if getattr(layer, "requires_finalize", False)
     ]
@@ -134,7 +137,7 @@ def _check_layers(model: Any) -> None:
         )
 
 
-def _check_weights(model: Any, *, precision: str) -> None:
+def _check_weights(model: keras.Model, *, precision: str) -> None:
     for weight in model.weights:
         values = np.asarray(weight.value)
         if values.dtype.kind not in "fV":  # ml_dtypes' bfloat16 has kind "V".

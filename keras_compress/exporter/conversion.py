@@ -6,7 +6,7 @@ import logging
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,12 +26,15 @@ from keras_compress.tflite.in_place import keep_outputs
 from keras_compress.tflite.model_file import TfliteFile
 from keras_compress.tflite.reader import read_tflite
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["convert_trace"]
 
 
 def convert_trace(
     trace: Trace,
-    model: Any,
+    model: keras.Model,
     inputs: ModelInputs,
     *,
     precision: str,
@@ -96,7 +99,7 @@ def convert_trace(
     return keep_outputs(data, trace.outputs), indices
 
 
-def _save(tf: Any, holder: Any, folder: str, trace: Trace, model: Any) -> None:
+def _save(tf: Any, holder: Any, folder: str, trace: Trace, model: keras.Model) -> None:
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -114,11 +117,11 @@ def _save(tf: Any, holder: Any, folder: str, trace: Trace, model: Any) -> None:
         logger.setLevel(level)
 
 
-def _stateful(model: Any) -> list[str]:
+def _stateful(model: keras.Model) -> list[str]:
     return [layer.name for layer in layers_of(model) if getattr(layer, "stateful", False)]
 
 
-def _rolled(model: Any) -> list[str]:
+def _rolled(model: keras.Model) -> list[str]:
     """Names of the recurrent layers that run as a loop."""
     import keras
 
@@ -133,7 +136,7 @@ def _named(names: list[str]) -> str:
     return f" ({', '.join(repr(name) for name in names[:5])})" if names else ""
 
 
-def _explain_crash(model: Any, crash: ConverterCrashError, precision: str) -> str:
+def _explain_crash(model: keras.Model, crash: ConverterCrashError, precision: str) -> str:
     rolled = _rolled(model)
     if rolled:
         cause = (
@@ -149,7 +152,7 @@ def _explain_crash(model: Any, crash: ConverterCrashError, precision: str) -> st
     )
 
 
-def _check_result(file: TfliteFile, model: Any, allow_custom_ops: bool) -> None:
+def _check_result(file: TfliteFile, model: keras.Model, allow_custom_ops: bool) -> None:
     flex = [name for name in file.custom_operators if name.startswith("Flex")]
     custom = [name for name in file.custom_operators if not name.startswith("Flex")]
     if flex or (custom and not allow_custom_ops):
@@ -168,7 +171,7 @@ def _check_result(file: TfliteFile, model: Any, allow_custom_ops: bool) -> None:
                 )
 
 
-def _explain(model: Any, error: Exception) -> str:
+def _explain(model: keras.Model, error: Exception) -> str:
     """Turn a converter's pages of output into the operators that it has no counterpart for."""
     text = str(error)
     found = re.search(r"(?:Flex|Custom|TF Select) ops?: ([^\n]+)", text)

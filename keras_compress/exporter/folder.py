@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +15,16 @@ from keras_compress.exporter.binary_rewrite import FALLBACK_NAME
 from keras_compress.exporter.pipeline import Export, convert
 from keras_compress.storage import Origins, write_files
 
+if TYPE_CHECKING:
+    import keras
+
 __all__ = ["export", "report_of", "write_folder"]
 
 SCHEMA_VERSION = 1
 
 
 def export(
-    model: Any,
+    model: keras.Model,
     folder: str | os.PathLike[str],
     *,
     codec: str = "auto",
@@ -99,7 +102,7 @@ def write_folder(
     )
 
 
-def report_of(model: Any, exported: Export, packed: bytes) -> dict[str, Any]:
+def report_of(model: keras.Model, exported: Export, packed: bytes) -> dict[str, Any]:
     """Return the content of `report.json`, in the form that `keras_compress.report` reads."""
     from keras_compress.packing import inspect
     from keras_compress.version import __version__

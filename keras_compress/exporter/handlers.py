@@ -7,9 +7,12 @@ device, say because it becomes a custom operation, registers a handler here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.errors import ExportError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["handler_for", "register_export_handler"]
 
@@ -62,7 +65,7 @@ def register_export_handler(layer_class: type, handler: Handler | None = None) -
     return None
 
 
-def handler_for(layer: Any) -> Handler | None:
+def handler_for(layer: keras.Layer) -> Handler | None:
     """Return the handler for `layer`'s class or its nearest registered base, or `None`."""
     for cls in type(layer).__mro__:
         if cls in _HANDLERS:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.errors import ExportError
 from keras_compress.exporter.samples import array_of, gathered, is_nested
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["InputSpec", "ModelInputs", "describe_inputs", "gathered_samples", "input_names"]
 
@@ -99,7 +102,9 @@ class ModelInputs:
         return array
 
 
-def describe_inputs(model: Any, *, samples: Any = None, input_shape: Any = None) -> ModelInputs:
+def describe_inputs(
+    model: keras.Model, *, samples: Any = None, input_shape: Any = None
+) -> ModelInputs:
     """Return what `model` takes, every dimension fixed and the batch 1.
 
     Args:
@@ -145,7 +150,7 @@ def describe_inputs(model: Any, *, samples: Any = None, input_shape: Any = None)
     return ModelInputs(tuple(specs), pack, structure)
 
 
-def _declared(model: Any, samples: Any) -> tuple[list[tuple[Any, str]], Any, list[str]]:
+def _declared(model: keras.Model, samples: Any) -> tuple[list[tuple[Any, str]], Any, list[str]]:
     """Return (shape, type) of each input, their structure (`None`: one tensor) and names."""
     import keras
 
@@ -177,7 +182,9 @@ def _functional_names(structure: Any, tensors: list[Any]) -> list[str]:
     return ["_".join(str(part) for part in path) for path in paths]
 
 
-def _declared_by_shapes(model: Any, samples: Any) -> tuple[list[tuple[Any, str]], Any, list[str]]:
+def _declared_by_shapes(
+    model: keras.Model, samples: Any
+) -> tuple[list[tuple[Any, str]], Any, list[str]]:
     """The same for a subclassed model, which knows at most the shapes that it was built with."""
     import keras
 
@@ -290,7 +297,7 @@ def _as_type(array: np.ndarray, dtype: str) -> np.ndarray:
         return array.astype(dtype)
 
 
-def gathered_samples(model: Any, data: Any, *, argument: str) -> Any:
+def gathered_samples(model: keras.Model, data: Any, *, argument: str) -> Any:
     """Return users' `data` as arrays in the structure of `model`'s inputs, batches put together.
 
     Raises:
@@ -305,7 +312,7 @@ def gathered_samples(model: Any, data: Any, *, argument: str) -> Any:
     return gathered(data, tensors[0] if single else model.input, argument=argument)
 
 
-def input_names(model: Any) -> list[str]:
+def input_names(model: keras.Model) -> list[str]:
     """Return the names by which a model's inputs can be given.
 
     Raises:

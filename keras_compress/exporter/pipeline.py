@@ -18,6 +18,8 @@ from keras_compress.tflite.running import densified_constants
 from keras_compress.tflite.runtime import load_runtime
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_compress.exporter.binary import BinaryParts
 
 __all__ = ["Export", "ExportWarning", "convert"]
@@ -69,7 +71,7 @@ class Export:
 
 
 def convert(
-    model: Any,
+    model: keras.Model,
     *,
     precision: str = "float32",
     representative_data: Any = None,
@@ -313,7 +315,7 @@ def convert(
 
 def _verified(
     module: Any,
-    model: Any,
+    model: keras.Model,
     takes: Any,
     trace: Any,
     data: bytes,

@@ -8,12 +8,15 @@ values *a channel*, and integers with one scale a channel do the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.exporter.weight_matching import Constant, Match, match_weight
 from keras_compress.tflite.model_file import TfliteFile
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Preservation", "WeightPreservation", "measure_preservation"]
 
@@ -103,7 +106,7 @@ class Preservation:
 
 
 def measure_preservation(
-    model: Any, file: TfliteFile, *, densified: dict[int, np.ndarray] | None = None
+    model: keras.Model, file: TfliteFile, *, densified: dict[int, np.ndarray] | None = None
 ) -> Preservation:
     """Compare the weights of `model` with the constants of its conversion.
 
@@ -225,7 +228,7 @@ def _verdict(
     return ("per_channel" if per_channel <= before else "lost"), reason
 
 
-def _of_training(weight: Any) -> bool:
+def _of_training(weight: keras.Variable) -> bool:
     """Whether a layer says of its weight that it serves the training alone."""
     return bool(getattr(weight, "of_training", False))
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["load_samples"]
 
@@ -15,7 +18,7 @@ __all__ = ["load_samples"]
 _USUAL_NAMES = ("x", "x_test", "x_train")
 
 
-def load_samples(path: str | os.PathLike[str], model: Any, *, limit: int) -> Any:
+def load_samples(path: str | os.PathLike[str], model: keras.Model, *, limit: int) -> Any:
     """Return the first `limit` samples of an `.npz` file, in the form `convert` takes.
 
     Raises:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from keras_compress.errors import ExportError
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_compress.copying.layer_copy import LayerCopy
 
 __all__ = ["pad_for_sparse_kernels"]
 
 
-def pad_for_sparse_kernels(model: Any) -> Any:
+def pad_for_sparse_kernels(model: keras.Model) -> keras.Model:
     """Return a copy of `model` whose convolutions of stride 2 have the same padding on each side.
 
     The runtime's sparse kernels want `ZeroPadding2D((k - 1) / 2)` and "valid" where Keras' "same"
@@ -51,7 +54,7 @@ def pad_for_sparse_kernels(model: Any) -> Any:
         )
     holders = holders_of(model)
 
-    def replace(layer: Any, copied: LayerCopy) -> Any:
+    def replace(layer: keras.Layer, copied: LayerCopy) -> keras.Layer:
         copied.complete()
         copy = copied.copy
         if isinstance(layer, keras.layers.ZeroPadding2D):
@@ -79,13 +82,13 @@ def pad_for_sparse_kernels(model: Any) -> Any:
     return copy
 
 
-def _padding_of(amount: int, layer: Any, name: str, keras: Any) -> Any:
+def _padding_of(amount: int, layer: keras.Layer, name: str, keras: ModuleType) -> keras.Layer:
     return keras.layers.ZeroPadding2D(
         amount, data_format=layer.data_format, dtype=layer.dtype_policy, name=name
     )
 
 
-def _needs_padding(layer: Any, keras: Any) -> bool:
+def _needs_padding(layer: keras.Layer, keras: ModuleType) -> bool:
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     transposed = isinstance(layer, keras.layers.Conv2DTranspose)
     if not isinstance(layer, kinds) or transposed or layer.padding != "same":

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from keras_compress.errors import ExportError, KerasCompressError
 from keras_compress.exporter.checks import layers_of
 from keras_compress.exporter.handlers import handler_for
 from keras_compress.exporter.inputs import ModelInputs
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["LayerOutput", "Trace", "computing_in_float32", "run_layers", "run_model", "trace_model"]
 
@@ -58,7 +61,7 @@ class Trace:
     results: dict[str, str] = field(default_factory=dict)
 
 
-def trace_model(model: Any, inputs: ModelInputs, *, keep_batch_norm: bool = False) -> Trace:
+def trace_model(model: keras.Model, inputs: ModelInputs, *, keep_batch_norm: bool = False) -> Trace:
     """Trace `model` for inference with batch 1 and float32.
 
     Args:
@@ -82,7 +85,7 @@ def trace_model(model: Any, inputs: ModelInputs, *, keep_batch_norm: bool = Fals
     names: list[str] = []
     behind: dict[str, str] = {}
 
-    def observe(layer: Any, args: tuple[Any, ...], outputs: Any) -> None:
+    def observe(layer: keras.Layer, args: tuple[Any, ...], outputs: Any) -> None:
         record.extend(_outputs_of(layer, outputs))
         if keep_batch_norm and isinstance(layer, keras.layers.BatchNormalization) and args:
             between.append(args[0])
@@ -125,7 +128,7 @@ def trace_model(model: Any, inputs: ModelInputs, *, keep_batch_norm: bool = Fals
     return Trace(serving, concrete, list(names), probes, list(record), dict(behind))
 
 
-def run_model(model: Any, inputs: ModelInputs, rows: list[np.ndarray]) -> list[np.ndarray]:
+def run_model(model: keras.Model, inputs: ModelInputs, rows: list[np.ndarray]) -> list[np.ndarray]:
     """Return the Keras model's own outputs for `rows`, in float32, flat and in its order."""
     import keras
 
@@ -153,13 +156,13 @@ def run_model(model: Any, inputs: ModelInputs, rows: list[np.ndarray]) -> list[n
 _BATCH = 32
 
 
-def run_layers(model: Any, inputs: ModelInputs, row: list[np.ndarray]) -> list[LayerOutput]:
+def run_layers(model: keras.Model, inputs: ModelInputs, row: list[np.ndarray]) -> list[LayerOutput]:
     """Return what every layer computes for one sample, in the order `trace_model` records."""
     import keras
 
     record: list[LayerOutput] = []
 
-    def observe(layer: Any, args: tuple[Any, ...], outputs: Any) -> None:
+    def observe(layer: keras.Layer, args: tuple[Any, ...], outputs: Any) -> None:
         record.extend(_outputs_of(layer, outputs))
 
     with computing_in_float32(model), _observing(model, observe, handled=True):
@@ -170,7 +173,7 @@ def run_layers(model: Any, inputs: ModelInputs, row: list[np.ndarray]) -> list[L
 
 
 @contextlib.contextmanager
-def computing_in_float32(model: Any) -> Iterator[None]:
+def computing_in_float32(model: keras.Model) -> Iterator[None]:
     """Let layers with a half-precision policy compute in float32 within the block.
 
     Phones run float16 files by widening weights to float32, so that is what is exported and
@@ -207,7 +210,7 @@ def _widened(policy: Any) -> Any:
 
 @contextlib.contextmanager
 def _observing(
-    model: Any, observe: Callable[[Any, tuple[Any, ...], Any], None], *, handled: bool
+    model: keras.Model, observe: Callable[[Any, tuple[Any, ...], Any], None], *, handled: bool
 ) -> Iterator[None]:
     """Shadow every layer's `call` so that `observe` sees what goes in and comes out."""
     with _LOCK:
@@ -230,7 +233,10 @@ _ABSENT = object()
 
 
 def _shadow(
-    layer: Any, call: Any, observe: Callable[[Any, tuple[Any, ...], Any], None], handled: bool
+    layer: keras.Layer,
+    call: Any,
+    observe: Callable[[Any, tuple[Any, ...], Any], None],
+    handled: bool,
 ) -> Callable[..., Any]:
     handler = handler_for(layer) if handled else None
 
@@ -243,7 +249,7 @@ def _shadow(
     return shadow
 
 
-def _outputs_of(layer: Any, outputs: Any) -> list[LayerOutput]:
+def _outputs_of(layer: keras.Layer, outputs: Any) -> list[LayerOutput]:
     import keras
 
     return [
@@ -257,7 +263,7 @@ def _is_plain_alias(tensor: Any, inputs: tuple[Any, ...]) -> bool:
     return any(tensor is given for given in inputs)
 
 
-def _output_names(model: Any, outputs: Any) -> list[str]:
+def _output_names(model: keras.Model, outputs: Any) -> list[str]:
     """Names of the results: the model's own where it has any, else by key or by number."""
     import keras
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.errors import ExportError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["check_trained_ranges", "has_trained_ranges", "simulation_notes"]
 
@@ -12,7 +15,7 @@ __all__ = ["check_trained_ranges", "has_trained_ranges", "simulation_notes"]
 _LEAST_ALIKE = 0.999
 
 
-def has_trained_ranges(model: Any) -> bool:
+def has_trained_ranges(model: keras.Model) -> bool:
     """Whether a model has layers that hold ranges, by which it is quantized without calibration."""
     import keras
 

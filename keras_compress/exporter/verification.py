@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from keras_compress.exporter.tracing import LayerOutput, Trace, run_layers, run_
 from keras_compress.tflite.model_file import Tensor, TfliteFile
 from keras_compress.tflite.running import dequantized, quantized, run_tflite, signature_of
 from keras_compress.tflite.runtime import load_runtime, make_interpreter
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Verification", "verify_layers", "verify_outputs"]
 
@@ -64,7 +67,7 @@ class Verification:
 
 
 def verify_outputs(
-    model: Any,
+    model: keras.Model,
     inputs: ModelInputs,
     trace: Trace,
     data: bytes,
@@ -86,7 +89,7 @@ def verify_outputs(
 
 
 def verify_layers(
-    model: Any,
+    model: keras.Model,
     inputs: ModelInputs,
     trace: Trace,
     data: bytes,

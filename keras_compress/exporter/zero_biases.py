@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.tflite.in_place import replace_constants
 from keras_compress.tflite.model_file import Tensor
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["cleared_marks", "marked_zero_biases"]
 
@@ -26,7 +29,7 @@ _LARGEST_MARK = np.float32(2.0**-100)
 
 
 @contextlib.contextmanager
-def marked_zero_biases(model: Any) -> Iterator[bool]:
+def marked_zero_biases(model: keras.Model) -> Iterator[bool]:
     """Give the biases of `model` that are all zero a mark while the context is open.
 
     Yields:

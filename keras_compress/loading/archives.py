@@ -12,11 +12,14 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.errors import ModelFileError
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Archive", "is_keras_3", "read_archive"]
 
@@ -54,7 +57,7 @@ class Archive:
     model: dict[str, Any] | None
     weights: dict[str, list[tuple[str, np.ndarray]]] = field(default_factory=dict)
     version: str = "unknown"
-    original: Any = None
+    original: keras.Model = None
 
 
 def read_archive(path: str | os.PathLike[str]) -> Archive:

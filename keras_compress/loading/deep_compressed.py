@@ -92,7 +92,7 @@ def save_deep_compressed(
     return len(data)
 
 
-def _convolutions(model: Any) -> list[Any]:
+def _convolutions(model: keras.Model) -> list[Any]:
     layers: list[Any] = []
     for node in trace_graph(model).walk():
         layer = node.operation
@@ -110,7 +110,7 @@ def _convolutions(model: Any) -> list[Any]:
     return layers
 
 
-def _parse(data: bytes, layers: list[Any], path: str) -> list[_Kernel]:
+def _parse(data: bytes, layers: list[keras.Layer], path: str) -> list[_Kernel]:
     """Return the weights of all layers; every length is checked before it is used."""
     if len(data) < 4 * len(layers):
         raise ModelFileError(
@@ -141,7 +141,7 @@ def _parse(data: bytes, layers: list[Any], path: str) -> list[_Kernel]:
     return found
 
 
-def _decoded(data: bytes, layer: Any, count: int, path: str) -> _Kernel:
+def _decoded(data: bytes, layer: keras.Layer, count: int, path: str) -> _Kernel:
     filters = int(layer.bias.shape[0])
     codebook = np.frombuffer(data, "<f4", _CODES)
     bias = np.frombuffer(data, "<f4", filters, _CODEBOOK_BYTES)
@@ -169,7 +169,7 @@ def _decoded(data: bytes, layer: Any, count: int, path: str) -> _Kernel:
     return _Kernel(kernel, bias)
 
 
-def _encoded(layer: Any) -> tuple[int, bytes]:
+def _encoded(layer: keras.Layer) -> tuple[int, bytes]:
     kernel = keras.ops.convert_to_numpy(layer.kernel).astype("<f4")
     bias = keras.ops.convert_to_numpy(layer.bias).astype("<f4")
     flat = kernel.transpose(3, 2, 0, 1).ravel()

@@ -61,7 +61,7 @@ def build_model(entry: dict[str, Any], rewriting: Rewriting) -> keras.Model:
         return _Graph(config, rewriting).build()
 
 
-def _make_layer(entry: dict[str, Any], rewriting: Rewriting) -> Any:
+def _make_layer(entry: dict[str, Any], rewriting: Rewriting) -> keras.Layer:
     if class_of(entry) in MODELS:
         return build_model(entry, rewriting)
     config = entry.get("config") or {}

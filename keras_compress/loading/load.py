@@ -47,7 +47,7 @@ class LoadedModel:
             original couldn't be run, which a note explains.
     """
 
-    model: Any
+    model: keras.Model
     source: str
     notes: tuple[str, ...] = ()
     difference: float | None = None
@@ -59,7 +59,7 @@ def load_model(
     custom_objects: dict[str, Any] | None = None,
     safe_mode: bool = True,
     verify: bool = True,
-) -> Any:
+) -> keras.Model:
     """Open a saved model of Keras 3, Keras 2, TF-Keras, tfmot or Larq as a Keras 3 model.
 
     Configurations that Keras 3 refuses are rewritten: moved classes, arguments that are gone
@@ -166,7 +166,7 @@ def _numbers_in(value: Any) -> Iterator[int]:
                 yield from _numbers_in(each)
 
 
-def _rebuild(archive: Archive, rewriting: Rewriting, path: Path) -> Any:
+def _rebuild(archive: Archive, rewriting: Rewriting, path: Path) -> keras.Model:
     assert archive.model is not None  # noqa: S101
     try:
         check_layers(archive.model, rewriting)
@@ -183,7 +183,7 @@ def _rebuild(archive: Archive, rewriting: Rewriting, path: Path) -> Any:
         ) from error
 
 
-def _build_with_free_names(entry: dict[str, Any], rewriting: Rewriting) -> Any:
+def _build_with_free_names(entry: dict[str, Any], rewriting: Rewriting) -> keras.Model:
     for attempt in range(_ATTEMPTS):
         rewriting.notes.clear()
         try:
@@ -199,7 +199,9 @@ def _build_with_free_names(entry: dict[str, Any], rewriting: Rewriting) -> Any:
     return None
 
 
-def _load_keras_3(path: Path, custom_objects: Any, safe_mode: bool) -> Any:
+def _load_keras_3(
+    path: Path, custom_objects: dict[str, Any] | None, safe_mode: bool
+) -> keras.Model:
     if path.suffix != ".keras":
         raise ModelFileError(
             f"Keras reads a saved model from a name that ends in .keras. Received: {path}."
@@ -221,7 +223,9 @@ def _load_keras_3(path: Path, custom_objects: Any, safe_mode: bool) -> Any:
         ) from error
 
 
-def load_weights(model: Any, path: str | os.PathLike[str], *, in_order: bool = False) -> list[str]:
+def load_weights(
+    model: keras.Model, path: str | os.PathLike[str], *, in_order: bool = False
+) -> list[str]:
     """Give a model of one's own the weights of a Keras 2 file, layer by layer by their names.
 
     Args:

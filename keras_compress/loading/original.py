@@ -15,7 +15,7 @@ _SAMPLES = 4
 _FREE_SIDE, _FREE_STEPS = 96, 8
 
 
-def largest_difference(model: Any, path: Path, loaded: Any) -> tuple[float | None, str]:
+def largest_difference(model: keras.Model, path: Path, loaded: Any) -> tuple[float | None, str]:
     """Return the largest relative difference to the original's outputs, or why there is none.
 
     Args:

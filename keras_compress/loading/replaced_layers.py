@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import layers
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["MERGED", "REPLACED"]
 
@@ -43,7 +46,7 @@ REPLACED: dict[str, Callable[[_Config], tuple[str, _Config]]] = {
 }
 
 
-def _scaled_sum(inputs: Any, config: _Config, name: str) -> Any:
+def _scaled_sum(inputs: Any, config: _Config, name: str) -> Tensor:
     # Inception-ResNet's residual scaling (arXiv 1602.07261, section 3.3).
     scaled = layers.Rescaling(float(config["scale"]), name=f"{name}_scale")(inputs[1])
     return layers.Add(name=name)([inputs[0], scaled])

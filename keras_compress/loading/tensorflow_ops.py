@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers, ops
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["FUNCTIONS", "OPERATION_LAYERS"]
 
@@ -19,7 +22,7 @@ def _activation(name: str) -> Callable[..., Any]:
 
 
 def _binary(function: Callable[..., Any], merging: Any = None) -> Callable[..., Any]:
-    def compute(x: Any, y: Any, *, name_of_layer: str) -> Any:
+    def compute(x: Any, y: Any, *, name_of_layer: str) -> Tensor:
         both = keras.utils.is_keras_tensor(x) and keras.utils.is_keras_tensor(y)
         # A layer where there is one, for the names of operations may be those of layers.
         if both and merging is not None and len(x.shape) == len(y.shape):
@@ -34,7 +37,7 @@ def _shifted(sign: float) -> Callable[..., Any]:
         ops.add if sign > 0 else ops.subtract, layers.Add if sign > 0 else layers.Subtract
     )
 
-    def compute(x: Any, y: Any, *, name_of_layer: str) -> Any:
+    def compute(x: Any, y: Any, *, name_of_layer: str) -> Tensor:
         if isinstance(y, int | float):
             return layers.Rescaling(1.0, sign * y, name=name_of_layer)(x)
         if isinstance(x, int | float):
@@ -44,7 +47,7 @@ def _shifted(sign: float) -> Callable[..., Any]:
     return compute
 
 
-def _scaled(x: Any, y: Any, *, name_of_layer: str) -> Any:
+def _scaled(x: Any, y: Any, *, name_of_layer: str) -> Tensor:
     if isinstance(y, int | float):
         return layers.Rescaling(y, name=name_of_layer)(x)
     if isinstance(x, int | float):
@@ -59,20 +62,20 @@ def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
 def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     def reduce(
         input_tensor: Any, axis: Any = None, keepdims: bool = False, *, name_of_layer: str
-    ) -> Any:
+    ) -> Tensor:
         axis = tuple(axis) if isinstance(axis, list) else axis
         return function(input_tensor, axis=axis, keepdims=bool(keepdims))
 
     return reduce
 
 
-def _concat(values: Any, axis: int = -1, *, name_of_layer: str) -> Any:
+def _concat(values: Any, axis: int = -1, *, name_of_layer: str) -> Tensor:
     if all(keras.utils.is_keras_tensor(each) for each in values):
         return layers.Concatenate(axis=axis, name=name_of_layer)(values)
     return ops.concatenate(values, axis=axis)
 
 
-def _item(tensor: Any, slice_spec: Any, *, name_of_layer: str) -> Any:
+def _item(tensor: Any, slice_spec: Any, *, name_of_layer: str) -> Tensor:
     def part(each: Any) -> Any:
         if isinstance(each, dict):
             return slice(each.get("start"), each.get("stop"), each.get("step"))
@@ -84,36 +87,36 @@ def _item(tensor: Any, slice_spec: Any, *, name_of_layer: str) -> Any:
 
 
 def _pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: Any = 0, *,
-         name_of_layer: str) -> Any:  # fmt: skip
+         name_of_layer: str) -> Tensor:  # fmt: skip
     values = constant_values if mode.lower() == "constant" else None
     return ops.pad(tensor, paddings, mode=mode.lower(), constant_values=values)
 
 
 def _resize(images: Any, size: Any, method: str = "bilinear", *, name_of_layer: str,
-            **others: Any) -> Any:  # fmt: skip
+            **others: Any) -> Tensor:  # fmt: skip
     unusual = {key: value for key, value in others.items() if value}
     if unusual:
         raise NotImplementedError(f"tf.image.resize with {unusual}")
     return layers.Resizing(*size, interpolation=method, name=name_of_layer)(images)
 
 
-def _split(value: Any, num_or_size_splits: Any, axis: int = 0, *, name_of_layer: str) -> Any:
+def _split(value: Any, num_or_size_splits: Any, axis: int = 0, *, name_of_layer: str) -> Tensor:
     if isinstance(num_or_size_splits, int):
         return ops.split(value, num_or_size_splits, axis=axis)
     ends = [sum(num_or_size_splits[: i + 1]) for i in range(len(num_or_size_splits) - 1)]
     return ops.split(value, ends, axis=axis)
 
 
-def _squeeze(input: Any, axis: Any = None, *, name_of_layer: str) -> Any:
+def _squeeze(input: Any, axis: Any = None, *, name_of_layer: str) -> Tensor:
     axis = tuple(axis) if isinstance(axis, list) else axis
     return ops.squeeze(input, axis=axis)
 
 
-def _stack(values: Any, axis: int = 0, *, name_of_layer: str) -> Any:
+def _stack(values: Any, axis: int = 0, *, name_of_layer: str) -> Tensor:
     return ops.stack(values, axis=axis)
 
 
-def _depth_to_space(input: Any, block_size: int, *, name_of_layer: str) -> Any:
+def _depth_to_space(input: Any, block_size: int, *, name_of_layer: str) -> Tensor:
     _, height, width, channels = input.shape
     out = channels // block_size**2
     x = ops.reshape(input, (-1, height, width, block_size, block_size, out))
@@ -121,53 +124,53 @@ def _depth_to_space(input: Any, block_size: int, *, name_of_layer: str) -> Any:
     return ops.reshape(x, (-1, height * block_size, width * block_size, out))
 
 
-def _clip(t: Any, clip_value_min: Any, clip_value_max: Any, *, name_of_layer: str) -> Any:
+def _clip(t: Any, clip_value_min: Any, clip_value_max: Any, *, name_of_layer: str) -> Tensor:
     return ops.clip(t, clip_value_min, clip_value_max)
 
 
-def _cast(x: Any, dtype: str, *, name_of_layer: str) -> Any:
+def _cast(x: Any, dtype: str, *, name_of_layer: str) -> Tensor:
     return ops.cast(x, dtype)
 
 
 def _matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, *,
-            name_of_layer: str) -> Any:  # fmt: skip
+            name_of_layer: str) -> Tensor:  # fmt: skip
     a = ops.swapaxes(a, -1, -2) if transpose_a else a
     return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)
 
 
-def _reshape(tensor: Any, shape: Any, *, name_of_layer: str) -> Any:
+def _reshape(tensor: Any, shape: Any, *, name_of_layer: str) -> Tensor:
     if shape and shape[0] == -1 and all(isinstance(n, int) and n > 0 for n in shape[1:]):
         return layers.Reshape(shape[1:], name=name_of_layer)(tensor)
     return ops.reshape(tensor, shape)
 
 
-def _transpose(a: Any, perm: Any = None, *, name_of_layer: str) -> Any:
+def _transpose(a: Any, perm: Any = None, *, name_of_layer: str) -> Tensor:
     if perm is not None and perm[0] == 0:
         return layers.Permute(perm[1:], name=name_of_layer)(a)
     return ops.transpose(a, perm)
 
 
-def _relu(features: Any, *, name_of_layer: str) -> Any:
+def _relu(features: Any, *, name_of_layer: str) -> Tensor:
     return layers.ReLU(name=name_of_layer)(features)
 
 
-def _relu6(features: Any, *, name_of_layer: str) -> Any:
+def _relu6(features: Any, *, name_of_layer: str) -> Tensor:
     return layers.ReLU(6.0, name=name_of_layer)(features)
 
 
-def _leaky_relu(features: Any, alpha: float = 0.2, *, name_of_layer: str) -> Any:
+def _leaky_relu(features: Any, alpha: float = 0.2, *, name_of_layer: str) -> Tensor:
     return layers.LeakyReLU(negative_slope=alpha, name=name_of_layer)(features)
 
 
-def _softmax(logits: Any, axis: int = -1, *, name_of_layer: str) -> Any:
+def _softmax(logits: Any, axis: int = -1, *, name_of_layer: str) -> Tensor:
     return layers.Softmax(axis=axis, name=name_of_layer)(logits)
 
 
-def _identity(input: Any, *, name_of_layer: str) -> Any:
+def _identity(input: Any, *, name_of_layer: str) -> Tensor:
     return layers.Identity(name=name_of_layer)(input)
 
 
-def _expand(input: Any, axis: int, *, name_of_layer: str) -> Any:
+def _expand(input: Any, axis: int, *, name_of_layer: str) -> Tensor:
     return ops.expand_dims(input, axis)
 
 
@@ -230,7 +233,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _swish(features: Any, beta: float, name: str) -> Any:
+def _swish(features: Any, beta: float, name: str) -> Tensor:
     if beta == 1.0:
         return layers.Activation("silu", name=name)(features)
     return ops.multiply(features, ops.sigmoid(ops.multiply(features, beta)))

@@ -115,7 +115,7 @@ def _snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _matched(layer: Any, weights: _Named) -> list[tuple[Any, np.ndarray]]:
+def _matched(layer: keras.Layer, weights: _Named) -> list[tuple[Any, np.ndarray]]:
     variables = list(layer.trainable_weights) + list(layer.non_trainable_weights)
     if len(variables) < len(weights) and _of_pruning(weights):
         weights = weights[: len(variables)]

@@ -7,13 +7,16 @@ import os
 import threading
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress import storage
 from keras_compress.errors import KerasCompressError
 from keras_compress.packing import native, native_structures
 from keras_compress.packing.file_pieces import FilePieces
 from keras_compress.packing.interruption import interruptible, run_sections, turn
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["PackedFile", "PackedTensor", "open_packed"]
 
@@ -128,7 +131,7 @@ class PackedFile:
             self._tensors = interruptible(self._read_tensors)
         return self._tensors
 
-    def tensor(self, name_or_index: str | int) -> Any:
+    def tensor(self, name_or_index: str | int) -> np.ndarray:
         """Return one tensor as a NumPy array, decoding only the sections that hold it.
 
         Types that NumPy does not know (int4, bfloat16, strings ...) come as their bytes: a

@@ -61,11 +61,11 @@ class PruningCallback(ConstraintCallback):
             self.pruner.update(step)
             self.weights_changed()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         if logs is not None and self.pruner is not None and self.model is not None:
             logs["sparsity"] = self.pruner.sparsity()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         if self.pruner is not None:
             self.pruner.release()

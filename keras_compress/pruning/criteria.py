@@ -7,13 +7,16 @@ and a schedule how many and when.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_compress.engine.frozen import Frozen
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 # What is not zero has a higher score than what is, so that pruned values stay pruned.
 _LOWEST = np.finfo(np.float32).tiny
@@ -38,7 +41,7 @@ class Criterion(Frozen):
         """
         raise NotImplementedError
 
-    def observed(self, weight: Any, gradient: Any) -> Any:
+    def observed(self, weight: keras.Variable, gradient: Tensor) -> Any:
         """Return what a training step adds to the sums, inside the graph.
 
         Args:
@@ -114,7 +117,7 @@ class Taylor(Criterion):
             )
         return np.where(values == 0, 0.0, np.maximum(sums, _LOWEST))
 
-    def observed(self, weight: Any, gradient: Any) -> Any:
+    def observed(self, weight: keras.Variable, gradient: Tensor) -> Tensor:
         return keras.ops.square(weight * gradient)
 
 

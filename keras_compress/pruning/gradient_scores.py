@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -12,6 +12,9 @@ from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.projection import Projection
 from keras_compress.engine.report import values_of
 from keras_compress.pruning.criteria import Criterion
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class GradientScores(Projection):
@@ -40,7 +43,7 @@ class GradientScores(Projection):
             )
         ]
 
-    def prepare_gradient(self, gradient: Any) -> Any:
+    def prepare_gradient(self, gradient: Tensor) -> Tensor:
         ops = keras.ops
         dense = ops.convert_to_tensor(gradient)
         weight = ops.cast(ops.convert_to_tensor(self.variable), "float32")
@@ -50,7 +53,7 @@ class GradientScores(Projection):
         _add(self.state[0], ops.where(ops.isfinite(term), term, ops.zeros_like(term)))
         return dense
 
-    def project(self, weight: Any, state: Sequence[Any]) -> Any:
+    def project(self, weight: keras.Variable, state: Sequence[Any]) -> keras.Variable:
         return weight
 
     def nearest(self, values: np.ndarray) -> np.ndarray:

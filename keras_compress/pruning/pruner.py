@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -29,6 +29,9 @@ from keras_compress.pruning.schedules import (
 )
 from keras_compress.pruning.wrapper import Pruned
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 class MaskProjection(Projection):
     """Keeps pruned weights at zero: `weight * mask`, for the value and for its gradient."""
@@ -47,12 +50,12 @@ class MaskProjection(Projection):
     def mask(self) -> keras.Variable:
         return self.state[0]
 
-    def prepare_gradient(self, gradient: Any) -> Any:
+    def prepare_gradient(self, gradient: Tensor) -> Tensor:
         gradient = keras.ops.convert_to_tensor(gradient)
         mask = keras.ops.convert_to_tensor(self.mask)
         return keras.ops.where(mask, gradient, keras.ops.zeros_like(gradient))
 
-    def project(self, weight: Any, state: Sequence[Any]) -> Any:
+    def project(self, weight: keras.Variable, state: Sequence[Any]) -> Tensor:
         return keras.ops.where(state[0], weight, keras.ops.zeros_like(weight))
 
     def nearest(self, values: np.ndarray) -> np.ndarray:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 
 from keras_compress.engine.frozen import Frozen
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
-def check_sparsity(name: str, value: Any) -> float:
+
+def check_sparsity(name: str, value: Tensor) -> float:
     """Return `value` as a float if it is a sparsity.
 
     Raises:
@@ -35,7 +38,7 @@ def check_sparsity(name: str, value: Any) -> float:
     return number
 
 
-def check_step(name: str, value: Any) -> int:
+def check_step(name: str, value: Tensor) -> int:
     """Return `value` if it is a training step.
 
     Raises:

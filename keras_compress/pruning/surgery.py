@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -36,6 +36,9 @@ from keras_compress.pruning.schedules import (
     last_due_step,
 )
 from keras_compress.pruning.wrapper import Pruned
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -149,7 +152,7 @@ class SurgeryPruned(Pruned):
             magnitude = np.abs(values_of(variable))
             statistics.assign([float(magnitude.mean()), float(magnitude.std())])
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         pairs = []
         for variable, masked in super().substitutes():
             weight = keras.ops.convert_to_tensor(variable)
@@ -217,7 +220,7 @@ class SurgeryCallback(StepCallback):
         if due is not None and due != self._last_due and self.model is not None:
             self._update_masks(step)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs is not None and self.model is not None:
             kept = [values_of(ref.variable)[values_of(mask)] for ref, mask, _ in self._masked]
             size = sum(int(np.prod(ref.shape)) for ref, _, _ in self._masked)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_compress.engine.wrapper import SubstitutedLayer
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -76,7 +79,7 @@ class Pruned(SubstitutedLayer):
             return f"its mask, which `{self.driver}` moves, keeps every weight"
         return None
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         pairs = []
         for variable, mask in self.masked_weights():
             weight = keras.ops.convert_to_tensor(variable)

@@ -39,7 +39,7 @@ _OPERATIONS = {
 }
 
 
-def activation_name(layer: Any) -> str | None:
+def activation_name(layer: keras.Layer) -> str | None:
     """Return the name of what a layer or operation applies to each value; `None` if unknown.
 
     Args:
@@ -75,7 +75,7 @@ def _function_name(function: Any) -> str | None:
     return _OF_TENSORFLOW.get(getattr(function, "__name__", "")) if of_tensorflow else None
 
 
-def _relu(layer: Any) -> str | None:
+def _relu(layer: keras.Layer) -> str | None:
     if layer.threshold != 0:
         return None
     if layer.negative_slope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -13,6 +13,9 @@ from keras_compress.quantization.graph import FlatGraph
 from keras_compress.quantization.plan import Node, Plan, RangeGroup
 from keras_compress.quantization.quantized import Quantized
 from keras_compress.quantization.quantizers import WeightQuantizer
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["build_simulation"]
 
@@ -48,7 +51,7 @@ class _Builder:
         packed = keras.tree.pack_sequence_as(graph.outputs, outputs)
         return keras.Model(graph.inputs, packed, name=name)
 
-    def _result(self, node: Node, given: Any) -> tuple[Any, Any]:
+    def _result(self, node: Node, given: Any) -> tuple[Tensor, Tensor | None]:
         sources = [self._made[id(each)] for each in node.inputs]
         if given is not None:
             tensor = given
@@ -117,7 +120,7 @@ class _Builder:
         return candidate
 
 
-def for_layer(layer: Any, quantizer: WeightQuantizer) -> WeightQuantizer:
+def for_layer(layer: keras.Layer, quantizer: WeightQuantizer) -> WeightQuantizer:
     """Return what `quantizer` is for a layer whose kernel the converter turns.
 
     The converter tells steps of channels of a turned kernel from its values alone, in 8 bits of

@@ -17,7 +17,7 @@ from keras_compress.quantization.kernel_operators import operator_of
 __all__ = ["float_layers"]
 
 
-def float_layers(graph: FlatGraph, config: QuantizationConfig) -> list[Any]:
+def float_layers(graph: FlatGraph, config: QuantizationConfig) -> list[keras.Layer]:
     """Return the layers of `graph` that stay in float.
 
     Raises:
@@ -41,7 +41,7 @@ def float_layers(graph: FlatGraph, config: QuantizationConfig) -> list[Any]:
     return found
 
 
-def has_kernel(layer: Any) -> bool:
+def has_kernel(layer: keras.Layer) -> bool:
     """Whether `layer` is one whose weights become integers."""
     return operator_of(layer) is not None or type(layer) is keras.layers.SeparableConv2D
 

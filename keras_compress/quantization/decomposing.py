@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.quantization.graph import Call
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["call_again", "call_on_pair", "same", "split_separable", "unit_depthwise"]
 
 
-def same(tensor: Any) -> Any:
+def same(tensor: Tensor) -> Tensor:
     """Return what is given."""
     return tensor
 
 
-def call_on_pair(layer: Any) -> Callable[..., Any]:
+def call_on_pair(layer: keras.Layer) -> Callable[..., Any]:
     """Return a function of two tensors that calls a layer on the list of both."""
     return lambda one, other: layer([one, other])
 
@@ -35,7 +38,7 @@ def call_again(call: Call) -> Callable[..., Any]:
     return again
 
 
-def split_separable(layer: Any, shape: Any) -> tuple[Any, Any]:
+def split_separable(layer: keras.Layer, shape: Any) -> tuple[keras.Layer, keras.Layer]:
     """Return the two convolutions of a separable one, with its weights."""
     depthwise = keras.layers.DepthwiseConv2D(
         layer.kernel_size,
@@ -60,7 +63,7 @@ def split_separable(layer: Any, shape: Any) -> tuple[Any, Any]:
     return depthwise, pointwise
 
 
-def unit_depthwise(layer: Any, shape: Any) -> Any:
+def unit_depthwise(layer: keras.Layer, shape: Any) -> keras.Layer:
     """Return a depthwise convolution by one, for the normalization `layer` to be folded into."""
     unit = keras.layers.DepthwiseConv2D(
         1, use_bias=False, name=f"{layer.name}_scale", depthwise_initializer="ones"

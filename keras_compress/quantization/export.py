@@ -7,7 +7,7 @@ channels on the way; in 8 bits of the whole range it finds the same ones from th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -18,6 +18,9 @@ from keras_compress.quantization.kernel_operators import operator_of
 from keras_compress.quantization.numerics import weight_limit
 from keras_compress.quantization.quantized import Quantized
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__: list[str] = []
 
 # Steps of channels without any weight other than zero: the converter wants a number.
@@ -27,7 +30,9 @@ _LEAST_MARKED = 1e-20
 
 
 @register_export_handler(FakeQuantize)
-def _export_range(layer: Any, inputs: Any, training: bool = False, slot: int | None = 0) -> Any:
+def _export_range(
+    layer: keras.Layer, inputs: Tensor, training: bool = False, slot: int | None = 0
+) -> Any:
     import tensorflow as tf
 
     # Ranges are numbers in the file, so they are computed while the graph is traced, not in it.
@@ -49,7 +54,9 @@ def _export_range(layer: Any, inputs: Any, training: bool = False, slot: int | N
 
 
 @register_export_handler(Quantized)
-def _export_kernel(layer: Any, inputs: Any, input_step: Any = None, training: bool = False) -> Any:
+def _export_kernel(
+    layer: keras.Layer, inputs: Tensor, input_step: Any = None, training: bool = False
+) -> Tensor:
     import tensorflow as tf
 
     step = None if input_step is None else tf.get_static_value(input_step)
@@ -66,7 +73,7 @@ def _export_kernel(layer: Any, inputs: Any, input_step: Any = None, training: bo
     return tf.nn.relu6(outputs) if layer.activation == "relu6" else tf.nn.relu(outputs)
 
 
-def _marked_kernel(layer: Any, kernel: np.ndarray, steps: np.ndarray) -> Any:
+def _marked_kernel(layer: keras.Layer, kernel: np.ndarray, steps: np.ndarray) -> Tensor:
     """Return the kernel as a constant, its range marked where it isn't told by the values."""
     import tensorflow as tf
 
@@ -94,7 +101,7 @@ def _marked_kernel(layer: Any, kernel: np.ndarray, steps: np.ndarray) -> Any:
     return marked if flat is kernel else tf.reshape(marked, kernel.shape)
 
 
-def _stored_bits(layer: Any) -> int:
+def _stored_bits(layer: keras.Layer) -> int:
     """Return the bits in which the file holds a weight: 8, of which few are used, or 4."""
     quantizer, inner = layer.quantizer, layer.layer
     if quantizer.bits != 4 or isinstance(inner, keras.layers.Conv2DTranspose):

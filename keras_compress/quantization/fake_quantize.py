@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -20,6 +20,9 @@ from keras_compress.quantization.numerics import (
     step_gradient_scale,
 )
 from keras_compress.quantization.quantizers import ActivationQuantizer
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 # As many values of a batch tell a percentile well enough, and are quickly sorted.
 _MOST_SORTED = 1 << 16
@@ -96,7 +99,7 @@ class FakeQuantize(keras.layers.Layer):
         self._values_per_sample = math.prod(int(n) for n in input_shape[1:] if n is not None)
         self.built = True
 
-    def call(self, inputs: Any, training: bool = False, slot: int | None = 0) -> Any:
+    def call(self, inputs: Tensor, training: bool = False, slot: int | None = 0) -> Tensor:
         inputs = ops.cast(inputs, "float32")
         moves = training and self.quantizer.range != "learned"
         if self.fixed_range is None and slot is not None and (moves or self.calibrating):
@@ -116,13 +119,15 @@ class FakeQuantize(keras.layers.Layer):
             step = ops.where(seen, step, 0.0)
         return quantized, ops.stop_gradient(step)
 
-    def compute_output_spec(self, inputs: Any, training: bool = False, slot: int | None = 0) -> Any:
+    def compute_output_spec(
+        self, inputs: Tensor, training: bool = False, slot: int | None = 0
+    ) -> Any:
         return (
             keras.KerasTensor(inputs.shape, dtype="float32"),
             keras.KerasTensor((), dtype="float32"),
         )
 
-    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
         return previous_mask, None
 
     def trained_range(self) -> tuple[float, float] | None:
@@ -150,7 +155,7 @@ class FakeQuantize(keras.layers.Layer):
         if self.is_learned:
             self.factor.assign(1.0)
 
-    def grid(self, training: bool = False) -> tuple[Any, Any]:
+    def grid(self, training: bool = False) -> tuple[Tensor, Tensor]:
         """Return step and zero point of the range, as scalar tensors."""
         bits = self.quantizer.bits
         if self.fixed_range is not None:
@@ -169,7 +174,7 @@ class FakeQuantize(keras.layers.Layer):
             factor = scale_gradient(factor, ops.minimum(gain / ops.square(step), 1e6))
         return short(step * ops.maximum(factor, 1e-3)), zero_point
 
-    def _observe(self, inputs: Any, slot: int, training: bool) -> None:
+    def _observe(self, inputs: Tensor, slot: int, training: bool) -> None:
         low, high = self._batch_range(ops.stop_gradient(inputs))
         here = ops.equal(ops.arange(self.slots), slot)
         seen = ops.convert_to_tensor(self.batches)
@@ -186,7 +191,7 @@ class FakeQuantize(keras.layers.Layer):
             variable.assign(before + new * (value - before))
         self.batches.assign(seen + ops.cast(here, seen.dtype))
 
-    def _batch_range(self, values: Any) -> tuple[Any, Any]:
+    def _batch_range(self, values: Tensor) -> tuple[Tensor, Tensor]:
         if self.quantizer.range != "percentile" or self.quantizer.percentile >= 100.0:
             return ops.min(values), ops.max(values)
         flat = ops.reshape(values, (-1,))

@@ -47,7 +47,7 @@ def _step_of(call: Call, steps: dict[int, float]) -> float | None:
     return steps.get(id(call.inputs[1])) if len(call.inputs) > 1 else None
 
 
-def _final_layer(layer: Quantized, input_step: float | None) -> Any:
+def _final_layer(layer: Quantized, input_step: float | None) -> keras.Layer:
     """Return a layer that computes with the integers of `layer`: a stock one if it can."""
     kernel, bias, _ = layer.folded(input_step)
     quantizer = layer.quantizer

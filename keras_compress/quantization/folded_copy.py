@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 
@@ -89,7 +87,7 @@ def _norm_behind(
     return behind[0] if last and calls[id(layer)] == calls[id(norm)] == 1 else None
 
 
-def _folded(layer: Any, norm: Any) -> Any:
+def _folded(layer: keras.Layer, norm: keras.Layer) -> keras.Layer:
     """Return a layer that computes what `norm` makes of `layer`."""
     mean, variance = (
         keras.ops.convert_to_numpy(each).astype(np.float64)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_compress.tensor import Tensor
 
 __all__ = ["fold", "fold_moving", "moving_statistics"]
 
 
-def fold(norm: Any, mean: Any, variance: Any, offset: Any) -> tuple[Any, Any]:
+def fold(norm: keras.Layer, mean: Any, variance: Any, offset: Any) -> tuple[Tensor, Tensor]:
     """Return factor and bias that a normalization by `mean` and `variance` amounts to.
 
     Args:
@@ -27,11 +32,11 @@ def fold(norm: Any, mean: Any, variance: Any, offset: Any) -> tuple[Any, Any]:
     return factor, folded
 
 
-def moving_statistics(norm: Any) -> tuple[Any, Any]:
+def moving_statistics(norm: keras.Layer) -> tuple[Tensor, Tensor]:
     """Return the moving averages of mean and variance, as tensors."""
     return ops.convert_to_tensor(norm.moving_mean), ops.convert_to_tensor(norm.moving_variance)
 
 
-def fold_moving(norm: Any, bias: Any) -> tuple[Any, Any]:
+def fold_moving(norm: keras.Layer, bias: Any) -> tuple[Tensor, Tensor]:
     """Return factor and bias of a normalization by its moving averages, of sums with `bias`."""
     return fold(norm, *moving_statistics(norm), bias)

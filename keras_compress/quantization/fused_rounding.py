@@ -7,17 +7,20 @@ a float; what a trained model predicts is rounded by `quantize_affine` on every 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_compress.quantization.numerics import activation_limits, quantize_affine
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["quantize_in_training"]
 
 
-def quantize_in_training(values: Any, step: Any, zero_point: Any, bits: int) -> Any:
+def quantize_in_training(values: Tensor, step: Any, zero_point: Any, bits: int) -> Tensor:
     """Return activations on the grid of `step` and `zero_point`, without a gradient to these.
 
     Args:

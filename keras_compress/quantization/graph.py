@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.engine.graph import Graph, trace_graph
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["Call", "FlatGraph", "flat_graph"]
 
@@ -24,19 +27,19 @@ class Call:
         outputs: What it returned: a symbolic tensor, or several.
     """
 
-    layer: Any
+    layer: keras.Layer
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    outputs: Any
+    outputs: Tensor
 
     @property
-    def inputs(self) -> list[Any]:
+    def inputs(self) -> list[keras.KerasTensor]:
         """The symbolic tensors among the arguments."""
         leaves = keras.tree.flatten((self.args, self.kwargs))
         return [x for x in leaves if isinstance(x, keras.KerasTensor)]
 
     @property
-    def results(self) -> list[Any]:
+    def results(self) -> list[keras.KerasTensor]:
         """The symbolic tensors that were returned."""
         return [x for x in keras.tree.flatten(self.outputs) if isinstance(x, keras.KerasTensor)]
 
@@ -51,8 +54,8 @@ class FlatGraph:
         calls: The calls, each after those whose results it takes.
     """
 
-    inputs: Any
-    outputs: Any
+    inputs: Tensor
+    outputs: Tensor
     calls: tuple[Call, ...]
 
     def consumers(self) -> dict[int, list[Call]]:
@@ -63,12 +66,12 @@ class FlatGraph:
                 found.setdefault(id(tensor), []).append(call)
         return found
 
-    def is_output(self, tensor: Any) -> bool:
+    def is_output(self, tensor: Tensor) -> bool:
         """Whether a symbolic tensor is a result of the model."""
         return any(tensor is output for output in keras.tree.flatten(self.outputs))
 
 
-def flat_graph(model: Any) -> FlatGraph:
+def flat_graph(model: keras.Model) -> FlatGraph:
     """Return the calls of a model, whose layers are called once more: give a copy.
 
     Args:
@@ -89,7 +92,7 @@ def flat_graph(model: Any) -> FlatGraph:
     return FlatGraph(inputs, outputs, tuple(calls))
 
 
-def _run(graph: Graph, inputs: Any, calls: list[Call]) -> Any:
+def _run(graph: Graph, inputs: Tensor, calls: list[Call]) -> Any:
     """Call what `graph` calls, on `inputs`; return its results and add to `calls`."""
     given, flat = keras.tree.flatten(inputs), keras.tree.flatten(graph.inputs)
     made = dict(zip(map(id, flat), given, strict=True))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["KernelOperator", "operator_of"]
 
@@ -25,25 +28,25 @@ class KernelOperator:
     compute: Callable[[Any, Any, Any], Any]
     channel_axes: tuple[int, ...]
 
-    def channels(self, kernel: Any) -> int:
+    def channels(self, kernel: Tensor) -> int:
         """Return the number of output channels."""
         return math.prod(int(kernel.shape[axis]) for axis in self.channel_axes)
 
-    def to_kernel_shape(self, vector: Any, kernel: Any) -> Any:
+    def to_kernel_shape(self, vector: Any, kernel: Tensor) -> Tensor:
         """Return a vector of one number a channel in a shape that broadcasts with the kernel."""
         shape = [1] * len(kernel.shape)
         for axis in self.channel_axes:
             shape[axis] = int(kernel.shape[axis])
         return ops.reshape(vector, shape)
 
-    def to_channels(self, steps: Any, kernel: Any) -> Any:
+    def to_channels(self, steps: Any, kernel: Tensor) -> Tensor:
         """Return steps that broadcast with the kernel as a vector of one number a channel."""
         count = self.channels(kernel)
         flat = ops.reshape(steps, (-1,))
         return flat if int(flat.shape[0]) == count else ops.broadcast_to(flat, (count,))
 
 
-def operator_of(layer: Any) -> KernelOperator | None:
+def operator_of(layer: keras.Layer) -> KernelOperator | None:
     """Return how a layer with a kernel computes, or `None` where that isn't known.
 
     Only the layer's own class counts: a subclass may compute something else.
@@ -51,7 +54,7 @@ def operator_of(layer: Any) -> KernelOperator | None:
     return _OPERATORS.get(type(layer))
 
 
-def _convolution(layer: Any, inputs: Any, kernel: Any) -> Any:
+def _convolution(layer: keras.Layer, inputs: Tensor, kernel: Tensor) -> Tensor:
     return ops.conv(
         inputs,
         kernel,
@@ -62,7 +65,7 @@ def _convolution(layer: Any, inputs: Any, kernel: Any) -> Any:
     )
 
 
-def _depthwise(layer: Any, inputs: Any, kernel: Any) -> Any:
+def _depthwise(layer: keras.Layer, inputs: Tensor, kernel: Tensor) -> Tensor:
     return ops.depthwise_conv(
         inputs,
         kernel,
@@ -73,7 +76,7 @@ def _depthwise(layer: Any, inputs: Any, kernel: Any) -> Any:
     )
 
 
-def _transposed(layer: Any, inputs: Any, kernel: Any) -> Any:
+def _transposed(layer: keras.Layer, inputs: Tensor, kernel: Tensor) -> Tensor:
     return ops.conv_transpose(
         inputs,
         kernel,
@@ -85,7 +88,7 @@ def _transposed(layer: Any, inputs: Any, kernel: Any) -> Any:
     )
 
 
-def _dense(layer: Any, inputs: Any, kernel: Any) -> Any:
+def _dense(layer: keras.Layer, inputs: Tensor, kernel: Tensor) -> Tensor:
     return ops.matmul(inputs, kernel)
 
 

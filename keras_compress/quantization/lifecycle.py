@@ -29,12 +29,12 @@ __all__ = ["calibrate", "finalize", "prepare", "ranges"]
 
 
 def prepare(
-    model: Any,
+    model: keras.Model,
     config: QuantizationConfig | None = None,
     calibration_data: Any = None,
     *,
     batch_size: int = 32,
-) -> Any:
+) -> keras.Model:
     """Return a functional copy of `model` that computes with the integers of a TFLite file.
 
     Models in the model are taken apart, and normalizations are folded into the convolutions before
@@ -88,7 +88,7 @@ def prepare(
     return prepared
 
 
-def simulate(model: Any, config: QuantizationConfig, name_prefix: str = "") -> Any:
+def simulate(model: keras.Model, config: QuantizationConfig, name_prefix: str = "") -> keras.Model:
     """Return a model of the layers of `model` that computes as the device does, not compiled.
 
     Args:
@@ -115,7 +115,7 @@ def simulate(model: Any, config: QuantizationConfig, name_prefix: str = "") -> A
     return prepared
 
 
-def calibrate(model: Any, data: Any, *, batch_size: int = 32) -> None:
+def calibrate(model: keras.Model, data: Any, *, batch_size: int = 32) -> None:
     """Let the ranges of a prepared model follow `data`, in place, without training it.
 
     Args:
@@ -153,7 +153,7 @@ def calibrate(model: Any, data: Any, *, batch_size: int = 32) -> None:
             layer.calibrating = False
 
 
-def finalize(model: Any, *, keep_ranges: bool = True) -> Any:
+def finalize(model: keras.Model, *, keep_ranges: bool = True) -> keras.Model:
     """Return a copy of a prepared model in stock layers, with weights on the integers' grid.
 
     Normalizations are folded into the kernels. The ranges of activations stay as `FakeQuantize`
@@ -181,7 +181,7 @@ def finalize(model: Any, *, keep_ranges: bool = True) -> Any:
     return final
 
 
-def ranges(model: Any) -> dict[str, tuple[float, float] | None]:
+def ranges(model: keras.Model) -> dict[str, tuple[float, float] | None]:
     """Return the least and the largest number of each quantized activation, by its layer's name.
 
     Args:
@@ -190,17 +190,17 @@ def ranges(model: Any) -> dict[str, tuple[float, float] | None]:
     return {layer.name: layer.trained_range() for layer in range_layers(model)}
 
 
-def range_layers(model: Any) -> list[FakeQuantize]:
+def range_layers(model: keras.Model) -> list[FakeQuantize]:
     """Return the `FakeQuantize` layers of `model`."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, FakeQuantize)]
 
 
-def quantized_layers(model: Any) -> list[Quantized]:
+def quantized_layers(model: keras.Model) -> list[Quantized]:
     """Return the `Quantized` layers of `model`."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, Quantized)]
 
 
-def _checked_copy(model: Any) -> Any:
+def _checked_copy(model: keras.Model) -> keras.Model:
     layers = [layer for _, layer in iter_layers(model)] if isinstance(model, keras.Model) else []
     if any(isinstance(layer, Quantized | FakeQuantize) for layer in layers):
         raise KerasCompressError(
@@ -241,7 +241,7 @@ def _checked_copy(model: Any) -> Any:
     return copy
 
 
-def _require_prepared(model: Any) -> None:
+def _require_prepared(model: keras.Model) -> None:
     if not quantized_layers(model):
         raise KerasCompressError(
             "`quantization.finalize` takes what `quantization.prepare` returned. "

@@ -14,9 +14,14 @@ eq. 3), which the expressions here have when they are differentiated.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_compress.tensor import Tensor
 
 #: A step below this is none: all values of its tensor are zero.
 LEAST_STEP = 1e-30
@@ -35,7 +40,7 @@ def activation_limits(bits: int) -> tuple[int, int]:
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
-def short(steps: Any) -> Any:
+def short(steps: Any) -> Tensor:
     """Return positive `steps` rounded to 16 binary digits, with the gradient of no rounding.
 
     Then the ends of a range are exact in float32, so that the steps that the converter finds from
@@ -47,12 +52,12 @@ def short(steps: Any) -> Any:
     return steps + (high - (high - values) - values)
 
 
-def round_through(values: Any) -> Any:
+def round_through(values: Tensor) -> Tensor:
     """Return `values` rounded to whole numbers, half to even, with the gradient of no rounding."""
     return values + ops.stop_gradient(ops.round(values) - values)
 
 
-def weight_steps(weight: Any, axes: tuple[int, ...], bits: int) -> Any:
+def weight_steps(weight: keras.Variable, axes: tuple[int, ...], bits: int) -> Tensor:
     """Return the steps by which the largest magnitude of each channel is the largest integer.
 
     Args:
@@ -68,7 +73,7 @@ def weight_steps(weight: Any, axes: tuple[int, ...], bits: int) -> Any:
     return short(ops.stop_gradient(ops.maximum(largest / weight_limit(bits), LEAST_STEP)))
 
 
-def symmetric_integers(weight: Any, steps: Any, bits: int) -> Any:
+def symmetric_integers(weight: keras.Variable, steps: Any, bits: int) -> Tensor:
     """Return the symmetric integers of `weight`, as float32 of the same shape.
 
     Multiplied by the steps again, the gradient passes to `weight` where it isn't clipped, and to
@@ -83,12 +88,12 @@ def symmetric_integers(weight: Any, steps: Any, bits: int) -> Any:
     return round_through(ops.clip(weight / steps, -limit, limit))
 
 
-def quantize_symmetric(weight: Any, steps: Any, bits: int) -> Any:
+def quantize_symmetric(weight: keras.Variable, steps: Any, bits: int) -> Tensor:
     """Return `weight` on the grid of its `symmetric_integers`, as float32 of the same shape."""
     return symmetric_integers(weight, steps, bits) * steps
 
 
-def activation_grid(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
+def activation_grid(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tensor]:
     """Return step and zero point of the activations from `low` to `high`, scalars.
 
     The range is widened to hold 0 and moved by less than a step so that 0 is one of its numbers,
@@ -102,7 +107,7 @@ def activation_grid(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
     return step, ops.clip(zero_point, lowest, largest)
 
 
-def quantize_affine(values: Any, step: Any, zero_point: Any, bits: int) -> Any:
+def quantize_affine(values: Tensor, step: Any, zero_point: Any, bits: int) -> Tensor:
     """Return activations on the grid of `step` and `zero_point`, as float32 of the same shape.
 
     The gradient passes to `values` where they aren't clipped, and to `step` as LSQ says.
@@ -112,7 +117,7 @@ def quantize_affine(values: Any, step: Any, zero_point: Any, bits: int) -> Any:
     return round_through(scaled) * step
 
 
-def round_pooled(values: Any, step: Any, zero_point: Any, bits: int) -> Any:
+def round_pooled(values: Tensor, step: Any, zero_point: Any, bits: int) -> Tensor:
     """Return averages of activations on the grid of these, as float32 of the same shape.
 
     A pooling and a resizing divide sums of integers, and round half away from zero where the
@@ -126,12 +131,12 @@ def round_pooled(values: Any, step: Any, zero_point: Any, bits: int) -> Any:
     return values + ops.stop_gradient(rounded - values)
 
 
-def least_weight_steps(bias: Any, input_step: Any) -> Any:
+def least_weight_steps(bias: Any, input_step: Any) -> Tensor:
     """Return the steps that weights may not fall below, or their bias would overflow."""
     return ops.stop_gradient(ops.abs(bias) / (input_step * _MOST_BIAS))
 
 
-def scale_gradient(values: Any, factor: Any) -> Any:
+def scale_gradient(values: Tensor, factor: Any) -> Tensor:
     """Return `values`, the gradient of which is `factor` times as large."""
     return values * factor + ops.stop_gradient(values * (1.0 - factor))
 
@@ -146,7 +151,7 @@ def step_gradient_scale(size: float, limit: int) -> float:
     return 1.0 / math.sqrt(max(size, 1.0) * limit)
 
 
-def _others(weight: Any, axes: tuple[int, ...]) -> tuple[int, ...]:
+def _others(weight: keras.Variable, axes: tuple[int, ...]) -> tuple[int, ...]:
     rank = len(weight.shape)
     kept = {axis % rank for axis in axes}
     return tuple(axis for axis in range(rank) if axis not in kept)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Node", "Plan", "RangeGroup"]
 
@@ -60,7 +63,7 @@ class Node:
     inputs: list[Node]
     result: Result
     group: RangeGroup | None
-    layer: Any = None
+    layer: keras.Layer = None
     norm: Any = None
     activation: str = "linear"
     is_float: bool = False

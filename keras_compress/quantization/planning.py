@@ -9,7 +9,7 @@ stays in float is not rounded, unless an operator on integers takes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -26,6 +26,9 @@ from keras_compress.quantization.decomposing import (
 from keras_compress.quantization.graph import Call, FlatGraph
 from keras_compress.quantization.kernel_operators import operator_of
 from keras_compress.quantization.plan import Node, Plan, RangeGroup, Result
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["UnsupportedLayerError", "make_plan"]
 
@@ -210,7 +213,7 @@ class _Planner:
         self._of_tensor[id(tensor)] = node
         return ""
 
-    def _folds(self, call: Call, tensor: Any) -> bool:
+    def _folds(self, call: Call, tensor: Tensor) -> bool:
         layer = call.layer
         return (
             type(layer) is keras.layers.BatchNormalization
@@ -219,7 +222,7 @@ class _Planner:
             and layer.axis in (-1, len(tensor.shape) - 1)
         )
 
-    def _fuse_activation(self, node: Node, tensor: Any) -> Any:
+    def _fuse_activation(self, node: Node, tensor: Tensor) -> keras.KerasTensor:
         after = self._only_consumer(tensor)
         if after is None or id(after.layer) in self._in_float:
             return tensor
@@ -325,7 +328,7 @@ class _Planner:
             tensor = after.results[0]
         self._of_tensor[id(tensor)] = node
 
-    def _activated(self, name: str, function: str, node: Node, layer: Any) -> Node:
+    def _activated(self, name: str, function: str, node: Node, layer: keras.Layer) -> Node:
         if function == "linear":
             return node
         own = layer if isinstance(layer, keras.Operation) else None
@@ -336,19 +339,19 @@ class _Planner:
         named = name if own is not None else f"{name}_{function}"
         return self._apply(named, function, node, own)
 
-    def _apply(self, name: str, function: str, node: Node, layer: Any) -> Node:
+    def _apply(self, name: str, function: str, node: Node, layer: keras.Layer) -> Node:
         made = layer or keras.layers.Activation(function, name=name)
         fixed = FIXED_RANGES.get(function)
         group = RangeGroup(name, fixed)
         return self._add(name, made, [node], "fixed" if fixed else "own", group=group)
 
-    def _only_consumer(self, tensor: Any) -> Call | None:
+    def _only_consumer(self, tensor: Tensor) -> Call | None:
         found = self._consumers.get(id(tensor), [])
         if len(found) != 1 or self._graph.is_output(tensor):
             return None
         return found[0]
 
-    def _node(self, tensor: Any) -> Node:
+    def _node(self, tensor: Tensor) -> Node:
         """Return the node of a tensor that an operator on integers takes."""
         node = self._of_tensor[id(tensor)]
         node.take_range()
@@ -362,7 +365,7 @@ class _Planner:
         result: Result,
         *,
         group: RangeGroup | None = None,
-        layer: Any = None,
+        layer: keras.Layer | None = None,
     ) -> Node:
         if group is None and result != "none":
             group = RangeGroup(name)

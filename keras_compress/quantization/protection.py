@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["mean_of_clusters", "numbered_clusters"]
 
 
-def numbered_clusters(kernel: Any) -> np.ndarray:
+def numbered_clusters(kernel: Tensor) -> np.ndarray:
     """Return for each weight the number of its value among the values of the kernel, int32."""
     values = np.asarray(kernel, np.float32)
     return np.unique(values, return_inverse=True)[1].reshape(values.shape).astype(np.int32)
 
 
-def mean_of_clusters(kernel: Any, clusters: Any) -> Any:
+def mean_of_clusters(kernel: Tensor, clusters: Any) -> Tensor:
     """Return the kernel with the mean of its cluster in the place of each weight.
 
     Each weight of a cluster then has the same gradient, so that an optimizer keeps them equal.

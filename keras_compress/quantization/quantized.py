@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -24,6 +24,9 @@ from keras_compress.quantization.protection import mean_of_clusters, numbered_cl
 from keras_compress.quantization.quantizers import WeightQuantizer
 from keras_compress.quantization.weight_grid import WeightGrid
 from keras_compress.rate import code_length
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 #: Activations that the device computes with the operator before them.
 FUSED = ("linear", "relu", "relu6")
@@ -64,8 +67,8 @@ class Quantized(keras.layers.Layer):
 
     def __init__(
         self,
-        layer: Any,
-        norm: Any = None,
+        layer: keras.Layer,
+        norm: keras.Layer = None,
         activation: str = "linear",
         quantizer: WeightQuantizer | None = None,
         freeze_after: int | None = None,
@@ -93,7 +96,7 @@ class Quantized(keras.layers.Layer):
         self._operator = operator
         self._grid = WeightGrid(operator, self.quantizer)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         shape = input_shape[0] if isinstance(input_shape[0], tuple | list) else input_shape
         if not self.layer.built:
             self.layer.build(shape)
@@ -158,7 +161,7 @@ class Quantized(keras.layers.Layer):
         integers = self._folded(None, False)[0]
         return np.asarray(ops.convert_to_numpy(integers)).astype(np.int8)
 
-    def bits(self) -> Any:
+    def bits(self) -> Tensor:
         """Return the estimated bits of the packed integers, a float32 scalar with a gradient.
 
         A normalization scales the channels of a kernel and their steps alike, so that both are
@@ -173,7 +176,7 @@ class Quantized(keras.layers.Layer):
         limit = weight_limit(self.quantizer.bits)
         return code_length(ops.clip(kernel / steps, -limit, limit))
 
-    def on_grid(self, layer: Any) -> Quantized:
+    def on_grid(self, layer: keras.Layer) -> Quantized:
         """Return a wrapper like this one, without normalization, around a layer on its grid.
 
         Args:
@@ -201,7 +204,7 @@ class Quantized(keras.layers.Layer):
             )
         return wrapper
 
-    def call(self, inputs: Any, input_step: Any = None, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, input_step: Any = None, training: bool = False) -> Tensor:
         inputs = ops.cast(inputs, "float32")
         if training and self.rate_weight:
             self.add_loss(self.rate_weight * self.bits())
@@ -227,7 +230,7 @@ class Quantized(keras.layers.Layer):
             for each in (kernel, bias * of_bias, steps)
         )
 
-    def _on_integers(self, inputs: Any, input_step: Any) -> Any:
+    def _on_integers(self, inputs: Tensor, input_step: Any) -> Tensor:
         """Return the sums with bias, added up in whole numbers: floats hold these exactly."""
         integers, bias, _, of_bias = self._folded(input_step, False)
         if input_step is not None:
@@ -236,7 +239,7 @@ class Quantized(keras.layers.Layer):
             inputs = ops.where(known, round_through(scaled), scaled)
         return (self._operator.compute(self.layer, inputs, integers) + bias) * of_bias
 
-    def _summed(self, inputs: Any, input_step: Any) -> Any:
+    def _summed(self, inputs: Tensor, input_step: Any) -> Tensor:
         """Return the sums with bias in training, where the last digit of a float may differ."""
         integers, bias, steps, of_bias = self._folded(input_step, True)
         kernel = integers * self._operator.to_kernel_shape(steps, integers)
@@ -286,7 +289,7 @@ class Quantized(keras.layers.Layer):
             bias = ops.where(known, round_through(bias), bias)
         return integers, bias, of_channels, of_bias
 
-    def _normalized(self, inputs: Any) -> Any:
+    def _normalized(self, inputs: Tensor) -> Tensor:
         """Return the normalized sums in training; the moving averages follow the batch."""
         norm, kernel, bits = self.norm, self._kernel(), self.quantizer.bits
         # A bias before the normalization moves the mean, and nothing else: the sums are without.
@@ -308,7 +311,7 @@ class Quantized(keras.layers.Layer):
         correction = ops.sqrt((moving_variance + norm.epsilon) / (variance + norm.epsilon))
         return sums * correction + bias
 
-    def _statistics(self, sums: Any, factor: Any) -> tuple[Any, Any]:
+    def _statistics(self, sums: Any, factor: Any) -> tuple[Tensor, Tensor]:
         """Return the mean and variance to normalize by, and move the averages.
 
         Args:
@@ -343,7 +346,7 @@ class Quantized(keras.layers.Layer):
             return None
         return ops.convert_to_tensor(self.steps_done) >= self.freeze_after
 
-    def _kernel(self) -> Any:
+    def _kernel(self) -> Tensor:
         kernel = ops.cast(self.layer.kernel, "float32")
         if self.preserve_clusters:
             kernel = mean_of_clusters(kernel, ops.convert_to_tensor(self.clusters))
@@ -351,27 +354,29 @@ class Quantized(keras.layers.Layer):
             kernel = kernel * ops.convert_to_tensor(self.mask)
         return kernel
 
-    def _bias(self) -> Any:
+    def _bias(self) -> Tensor:
         if self.layer.bias is None:
             return ops.zeros((self._operator.channels(self.layer.kernel),), "float32")
         return ops.cast(self.layer.bias, "float32")
 
-    def _steps(self, kernel: Any, training: bool) -> Any:
+    def _steps(self, kernel: Tensor, training: bool) -> Tensor:
         if self.quantizer.range == "max":
             return self._grid.whole_range(kernel)
         initial = ops.convert_to_tensor(self.initial_steps)
         learned = ops.convert_to_tensor(self.factor)
         return self._grid.learned(kernel, initial, learned, training)
 
-    def _activated(self, outputs: Any) -> Any:
+    def _activated(self, outputs: Tensor) -> Tensor:
         if self.activation == "relu":
             return ops.relu(outputs)
         return ops.relu6(outputs) if self.activation == "relu6" else outputs
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: tuple[int | None, ...], *_: Any) -> tuple[Any, ...]:
         return self.layer.compute_output_shape(input_shape)
 
-    def compute_output_spec(self, inputs: Any, input_step: Any = None, training: Any = None) -> Any:
+    def compute_output_spec(
+        self, inputs: Tensor, input_step: Any = None, training: bool | None = None
+    ) -> keras.KerasTensor:
         return keras.KerasTensor(self.layer.compute_output_shape(inputs.shape), dtype="float32")
 
     def get_config(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from keras_compress.quantization.fake_quantize import FakeQuantize
 from keras_compress.quantization.kernel_operators import operator_of
 from keras_compress.quantization.numerics import weight_steps
 from keras_compress.quantization.quantized import Quantized
+
+if TYPE_CHECKING:
+    import keras
 
 # Last digits of float32 after a multiplication and a division, in steps.
 _OFF_GRID = 1e-3
@@ -84,7 +87,7 @@ class QuantizationReport:
         return "\n".join(line.rstrip() for line in lines)
 
 
-def report(model: Any) -> QuantizationReport:
+def report(model: keras.Model) -> QuantizationReport:
     """Return what quantization makes of each layer of a prepared or finalized model.
 
     Args:
@@ -102,7 +105,7 @@ def report(model: Any) -> QuantizationReport:
     return QuantizationReport(tuple(_row(layer) for layer in layers))
 
 
-def _row(layer: Any) -> QuantizedLayerReport:
+def _row(layer: keras.Layer) -> QuantizedLayerReport:
     if isinstance(layer, FakeQuantize):
         return _range_row(layer)
     kind = type(layer).__name__
@@ -127,7 +130,7 @@ def _row(layer: Any) -> QuantizedLayerReport:
     return QuantizedLayerReport(layer.name, kind, "passed on", 0, "", 0.0, 0)
 
 
-def _on_integers(layer: Any, values: np.ndarray) -> bool:
+def _on_integers(layer: keras.Layer, values: np.ndarray) -> bool:
     """Whether the weights of a stock layer lie on the 8-bit grid that `finalize` leaves."""
     operator = operator_of(layer)
     if operator is None:

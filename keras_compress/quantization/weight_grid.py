@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
@@ -18,6 +18,9 @@ from keras_compress.quantization.numerics import (
 )
 from keras_compress.quantization.quantizers import WeightQuantizer
 from keras_compress.quantization.step_search import best_steps
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["WeightGrid"]
 
@@ -36,7 +39,7 @@ class WeightGrid:
         self._bits = quantizer.bits
         self._axes = operator.channel_axes if quantizer.per_channel else ()
 
-    def shape_of_steps(self, kernel: Any) -> list[int]:
+    def shape_of_steps(self, kernel: Tensor) -> list[int]:
         """Return the shape of learned steps, which broadcasts against the kernel's."""
         sizes = [1] * len(kernel.shape)
         for axis in self._axes:
@@ -47,11 +50,11 @@ class WeightGrid:
         """Return the steps that learned ones begin with."""
         return best_steps(kernel, self._axes, weight_limit(self._bits))
 
-    def whole_range(self, kernel: Any) -> Any:
+    def whole_range(self, kernel: Tensor) -> Tensor:
         """Return the steps by which the largest magnitude is the largest integer."""
         return weight_steps(kernel, self._axes, self._bits)
 
-    def learned(self, kernel: Any, initial: Any, learned: Any, training: bool) -> Any:
+    def learned(self, kernel: Tensor, initial: Any, learned: Any, training: bool) -> Tensor:
         """Return the steps that were trained.
 
         Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -13,6 +13,9 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.rate.config import RateConfig
 from keras_compress.rate.lifecycle import estimated_bits, rate_aware_layers
 from keras_compress.rate.wrapper import RateAware
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class RateCallback(StepCallback):
@@ -53,7 +56,7 @@ class RateCallback(StepCallback):
         self._set_to: float | None = None
         self._price: float | None = None  # moved towards the target, else by the step
 
-    def attach(self, model: Any, step: int) -> bool:
+    def attach(self, model: keras.Model, step: int) -> bool:
         layers = rate_aware_layers(model)
         if not layers:
             raise KerasCompressError(
@@ -77,7 +80,7 @@ class RateCallback(StepCallback):
                 layer.strength.assign(strength)
             self._set_to = strength
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_begin(epoch, logs)
         # Not at the end of the epoch before: callbacks that save the model have run by now, and
         # a training that goes on from their file comes to the same price.
@@ -92,7 +95,7 @@ class RateCallback(StepCallback):
             self._price = float(np.float32(self.config.corrected(price, size, before)))
             self.on_step(step)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float | None] | None = None) -> None:
         if logs is not None and self.model is not None:
             logs["rate_bytes"] = _number(estimated_bits(self.model)) / 8
             if self.config.target_bytes is not None:
@@ -102,5 +105,5 @@ class RateCallback(StepCallback):
         return self.config.target_bytes is not None and step > 0 and self.config.priced(step)
 
 
-def _number(value: Any) -> float:
+def _number(value: Tensor) -> float:
     return float(keras.ops.convert_to_numpy(value))

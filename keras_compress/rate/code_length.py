@@ -17,9 +17,12 @@ arXiv 1906.06624, who train a density and add noise instead).
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 _LN2 = math.log(2.0)
 # What is seen in advance, in weights: a row that is empty so far isn't so for certain.
@@ -27,7 +30,7 @@ _PRIOR = 1.0
 _LEAST, _MOST = 1e-6, 0.98
 
 
-def code_length(values: Any) -> Any:
+def code_length(values: Tensor) -> Tensor:
     """Return the bits that `values` take, a float32 scalar.
 
     Args:

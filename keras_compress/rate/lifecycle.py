@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -16,6 +16,9 @@ from keras_compress.engine.weights import WeightRef
 from keras_compress.layers import iter_layers
 from keras_compress.rate.config import RateConfig
 from keras_compress.rate.wrapper import RateAware, initial_step_size
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 def prepare(model: keras.Model, config: RateConfig | None = None) -> keras.Model:
@@ -70,7 +73,7 @@ def report(model: keras.Model, config: RateConfig | None = None) -> Report:
     return technique_report("rate", "rounded", model, selection, why_not)
 
 
-def estimated_bits(model: keras.Model) -> Any:
+def estimated_bits(model: keras.Model) -> Tensor:
     """Return the bits of all rounded weights of `model` by `code_length`, a float32 scalar.
 
     Args:

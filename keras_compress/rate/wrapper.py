@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,6 +13,9 @@ from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 from keras_compress.rate.code_length import code_length
 from keras_compress.rate.config import check_step_digits
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 # The trained number is log(step size) / _GAIN: under Adam a step size moves by some 0.5 % while
 # a weight moves by 0.001.
@@ -51,7 +54,7 @@ class RateAware(SubstitutedLayer):
 
     def __init__(
         self,
-        layer: Any,
+        layer: keras.Layer,
         step_digits: int = 4,
         indices: Sequence[int] | None = None,
         **kwargs: Any,
@@ -63,7 +66,7 @@ class RateAware(SubstitutedLayer):
         self.strength: Any = None
         self.bits_before: Any = None
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         super().build(input_shape)
         self.strength = self.add_weight(
             name="strength", shape=(), dtype="float32", initializer="zeros", trainable=False
@@ -73,7 +76,7 @@ class RateAware(SubstitutedLayer):
             name="bits_before", shape=(), dtype="float32", initializer="zeros", trainable=False
         )
 
-    def add_state(self, variable: Any) -> None:
+    def add_state(self, variable: keras.Variable) -> None:
         self.log_steps.append(
             self.add_weight(
                 name=f"{variable.name}_log_step",
@@ -88,11 +91,11 @@ class RateAware(SubstitutedLayer):
         for variable, step_size in zip(self.log_steps, step_sizes, strict=True):
             variable.assign(math.log(step_size) / _GAIN)
 
-    def step_sizes(self) -> list[Any]:
+    def step_sizes(self) -> list[Tensor]:
         """Return the step size of each of `substituted_weights()`, float32 scalars."""
         return [self._step_size(variable) for variable in self.log_steps]
 
-    def bits(self) -> Any:
+    def bits(self) -> Tensor:
         """Return the bits that the rounded weights take by `code_length`, a float32 scalar."""
         ops = keras.ops
         pairs = zip(self.substituted_weights(), self.log_steps, strict=True)
@@ -112,17 +115,17 @@ class RateAware(SubstitutedLayer):
             pairs.append((variable, ops.cast(value, variable.dtype)))
         return pairs
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, *args: Any, **kwargs: Any) -> Tensor:
         outputs = super().call(*args, **kwargs)
         pairs = zip(self.substituted_weights(), self.log_steps, strict=True)
         bits = sum(code_length(self._scaled(*pair)) for pair in pairs)
         self.add_loss(keras.ops.convert_to_tensor(self.strength) * bits)
         return outputs
 
-    def _scaled(self, variable: Any, log_step: Any) -> Any:
+    def _scaled(self, variable: keras.Variable, log_step: Any) -> Tensor:
         return keras.ops.cast(variable, "float32") / self._step_size(log_step)
 
-    def _step_size(self, log_step: Any) -> Any:
+    def _step_size(self, log_step: Any) -> Tensor:
         ops = keras.ops
         exponent = ops.convert_to_tensor(log_step)
         if keras.backend.standardize_dtype(exponent.dtype) != "float32":

@@ -8,12 +8,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.errors import KerasCompressError
 from keras_compress.search.progress import Progress
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["ArchitectureRow", "architecture_names", "architecture_table"]
 
@@ -183,7 +186,9 @@ def _row(
     return ArchitectureRow(name, **facts)
 
 
-def _measured(model: Any, shape: tuple[int, ...], threads: int, min_secs: float) -> dict[str, Any]:
+def _measured(
+    model: keras.Model, shape: tuple[int, ...], threads: int, min_secs: float
+) -> dict[str, Any]:
     from keras_compress.bench import bench
     from keras_compress.exporter.pipeline import ExportWarning, convert
     from keras_compress.packing import pack

@@ -12,12 +12,15 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.recipes.accuracy import tflite_accuracy
 from keras_compress.storage import Origins, read_file, write_atomic, write_through
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["CompressionTrial", "TrialSettings", "origins", "run_trial", "write_arrays"]
 
@@ -156,20 +159,20 @@ def _train(
     return model, settings.epochs, ""
 
 
-def gives_logits(model: Any, samples: np.ndarray) -> bool:
+def gives_logits(model: keras.Model, samples: np.ndarray) -> bool:
     """Return whether the results of `model` are logits rather than probabilities."""
     scores = np.asarray(model.predict(np.asarray(samples), verbose=0))
     return bool((scores < 0).any() or not np.allclose(scores.sum(axis=-1), 1.0, atol=1e-3))
 
 
-def _seed_layers(model: Any, seed: int, epoch: int) -> None:
+def _seed_layers(model: keras.Model, seed: int, epoch: int) -> None:
     # Keras doesn't write the state of a layer's generator into the file.
     for place, variable in enumerate(model.non_trainable_variables):
         if variable.name == "seed_generator_state":
             variable.assign(np.array([seed + epoch, place], dtype="uint32"))
 
 
-def _is_finite(model: Any, losses: list[float]) -> bool:
+def _is_finite(model: keras.Model, losses: list[float]) -> bool:
     if not all(math.isfinite(loss) for loss in losses):
         return False
     return all(np.isfinite(np.asarray(w)).all() for w in model.get_weights())

@@ -244,7 +244,11 @@ def choose(
 
 
 def _open(
-    folder: Path, model: Any, data: ImageData, settings: TrialSettings, made_from: Origins = None
+    folder: Path,
+    model: keras.Model,
+    data: ImageData,
+    settings: TrialSettings,
+    made_from: Origins = None,
 ) -> Journal:
     """Prepare `folder`, or check that it is of the same search; return its journal.
 
@@ -286,7 +290,7 @@ def _check_result(setting: Any, result: Any) -> None:
         raise ValueError("a trial's folder is one of the search's")
 
 
-def _check_file(path: Path, model: Any, samples: np.ndarray) -> None:
+def _check_file(path: Path, model: keras.Model, samples: np.ndarray) -> None:
     """Raise unless trials, in processes of their own, find the model in its file."""
     import keras
 

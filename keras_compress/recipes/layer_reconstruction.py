@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -22,6 +22,9 @@ from keras_compress.engine.cloning import copy_model
 from keras_compress.engine.graph import GraphNode, trace_graph
 from keras_compress.engine.importance import gradient_function
 from keras_compress.search import Progress
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["ReconstructedLayer", "output_importance", "reconstruct", "reconstructible"]
 
@@ -97,7 +100,7 @@ def reconstructible(model: keras.Model) -> tuple[list[Any], dict[str, str]]:
 
 def output_importance(
     model: keras.Model,
-    layers: list[Any],
+    layers: list[keras.Layer],
     x: NDArray[Any],
     *,
     temperature: float,
@@ -124,11 +127,11 @@ def output_importance(
     scores = logits_of(np.asarray(model.predict(x, batch_size=32, verbose=0))) / temperature
     scores = scores.reshape(-1, scores.shape[-1]) if scores.ndim == 2 else scores
 
-    def loss(images: Any, labels: Any) -> Any:
+    def loss(images: Any, labels: Any) -> Tensor:
         found = keras.ops.log(keras.ops.clip(softened(model(images, training=False)), 1e-30, 1.0))
         return -keras.ops.mean(keras.ops.sum(found * labels, axis=tuple(range(1, found.ndim))))
 
-    def softened(outputs: Any) -> Any:
+    def softened(outputs: Any) -> Tensor:
         if not probabilities:
             return keras.ops.softmax(outputs / temperature)
         return keras.ops.softmax(keras.ops.log(keras.ops.clip(outputs, 1e-30, 1.0)) / temperature)
@@ -165,7 +168,7 @@ def logits_of(scores: NDArray[Any]) -> NDArray[Any]:
 
 def reconstruct(
     model: keras.Model,
-    layers: list[Any],
+    layers: list[keras.Layer],
     importance: dict[int, _Floats],
     x: NDArray[Any],
     price: float,
@@ -280,7 +283,7 @@ def _last_reads(nodes: tuple[GraphNode, ...], outputs: Any) -> dict[int, set[int
 class _Fit:
     """How one layer is fitted and rounded."""
 
-    def __init__(self, layer: Any, samples: int, seed: int) -> None:
+    def __init__(self, layer: keras.Layer, samples: int, seed: int) -> None:
         self._layer = layer
         self._kernel = _matrix(layer)
         reads = self._kernel.shape[0]
@@ -345,18 +348,18 @@ def _short(values: _Floats) -> _Floats:
     return np.ldexp(np.rint(mantissas * 2**_BIAS_DIGITS) / 2**_BIAS_DIGITS, exponents)
 
 
-def _outputs(layer: Any) -> int:
+def _outputs(layer: keras.Layer) -> int:
     shape = layer.kernel.shape
     return int(np.prod(shape[-2:])) if isinstance(layer, _DEPTHWISE) else int(shape[-1])
 
 
-def _matrix(layer: Any) -> _Floats:
+def _matrix(layer: keras.Layer) -> _Floats:
     """Return a kernel as `(reads of an output, outputs)`."""
     kernel = keras.ops.convert_to_numpy(layer.kernel).astype(np.float64)
     return kernel.reshape(-1, _outputs(layer))
 
 
-def _parts(layer: Any) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _parts(layer: keras.Layer) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield the columns of the rows and the outputs of each group of a layer."""
     if isinstance(layer, keras.layers.Dense):
         yield np.arange(layer.kernel.shape[0]), np.arange(_outputs(layer))

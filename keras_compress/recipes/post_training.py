@@ -73,7 +73,7 @@ class PostTrainingCompression:
         note: Why the target was not reached, or what else to know; may be empty.
     """
 
-    model: Any
+    model: keras.Model
     target: PostTrainingTarget
     reached: bool
     size: int
@@ -181,7 +181,7 @@ def post_training_compression(
     return result
 
 
-def _check(model: Any, images: Any, held_out: float) -> None:
+def _check(model: keras.Model, images: Any, held_out: float) -> None:
     from keras_compress.engine.graph import require_graph
 
     require_graph(model, "Compression without a training set")
@@ -209,7 +209,7 @@ def _check(model: Any, images: Any, held_out: float) -> None:
         )
 
 
-def _answers(model: Any, images: NDArray[Any], batch_size: int) -> NDArray[np.int64]:
+def _answers(model: keras.Model, images: NDArray[Any], batch_size: int) -> NDArray[np.int64]:
     scores = np.asarray(model.predict(images, batch_size=batch_size, verbose=0))
     if not np.isfinite(scores).all():
         raise KerasCompressError(
@@ -224,7 +224,7 @@ class _Search:
     """Runs at several prices, until the target is met as nearly as rounds allow."""
 
     plain: Any
-    layers: list[Any]
+    layers: list[keras.Layer]
     importance: dict[int, NDArray[np.float64]]
     fitted: NDArray[Any]
     held: NDArray[Any]
@@ -301,7 +301,7 @@ class _Search:
         more_bits = -trial.price
         return (met, more_bits if met == (self.target.size is not None) else trial.price)
 
-    def exported(self, small: Any) -> tuple[Any, bytes]:
+    def exported(self, small: keras.Model) -> tuple[Any, bytes]:
         """Return the `Export` of a model and its packed bytes."""
         import warnings
 
@@ -321,7 +321,7 @@ def _is_near(size: int, target: int | None) -> bool:
 def _finish(
     search: _Search,
     best: Any,
-    model: Any,
+    model: keras.Model,
     left_alone: dict[str, str],
     folder: Path,
     made_from: Origins,

@@ -98,7 +98,7 @@ class SmallerNet:
         note: What to know about it; may be empty.
     """
 
-    model: Any
+    model: keras.Model
     pruned: ChannelPruned
     before: dict[str, float]
     after: dict[str, float]
@@ -203,7 +203,7 @@ class _Search:
 
     def __init__(
         self,
-        model: Any,
+        model: keras.Model,
         data: ImageData,
         criterion: Any,
         round_to: int,
@@ -243,7 +243,7 @@ class _Search:
             round_to=self._round_to,
         )
 
-    def train(self, small: Any, stage: str) -> Any:
+    def train(self, small: keras.Model, stage: str) -> keras.Model:
         """Train a cut model on labels and on what the whole one says; return it."""
         import keras
 
@@ -273,7 +273,7 @@ class _Search:
         progress.end(f"{self.accuracy(small):.2%} on the images set aside")
         return small
 
-    def accuracy(self, model: Any) -> float:
+    def accuracy(self, model: keras.Model) -> float:
         """Return the accuracy on the images set aside, from 0 to 1."""
         scores = model.predict(self.data.x_train[self._held], batch_size=256, verbose=0)
         return float((np.argmax(scores, axis=-1) == self.data.y_train[self._held]).mean())
@@ -366,7 +366,7 @@ def _latency_ratio(full: bytes, small: bytes) -> float:
 
 def _finish(
     search: _Search,
-    small: Any,
+    small: keras.Model,
     pruned: ChannelPruned,
     target: SmallerNetTarget,
     folder: str | os.PathLike[str],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def _preprocessed(images: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     return np.asarray(done, np.float32)
 
 
-def _photos(folder: Path, model: Any, limit: int) -> NDArray[np.float32]:
+def _photos(folder: Path, model: keras.Model, limit: int) -> NDArray[np.float32]:
     shape = tuple(model.inputs[0].shape)
     if len(model.inputs) != 1 or len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
         raise KerasCompressError(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["fingerprint"]
 
@@ -48,13 +51,13 @@ def _add_array(digest: Any, values: np.ndarray) -> None:
     digest.update(values.reshape(-1).view(np.uint8).data)
 
 
-def _host_array(variable: Any) -> np.ndarray:
+def _host_array(variable: keras.Variable) -> np.ndarray:
     import keras
 
     return np.asarray(keras.ops.convert_to_numpy(variable.value))
 
 
-def _config_text(model: Any) -> str:
+def _config_text(model: keras.Model) -> str:
     try:
         # A class or function may have no other text than one with its address in it.
         text = json.dumps(model.get_config(), sort_keys=True, default=lambda o: type(o).__name__)
@@ -78,7 +81,7 @@ def _layer_names(config: Any) -> Iterator[str]:
             yield from _layer_names(value)
 
 
-def _layers(model: Any) -> Iterator[Any]:
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
     yield model
     for layer in getattr(model, "layers", ()):
         yield from _layers(layer)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["conv_bn", "depthwise_bn"]
 
 
 def conv_bn(
-    x: Any,
+    x: Tensor,
     filters: int,
     size: int = 1,
     *,
@@ -16,7 +19,7 @@ def conv_bn(
     groups: int = 1,
     activation: str | None = "relu",
     name: str,
-) -> Any:
+) -> Tensor:
     """Return `x` through a convolution without bias, batch normalization and an activation.
 
     Args:
@@ -45,8 +48,8 @@ def conv_bn(
 
 
 def depthwise_bn(
-    x: Any, *, size: int = 3, strides: int = 1, activation: str | None = "relu", name: str
-) -> Any:
+    x: Tensor, *, size: int = 3, strides: int = 1, activation: str | None = "relu", name: str
+) -> Tensor:
     """Return `x` through a depthwise convolution, batch normalization and an activation.
 
     Args as for `conv_bn`; every channel has one kernel, so that their number stays.
@@ -64,7 +67,7 @@ def depthwise_bn(
     return _normalized(x, activation, name)
 
 
-def _normalized(x: Any, activation: str | None, name: str) -> Any:
+def _normalized(x: Tensor, activation: str | None, name: str) -> Tensor:
     from keras import layers
 
     x = layers.BatchNormalization(name=f"{name}_bn")(x)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["fire"]
 
 
 def fire(
-    x: Any,
+    x: Tensor,
     squeeze: int,
     expand_1x1: int,
     expand_3x3: int,
     *,
     bypass: str | None = None,
     name: str,
-) -> Any:
+) -> Tensor:
     """Return `x` through a fire module: squeezed by 1x1 filters, expanded by 1x1 and 3x3 ones.
 
     Args:
@@ -49,7 +52,9 @@ def fire(
             f"{x.shape[-1]} and {channels} at {name!r}. Use bypass='complex'."
         )
 
-    def convolution(y: Any, filters: int, size: int, part: str, activation: str | None) -> Any:
+    def convolution(
+        y: Tensor, filters: int, size: int, part: str, activation: str | None
+    ) -> Tensor:
         return layers.Conv2D(
             filters,
             size,

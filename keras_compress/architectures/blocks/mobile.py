@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.architectures.blocks.convolution import conv_bn, depthwise_bn
 from keras_compress.architectures.blocks.squeeze_excite import squeeze_excite
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["depthwise_separable", "inverted_residual"]
 
 
 def depthwise_separable(
-    x: Any, filters: int, *, strides: int = 1, activation: str = "relu6", name: str
-) -> Any:
+    x: Tensor, filters: int, *, strides: int = 1, activation: str = "relu6", name: str
+) -> Tensor:
     """Return `x` through a 3x3 depthwise and a 1x1 convolution (MobileNet v1, figure 3).
 
     Args:
@@ -27,7 +30,7 @@ def depthwise_separable(
 
 
 def inverted_residual(
-    x: Any,
+    x: Tensor,
     filters: int,
     *,
     expansion: int = 6,
@@ -35,7 +38,7 @@ def inverted_residual(
     squeeze_ratio: int | None = None,
     activation: str = "relu6",
     name: str,
-) -> Any:
+) -> Tensor:
     """Return `x` through MobileNet v2's block (arXiv 1801.04381, section 3.3).
 
     Expanded by a 1x1 convolution, filtered depthwise, projected without an activation, and added

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.architectures.blocks.convolution import conv_bn
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["basic_residual"]
 
 
 def basic_residual(
-    x: Any, filters: int, *, strides: int = 1, shortcut: str = "pad", name: str
-) -> Any:
+    x: Tensor, filters: int, *, strides: int = 1, shortcut: str = "pad", name: str
+) -> Tensor:
     """Return `x` through two 3x3 convolutions, added to its shortcut.
 
     Args:
@@ -50,7 +53,7 @@ def basic_residual(
     return layers.Activation("relu", name=f"{name}_relu")(y)
 
 
-def _padded(x: Any, filters: int, strides: int, name: str) -> Any:
+def _padded(x: Tensor, filters: int, strides: int, name: str) -> Tensor:
     from keras import layers
 
     if strides != 1:

@@ -6,15 +6,18 @@ Zhang et al., arXiv 1707.01083; Ma et al., arXiv 1807.11164.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.architectures.blocks.convolution import conv_bn, depthwise_bn
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 __all__ = ["channel_shuffle", "shuffle_unit", "shuffle_unit_v2"]
 
 
-def channel_shuffle(x: Any, groups: int, *, name: str) -> Any:
+def channel_shuffle(x: Tensor, groups: int, *, name: str) -> Tensor:
     """Return `x` with its channels dealt out: the first of each group, then the second of each.
 
     Of channels in `groups` groups of n, channel `i * n + j` goes to `j * groups + i` (v1,
@@ -50,14 +53,14 @@ def channel_shuffle(x: Any, groups: int, *, name: str) -> Any:
 
 
 def shuffle_unit(
-    x: Any,
+    x: Tensor,
     filters: int,
     *,
     groups: int,
     strides: int = 1,
     first_groups: int | None = None,
     name: str,
-) -> Any:
+) -> Tensor:
     """Return `x` through a unit of ShuffleNet v1 (section 3.2, figure 2).
 
     A grouped 1x1 convolution to a quarter of `filters` (up to a multiple of the groups), the
@@ -105,7 +108,7 @@ def shuffle_unit(
     return layers.Activation("relu", name=f"{name}_relu")(y)
 
 
-def shuffle_unit_v2(x: Any, filters: int, *, strides: int = 1, name: str) -> Any:
+def shuffle_unit_v2(x: Tensor, filters: int, *, strides: int = 1, name: str) -> Tensor:
     """Return `x` through a unit of ShuffleNet v2 (arXiv 1807.11164, section 3, figure 3).
 
     With `strides=1` half of the channels pass as they are and half go through 1x1, 3x3 depthwise

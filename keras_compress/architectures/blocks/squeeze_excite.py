@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 __all__ = ["squeeze_excite"]
 
 
-def squeeze_excite(x: Any, ratio: int = 16, *, name: str) -> Any:
+def squeeze_excite(x: Tensor, ratio: int = 16, *, name: str) -> Tensor:
     """Return `x` with its channels scaled by a gate of their global averages (section 3).
 
     Written with 1x1 convolutions on the averages, which the runtime fuses and quantizes.

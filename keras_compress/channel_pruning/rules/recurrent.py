@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import layers
@@ -11,6 +11,9 @@ from keras_compress.channel_pruning.call import LayerCall, NotUnderstoodError
 from keras_compress.channel_pruning.coupling import Labels
 from keras_compress.channel_pruning.registry import register_rule
 from keras_compress.channel_pruning.rules.activations import is_elementwise
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["bidirectional", "recurrent"]
 
@@ -50,7 +53,7 @@ def bidirectional(call: LayerCall) -> Labels:
     return call.along(-1, ahead)
 
 
-def _units(call: LayerCall, layer: Any, name: str) -> Labels:
+def _units(call: LayerCall, layer: keras.Layer, name: str) -> Labels:
     cell = layer.cell
     if not (is_elementwise(layer.activation) and _is_gate(layer)):
         raise NotUnderstoodError("one of its activations goes over all units, or isn't known")
@@ -66,5 +69,5 @@ def _units(call: LayerCall, layer: Any, name: str) -> Labels:
     return units
 
 
-def _is_gate(layer: Any) -> bool:
+def _is_gate(layer: keras.Layer) -> bool:
     return is_elementwise(getattr(layer, "recurrent_activation", None))

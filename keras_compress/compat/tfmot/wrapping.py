@@ -7,13 +7,18 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.copying.graph_copy import is_clonable
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from keras_compress.tensor import Tensor
 
 
 class TfmotWrapper(SubstitutedLayer):
@@ -28,7 +33,7 @@ class TfmotWrapper(SubstitutedLayer):
     #: What stands before the name of the layer in that of the wrapper.
     prefix = ""
 
-    def __init__(self, layer: Any, **kwargs: Any) -> None:
+    def __init__(self, layer: keras.Layer, **kwargs: Any) -> None:
         kwargs = {"name": f"{self.prefix}_{layer.name}", **declared_input(layer), **kwargs}
         several = _takes_several_shapes(layer)
         super().__init__(layer, **kwargs)
@@ -43,7 +48,7 @@ class TfmotWrapper(SubstitutedLayer):
             self.layer.build(**shapes)
         super().build(input_shape)
 
-    def choose_weights(self) -> list[Any]:
+    def choose_weights(self) -> list[keras.Variable]:
         """Return the variables of the built layer to work on."""
         raise NotImplementedError
 
@@ -67,7 +72,7 @@ class TfmotWrapper(SubstitutedLayer):
     def trainable(self, value: bool) -> None:
         keras.layers.Wrapper.trainable.fset(self, value)
 
-    def get_weights(self) -> list[Any]:
+    def get_weights(self) -> list[np.ndarray]:
         """Return the weights of the wrapped layer alone, as tfmot does."""
         return list(self.layer.get_weights())
 
@@ -104,7 +109,7 @@ def outside_of_graphs() -> contextlib.AbstractContextManager[Any]:
     return tf.init_scope()
 
 
-def declared_input(layer: Any) -> dict[str, Any]:
+def declared_input(layer: keras.Layer) -> dict[str, Any]:
     """Return `{"input_shape": ...}` if `layer` was given one as it was made, else `{}`.
 
     As in tfmot the wrapper then stands for the layer: a Sequential model that begins with it is
@@ -119,14 +124,14 @@ def declared_input(layer: Any) -> dict[str, Any]:
     return {"input_shape": tuple(probe.input_shape[1:])} if probe.built else {}
 
 
-def is_graph(model: Any) -> bool:
+def is_graph(model: keras.Model) -> bool:
     """Whether `model` is Sequential, built or not, or functional."""
     return isinstance(model, keras.Sequential) or (
         isinstance(model, keras.Model) and is_clonable(model)
     )
 
 
-def with_layers(call: str, model: Any, function: Callable[[Any], Any]) -> Any:
+def with_layers(call: str, model: keras.Model, function: Callable[[Any], Any]) -> keras.Model:
     """Return a model like `model` in which `function(layer)` stands for each layer.
 
     As in tfmot layers that `function` returns are shared with `model`, weights included, and the
@@ -147,7 +152,7 @@ def with_layers(call: str, model: Any, function: Callable[[Any], Any]) -> Any:
             "and `keras_compress.clustering`, which take any model."
         )
 
-    def put(layer: Any) -> Any:
+    def put(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, keras.Model):
             return with_layers(call, layer, function)
         return function(layer) if isinstance(layer, keras.Layer) else layer
@@ -165,14 +170,14 @@ def with_layers(call: str, model: Any, function: Callable[[Any], Any]) -> Any:
         model.compiled = compiled
 
 
-def _inputs_like(model: Any) -> Any:
+def _inputs_like(model: keras.Model) -> Any:
     """Return inputs of the names of those of a functional model, which Keras would name anew."""
     if isinstance(model, keras.Sequential):
         return None
     held = [each for each in model.layers if isinstance(each, keras.layers.InputLayer)]
     layer_of = {id(layer.output): layer for layer in held}
 
-    def like(tensor: Any) -> Any:
+    def like(tensor: Tensor) -> Any:
         return keras.Input(
             batch_shape=tensor.shape,
             dtype=tensor.dtype,
@@ -183,7 +188,7 @@ def _inputs_like(model: Any) -> Any:
     return keras.tree.map_structure(like, model.input)
 
 
-def _takes_several_shapes(layer: Any) -> bool:
+def _takes_several_shapes(layer: keras.Layer) -> bool:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return (
         sum(

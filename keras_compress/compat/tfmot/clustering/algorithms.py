@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import abc
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class GradientAggregation(str, Enum):  # noqa: UP042 - the bases that tfmot gives it
@@ -49,7 +52,9 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         self.cluster_gradient_aggregation = cluster_gradient_aggregation
         self.data_format = data_format
 
-    def get_pulling_indices(self, weight: Any, centroids: Any = None) -> Any:
+    def get_pulling_indices(
+        self, weight: keras.Variable, centroids: Tensor | None = None
+    ) -> Tensor:
         """Return for each value of `weight` the index of the nearest centroid, same shape."""
         ops = keras.ops
         chosen = self.cluster_centroids if centroids is None else centroids
@@ -58,7 +63,7 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         )
         return ops.cast(ops.argmin(distance, axis=-1), index_dtype())
 
-    def get_clustered_weight(self, pulling_indices: Any, original_weight: Any) -> Any:
+    def get_clustered_weight(self, pulling_indices: Any, original_weight: Any) -> Tensor:
         """Return the centroids in the place of the weight, of the shape of `pulling_indices`.
 
         Its gradient goes to the centroids, summed up or averaged over the members of each, and
@@ -75,7 +80,7 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
 
     def average_centroids_gradient_by_cluster_size(
         self, cluster_centroids: Any, cluster_sizes: Any
-    ) -> Any:
+    ) -> Tensor:
         """Return the centroids with a gradient divided by the sizes of their clusters.
 
         That of an empty cluster is zero.
@@ -88,12 +93,14 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         # Not a bit of the values changes: what is added is zero, with a gradient.
         return ops.stop_gradient(centroids) + (scaled - ops.stop_gradient(scaled))
 
-    def add_gradient_to_original_weight(self, clustered_weight: Any, original_weight: Any) -> Any:
+    def add_gradient_to_original_weight(
+        self, clustered_weight: Any, original_weight: Any
+    ) -> Tensor:
         """Return the clustered weight with its gradient to the original one as well."""
         original = keras.ops.convert_to_tensor(original_weight)
         return clustered_weight + (original - keras.ops.stop_gradient(original))
 
-    def _centroids(self) -> Any:
+    def _centroids(self) -> Tensor:
         values = keras.ops.convert_to_tensor(self.cluster_centroids)
         return values * keras.ops.ones_like(values) if self.dense_gradient else values
 
@@ -113,7 +120,9 @@ class ClusteringAlgorithmPerChannel(ClusteringAlgorithm):
     with the data format `"channels_first"` and its last axis else.
     """
 
-    def get_pulling_indices(self, weight: Any, centroids: Any = None) -> Any:
+    def get_pulling_indices(
+        self, weight: keras.Variable, centroids: Tensor | None = None
+    ) -> Tensor:
         ops = keras.ops
         chosen = ops.convert_to_tensor(self.cluster_centroids if centroids is None else centroids)
         channels = ops.moveaxis(ops.convert_to_tensor(weight), self._axis, 0)
@@ -122,7 +131,7 @@ class ClusteringAlgorithmPerChannel(ClusteringAlgorithm):
         found = ops.reshape(ops.cast(nearest, index_dtype()), channels.shape)
         return ops.moveaxis(found, 0, self._axis)
 
-    def get_clustered_weight(self, pulling_indices: Any, original_weight: Any) -> Any:
+    def get_clustered_weight(self, pulling_indices: Any, original_weight: Any) -> Tensor:
         ops = keras.ops
         centroids = self._centroids()
         channels = ops.moveaxis(ops.convert_to_tensor(pulling_indices), self._axis, 0)
@@ -144,7 +153,7 @@ def index_dtype() -> str:
     return "int32" if keras.backend.backend() == "jax" else "int64"
 
 
-def _sizes(rows: Any, clusters: int) -> Any:
+def _sizes(rows: Any, clusters: int) -> Tensor:
     """Return the members of each cluster, float32 `(rows, clusters)`."""
     ops = keras.ops
     count = int(rows.shape[0])

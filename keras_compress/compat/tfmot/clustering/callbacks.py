@@ -41,18 +41,18 @@ class ClusteringSummaries(keras.callbacks.TensorBoard):
         #: Batches of all epochs.
         self.continuous_batch = 0
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
         super().on_train_batch_begin(batch, logs)
         self.continuous_batch += 1
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         super().on_train_batch_end(batch, logs)
         if self.cluster_update_freq == "epoch":
             return
         if self.continuous_batch % self.cluster_update_freq == 0:
             self._write()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
         if self.cluster_update_freq == "epoch":
             self._write()

@@ -48,7 +48,7 @@ def cluster_weights(
         )
     by_channel = kwargs.pop("cluster_per_channel", False)
 
-    def put(layer: Any) -> Any:
+    def put(layer: keras.Layer) -> Any:
         if isinstance(layer, keras.Model):
             return with_layers("cluster_weights", layer, put)
         if isinstance(layer, ClusterWeights):
@@ -82,7 +82,7 @@ def cluster_weights(
     )
 
 
-def strip_clustering(model: Any) -> Any:
+def strip_clustering(model: keras.Model) -> keras.Model:
     """Return a model like `model` in stock layers, its kernels made of shared values.
 
     Raises:
@@ -94,13 +94,13 @@ def strip_clustering(model: Any) -> Any:
             f"Received: {model!r} of type {type(model).__name__}."
         )
 
-    def put(layer: Any) -> Any:
+    def put(layer: keras.Layer) -> Any:
         return _stripped(layer) if isinstance(layer, ClusterWeights) else layer
 
     return with_layers("strip_clustering", model, put)
 
 
-def _stripped(wrapper: ClusterWeights) -> Any:
+def _stripped(wrapper: ClusterWeights) -> keras.Layer:
     # Centroids have moved since the last step, or weights have been loaded.
     wrapper.update_clustered_weights_associations()
     clean = copy_layer(wrapper.layer)

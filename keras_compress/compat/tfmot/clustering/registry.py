@@ -35,12 +35,12 @@ _CELLS = (layers.GRUCell, layers.LSTMCell, layers.SimpleRNNCell)
 CONV2D = (layers.Conv2D, layers.Conv2DTranspose)
 
 
-def is_recurrent(layer: Any) -> bool:
+def is_recurrent(layer: keras.Layer) -> bool:
     """Whether the weights of `layer` are those of its cells, numbered in their names."""
     return isinstance(layer, layers.RNN | layers.Bidirectional)
 
 
-def make_clusterable(layer: Any) -> Any:
+def make_clusterable(layer: keras.Layer) -> keras.Layer:
     """Give `layer`, unless it is a `ClusterableLayer`, a `get_clusterable_weights`; return it.
 
     As in tfmot, every layer without trainable weights passes, unbuilt ones too: what these are
@@ -89,7 +89,7 @@ def make_clusterable(layer: Any) -> Any:
     return layer
 
 
-def cells_of(layer: Any) -> list[Any]:
+def cells_of(layer: keras.Layer) -> list[keras.Layer]:
     """Return the cells of a recurrent layer; of `Bidirectional` those of both directions."""
     if isinstance(layer, layers.Bidirectional):
         return [layer.forward_layer.cell, layer.backward_layer.cell]
@@ -98,7 +98,7 @@ def cells_of(layer: Any) -> list[Any]:
     return [layer.cell]
 
 
-def has_enough_weights(layer: Any, number_of_clusters: int, by_channel: bool) -> bool:
+def has_enough_weights(layer: keras.Layer, number_of_clusters: int, by_channel: bool) -> bool:
     """Whether a convolution has more weights than clusters; warns if not.
 
     Raises:
@@ -126,14 +126,14 @@ def has_enough_weights(layer: Any, number_of_clusters: int, by_channel: bool) ->
     return False
 
 
-def _supports(layer: Any) -> bool:
+def _supports(layer: keras.Layer) -> bool:
     if isinstance(layer, layers.RNN):
         return type(layer) in _RNN and all(type(cell) in _CELLS for cell in cells_of(layer))
     kinds = (*_WEIGHTS, layers.Bidirectional, layers.MultiHeadAttention)
     return not layer.trainable_weights or type(layer) in kinds
 
 
-def _unsupported(layer: Any) -> KerasCompressError:
+def _unsupported(layer: keras.Layer) -> KerasCompressError:
     return KerasCompressError(
         "Please initialize `Cluster` with a supported layer: one that tfmot clusters, or a "
         "`ClusterableLayer` with "

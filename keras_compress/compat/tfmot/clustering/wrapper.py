@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -24,17 +24,20 @@ from keras_compress.compat.tfmot.clustering.registry import CONV2D, cells_of, ma
 from keras_compress.compat.tfmot.wrapping import TfmotWrapper, outside_of_graphs
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 @dataclass(eq=False)
 class _ClusteredWeight:
     """What the wrapper keeps of one weight; Keras tracks the variables where they are made."""
 
-    variable: Any
-    centroids: Any
+    variable: keras.Variable
+    centroids: Tensor
     algorithm: ClusteringAlgorithm
     indices: Any
     zero: Any = None
-    mask: Any = None
+    mask: Tensor = None
 
 
 @keras.saving.register_keras_serializable(package="keras_compress.tfmot")
@@ -64,7 +67,7 @@ class ClusterWeights(TfmotWrapper):
 
     def __init__(
         self,
-        layer: Any,
+        layer: keras.Layer,
         number_of_clusters: int,
         cluster_centroids_init: CentroidInitialization = CentroidInitialization.KMEANS_PLUS_PLUS,
         preserve_sparsity: bool = False,
@@ -94,11 +97,11 @@ class ClusterWeights(TfmotWrapper):
             super().build(input_shape, **shapes)
         self.build_input_shape = input_shape
 
-    def choose_weights(self) -> list[Any]:
+    def choose_weights(self) -> list[keras.Variable]:
         layer: Any = self.layer
         return [variable for _, variable in layer.get_clusterable_weights()]
 
-    def add_state(self, variable: Any) -> None:
+    def add_state(self, variable: keras.Variable) -> None:
         layer: Any = self.layer
         name = next(n for n, v in layer.get_clusterable_weights() if v is variable)
         start = self._start(variable)
@@ -122,7 +125,7 @@ class ClusterWeights(TfmotWrapper):
         )
         held.algorithm.dense_gradient = True
 
-        def indices(shape: Any = None, dtype: Any = None) -> Any:
+        def indices(shape: Any = None, dtype: Any = None) -> Tensor:
             found = held.algorithm.get_pulling_indices(keras.ops.convert_to_tensor(variable))
             if tuple(found.shape) != tuple(variable.shape):
                 raise KerasCompressError(
@@ -135,11 +138,11 @@ class ClusterWeights(TfmotWrapper):
         held.indices = self._state(f"pulling_indices_{_plain(name)}", variable.shape, indices)
         if self.preserve_sparsity:
 
-            def kept(shape: Any, dtype: Any = None) -> Any:
+            def kept(shape: Any, dtype: Any = None) -> Tensor:
                 clustered = held.algorithm.get_clustered_weight(indices(), variable)
                 return keras.ops.cast(keras.ops.not_equal(clustered, 0), dtype)
 
-            def zero(shape: Any, dtype: Any = None) -> Any:
+            def zero(shape: Any, dtype: Any = None) -> Tensor:
                 found = keras.ops.argmin(keras.ops.abs(centroids), axis=-1)
                 return keras.ops.cast(found, dtype)
 
@@ -149,7 +152,9 @@ class ClusterWeights(TfmotWrapper):
             held.zero = self._state(f"zero_idx_{_plain(name)}", centroids.shape[:-1], zero)
         self._weights_of.by_name[name] = held
 
-    def _state(self, name: str, shape: Any, initializer: Any, dtype: str | None = None) -> Any:
+    def _state(
+        self, name: str, shape: Any, initializer: Any, dtype: str | None = None
+    ) -> keras.Variable:
         return self.add_weight(
             name=name,
             shape=shape,
@@ -159,7 +164,7 @@ class ClusterWeights(TfmotWrapper):
             aggregation="only_first_replica",
         )
 
-    def _start(self, variable: Any) -> np.ndarray:
+    def _start(self, variable: keras.Variable) -> np.ndarray:
         """Return the centroids that `variable` starts from."""
         number, init = self.number_of_clusters, self.cluster_centroids_init
         axis = 1 if self.data_format == "channels_first" else -1
@@ -190,17 +195,17 @@ class ClusterWeights(TfmotWrapper):
                 held.centroids.assign(_zeroed(held.centroids, held.zero))
             held.indices.assign(held.algorithm.get_pulling_indices(_behind(held)))
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         return [
             (held.variable, held.algorithm.get_clustered_weight(held.indices, _behind(held)))
             for held in self._weights_of.by_name.values()
         ]
 
-    def call(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Tensor:
         self.update_clustered_weights_associations()
         return super().call(*args, **kwargs)
 
-    def get_weight_from_layer(self, weight_name: str) -> Any:
+    def get_weight_from_layer(self, weight_name: str) -> keras.Variable:
         """Return the variable of the layer behind the clustered weight of that name."""
         return getattr(self.layer, weight_name)
 
@@ -259,7 +264,7 @@ class ClusterWeights(TfmotWrapper):
 class ClusterWeightsRNN(ClusterWeights):
     """Clusters the cells of a recurrent layer; names of weights end in the number of the cell."""
 
-    def get_weight_from_layer(self, weight_name: str) -> Any:
+    def get_weight_from_layer(self, weight_name: str) -> keras.Variable:
         name, number = weight_name.split("/")
         return getattr(cells_of(self.layer)[int(number)], name)
 
@@ -268,7 +273,7 @@ class ClusterWeightsRNN(ClusterWeights):
 class ClusterWeightsMHA(ClusterWeights):
     """Clusters the four projections of `MultiHeadAttention`."""
 
-    def get_weight_from_layer(self, weight_name: str) -> Any:
+    def get_weight_from_layer(self, weight_name: str) -> keras.Variable:
         part, _, name = weight_name.lstrip("_").rpartition(".")
         return getattr(getattr(self.layer, part), name)
 
@@ -280,13 +285,13 @@ class _Held:
         self.by_name: dict[str, _ClusteredWeight] = {}
 
 
-def _behind(held: _ClusteredWeight) -> Any:
+def _behind(held: _ClusteredWeight) -> Tensor:
     """Return the weight behind the centroids, zero where it is pruned."""
     weight = keras.ops.convert_to_tensor(held.variable)
     return weight if held.mask is None else weight * keras.ops.convert_to_tensor(held.mask)
 
 
-def _zeroed(centroids: Any, zero: Any) -> Any:
+def _zeroed(centroids: Tensor, zero: Any) -> Tensor:
     """Return the centroids with zero at the index `zero`, and wherever the same value stands."""
     ops = keras.ops
     values = ops.convert_to_tensor(centroids)
@@ -295,7 +300,7 @@ def _zeroed(centroids: Any, zero: Any) -> Any:
     return ops.where(ops.equal(values, at_zero), ops.zeros_like(values), values)
 
 
-def _known_values(variable: Any) -> np.ndarray | None:
+def _known_values(variable: keras.Variable) -> np.ndarray | None:
     """Return the values of `variable`, or `None` while it is only a symbol of a graph."""
     try:
         return np.asarray(keras.ops.convert_to_numpy(variable))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_compress.tensor import Tensor
 
 # Operators of their own, which take a quantized input; and those fused into the one before them,
 # of which only the result is.
@@ -25,7 +30,7 @@ class QuantizedActivation:
         KerasCompressError: A `ValueError`, if it isn't known where the activation is quantized.
     """
 
-    def __init__(self, function: Any, quantizer: Any, wrapper: Any) -> None:
+    def __init__(self, function: Any, quantizer: Any, wrapper: keras.Layer) -> None:
         name = getattr(function, "__name__", type(function).__name__)
         if name not in _BEFORE | _AFTER:
             raise KerasCompressError(
@@ -42,7 +47,7 @@ class QuantizedActivation:
     def in_mode(self, training: bool) -> Callable[[Any], Any]:
         """Return the activation as it is computed in training or outside of it."""
 
-        def activation(inputs: Any) -> Any:
+        def activation(inputs: Tensor) -> Tensor:
             if self._name in _BEFORE:
                 inputs = self._quantizer(inputs, training, weights=self._before)
             outputs = self._function(inputs)

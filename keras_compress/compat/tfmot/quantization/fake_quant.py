@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 from keras import ops
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
-def fake_quant(inputs: Any, low: Any, high: Any, num_bits: int, narrow_range: bool) -> Any:
+
+def fake_quant(
+    inputs: Tensor, low: Tensor, high: Tensor, num_bits: int, narrow_range: bool
+) -> Tensor:
     """Return `inputs` on the grid of `num_bits` bits from `low` to `high`.
 
     The range is moved by less than a step so that 0 is on the grid. The gradient passes where

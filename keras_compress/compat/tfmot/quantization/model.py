@@ -6,13 +6,16 @@ import contextlib
 import functools
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.exporter.handlers import handler_for
 from keras_compress.layers import iter_layers
 from keras_compress.quantization import FakeQuantize
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 # The range that tfmot's quantizers start with.
 _UNSEEN = 6.0
@@ -61,7 +64,7 @@ class QuantizedModel(keras.Model):
 
 
 @contextlib.contextmanager
-def _marking(model: Any) -> Iterator[None]:
+def _marking(model: keras.Model) -> Iterator[None]:
     """Let the layers of `model` compute as the exporter has it, within the block."""
     shadowed = []
     try:
@@ -76,7 +79,7 @@ def _marking(model: Any) -> Iterator[None]:
             del vars(layer)["call"]
 
 
-def _handler(layer: Any) -> Any:
+def _handler(layer: keras.Layer) -> Any:
     import tensorflow as tf
 
     if isinstance(layer, FakeQuantize):
@@ -92,7 +95,9 @@ def _handler(layer: Any) -> Any:
     return handler_for(layer)
 
 
-def _mark_unseen(layer: Any, inputs: Any, training: bool = False, slot: int | None = 0) -> Any:
+def _mark_unseen(
+    layer: keras.Layer, inputs: Tensor, training: bool = False, slot: int | None = 0
+) -> Any:
     import tensorflow as tf
 
     step = tf.constant(2 * _UNSEEN / 255)

@@ -36,7 +36,9 @@ class LayerNotSupportedError(KerasCompressError, RuntimeError):
     """A layer to quantize has neither a default nor a `QuantizeConfig`."""
 
 
-def quantize_model(to_quantize: Any, quantized_layer_name_prefix: str | None = "quant_") -> Any:
+def quantize_model(
+    to_quantize: Any, quantized_layer_name_prefix: str | None = "quant_"
+) -> keras.Model:
     """Return a copy of a model that trains on 8-bit integers as TFLite computes with them.
 
     Args:
@@ -53,7 +55,7 @@ def quantize_model(to_quantize: Any, quantized_layer_name_prefix: str | None = "
     return quantize_apply(annotated, quantized_layer_name_prefix=quantized_layer_name_prefix)
 
 
-def quantize_annotate_model(to_annotate: Any) -> Any:
+def quantize_annotate_model(to_annotate: Any) -> keras.Model:
     """Return a model of the same layers, each of which says that it shall be quantized.
 
     Args:
@@ -77,7 +79,7 @@ def quantize_annotate_model(to_annotate: Any) -> Any:
                 stacklevel=3,
             )
 
-    def annotated(layer: Any) -> Any:
+    def annotated(layer: keras.Layer) -> keras.Layer:
         kept = QuantizeAnnotate | keras.layers.InputLayer | keras.layers.Lambda
         return layer if isinstance(layer, kept) else QuantizeAnnotate(layer)
 
@@ -106,10 +108,10 @@ def quantize_annotate_layer(
 
 
 def quantize_apply(
-    model: Any,
+    model: keras.Model,
     scheme: QuantizeScheme = Default8BitQuantizeScheme(),  # noqa: B008 - tfmot's default
     quantized_layer_name_prefix: str | None = "quant_",
-) -> Any:
+) -> keras.Model:
     """Return a copy of an annotated model that trains on integers where it is annotated.
 
     Layers without a `QuantizeConfig` compute as `keras_compress.quantization` has it, which is what
@@ -179,7 +181,7 @@ def quantize_scope(*args: Any) -> Any:
     return keras.saving.custom_object_scope(objects)
 
 
-def _require_model(argument: str, model: Any) -> None:
+def _require_model(argument: str, model: keras.Model) -> None:
     sequential = isinstance(model, keras.Sequential)
     if not sequential and not (isinstance(model, keras.Model) and is_clonable(model)):
         raise KerasCompressError(
@@ -200,11 +202,11 @@ def _require_model(argument: str, model: Any) -> None:
             )
 
 
-def _without_annotations(model: Any) -> tuple[Any, dict[str, Any]]:
+def _without_annotations(model: keras.Model) -> tuple[Any, dict[str, Any]]:
     """Return a copy without annotations, and what they say of each layer, by its name."""
     known: dict[str, Any] = {}
 
-    def put(layer: Any, copied: Any) -> Any:
+    def put(layer: keras.Layer, copied: Any) -> keras.Layer:
         if isinstance(layer, QuantizeAnnotate):
             known[copied.copy.name] = {"quantize_config": layer.quantize_config}
         return copied.copy
@@ -212,7 +214,7 @@ def _without_annotations(model: Any) -> tuple[Any, dict[str, Any]]:
     return GraphCopy(model, put, bare=True).copy(), known
 
 
-def _configs(model: Any, known: dict[str, Any], registry: Any) -> dict[str, QuantizeConfig]:
+def _configs(model: keras.Model, known: dict[str, Any], registry: Any) -> dict[str, QuantizeConfig]:
     """Return the configs of layers that have one of their own, or by a registry of one's own."""
     configs = {
         name: about["quantize_config"]
@@ -246,20 +248,22 @@ def _engine_config(registry: Any) -> QuantizationConfig:
     return registry.engine_config() if _is_default(registry) else QuantizationConfig()
 
 
-def _with_configs(model: Any, configs: dict[str, QuantizeConfig], prefix: str) -> Any:
+def _with_configs(
+    model: keras.Model, configs: dict[str, QuantizeConfig], prefix: str
+) -> keras.Model:
     if not configs:
         return model
 
-    def put(copy: Any) -> Any:
+    def put(copy: Any) -> keras.Layer:
         config = configs.get(copy.name) if isinstance(copy, keras.Layer) else None
         return copy if config is None else QuantizeWrapperV2(copy, config, prefix)
 
     return clone_layers(model, put, lambda: None)
 
 
-def _has_weights(layer: Any) -> bool:
+def _has_weights(layer: keras.Layer) -> bool:
     return operator_of(layer) is not None or bool(layer.weights)
 
 
-def _inputs(model: Any) -> Any:
+def _inputs(model: keras.Model) -> Any:
     return model.inputs if isinstance(model, keras.Sequential) else model.input

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 
@@ -15,6 +15,9 @@ from keras_compress.compat.tfmot.quantization.quantizers import (
     Quantizer,
 )
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 Pairs = Sequence[tuple[Any, Quantizer]]
 
@@ -27,23 +30,25 @@ class QuantizeConfig(metaclass=abc.ABCMeta):
     """
 
     @abc.abstractmethod
-    def get_weights_and_quantizers(self, layer: Any) -> Pairs:
+    def get_weights_and_quantizers(self, layer: keras.Layer) -> Pairs:
         """Return pairs of a weight of `layer` and its quantizer."""
 
     @abc.abstractmethod
-    def get_activations_and_quantizers(self, layer: Any) -> Pairs:
+    def get_activations_and_quantizers(self, layer: keras.Layer) -> Pairs:
         """Return pairs of an activation of `layer` and its quantizer."""
 
     @abc.abstractmethod
-    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
+    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[Any]) -> None:
         """Assign quantized weights to the attributes of `layer`, in the order of the getter."""
 
     @abc.abstractmethod
-    def set_quantize_activations(self, layer: Any, quantize_activations: Sequence[Any]) -> None:
+    def set_quantize_activations(
+        self, layer: keras.Layer, quantize_activations: Sequence[Any]
+    ) -> None:
         """Assign quantized activations to the attributes of `layer`."""
 
     @abc.abstractmethod
-    def get_output_quantizers(self, layer: Any) -> Sequence[Quantizer]:
+    def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         """Return the quantizer of the result in a list, or an empty one."""
 
     @abc.abstractmethod
@@ -75,19 +80,21 @@ class Default8BitQuantizeConfig(QuantizeConfig):
         self.weight_quantizer = LastValueQuantizer(8, self.per_axis, True, True)
         self.activation_quantizer = MovingAverageQuantizer(8, False, False, False)
 
-    def get_weights_and_quantizers(self, layer: Any) -> Pairs:
+    def get_weights_and_quantizers(self, layer: keras.Layer) -> Pairs:
         return [(getattr(layer, name), self.weight_quantizer) for name in self.weight_attrs]
 
-    def get_activations_and_quantizers(self, layer: Any) -> Pairs:
+    def get_activations_and_quantizers(self, layer: keras.Layer) -> Pairs:
         return [(getattr(layer, name), self.activation_quantizer) for name in self.activation_attrs]
 
-    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
+    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[Any]) -> None:
         self._assign(layer, "weight", self.weight_attrs, quantize_weights)
 
-    def set_quantize_activations(self, layer: Any, quantize_activations: Sequence[Any]) -> None:
+    def set_quantize_activations(
+        self, layer: keras.Layer, quantize_activations: Sequence[Any]
+    ) -> None:
         self._assign(layer, "activation", self.activation_attrs, quantize_activations)
 
-    def get_output_quantizers(self, layer: Any) -> Sequence[Quantizer]:
+    def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         return [self.activation_quantizer] if self.quantize_output else []
 
     def get_config(self) -> dict[str, Any]:
@@ -103,7 +110,9 @@ class Default8BitQuantizeConfig(QuantizeConfig):
     def __hash__(self) -> int:
         return hash(type(self))
 
-    def _assign(self, layer: Any, kind: str, names: list[str], values: Sequence[Any]) -> None:
+    def _assign(
+        self, layer: keras.Layer, kind: str, names: list[str], values: Sequence[Tensor]
+    ) -> None:
         if len(names) != len(values):
             raise KerasCompressError(
                 f"As many {kind}s must be set as the layer has. Received: {len(values)} for "
@@ -128,19 +137,21 @@ class Default8BitConvQuantizeConfig(Default8BitQuantizeConfig):
 class NoOpQuantizeConfig(QuantizeConfig):
     """Nothing of a layer is quantized."""
 
-    def get_weights_and_quantizers(self, layer: Any) -> Pairs:
+    def get_weights_and_quantizers(self, layer: keras.Layer) -> Pairs:
         return []
 
-    def get_activations_and_quantizers(self, layer: Any) -> Pairs:
+    def get_activations_and_quantizers(self, layer: keras.Layer) -> Pairs:
         return []
 
-    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
+    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[Any]) -> None:
         """Set nothing, for there is nothing to."""
 
-    def set_quantize_activations(self, layer: Any, quantize_activations: Sequence[Any]) -> None:
+    def set_quantize_activations(
+        self, layer: keras.Layer, quantize_activations: Sequence[Any]
+    ) -> None:
         """Set nothing, for there is nothing to."""
 
-    def get_output_quantizers(self, layer: Any) -> Sequence[Quantizer]:
+    def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         return []
 
     def get_config(self) -> dict[str, Any]:
@@ -157,7 +168,7 @@ class Default8BitOutputQuantizeConfig(NoOpQuantizeConfig):
     def __init__(self, quantize_output: bool = True) -> None:
         self.quantize_output = quantize_output
 
-    def get_output_quantizers(self, layer: Any) -> Sequence[Quantizer]:
+    def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         return [MovingAverageQuantizer(8, False, False, False)] if self.quantize_output else []
 
     def get_config(self) -> dict[str, Any]:
@@ -186,20 +197,22 @@ class FixedQuantizeConfig(QuantizeConfig):
         self.config = config
         self.fixed_quantizer = FixedQuantizer(num_bits, init_min, init_max, narrow_range)
 
-    def get_weights_and_quantizers(self, layer: Any) -> Pairs:
+    def get_weights_and_quantizers(self, layer: keras.Layer) -> Pairs:
         return self.config.get_weights_and_quantizers(layer)
 
-    def get_activations_and_quantizers(self, layer: Any) -> Pairs:
+    def get_activations_and_quantizers(self, layer: keras.Layer) -> Pairs:
         found = self.config.get_activations_and_quantizers(layer)
         return [(activation, self.fixed_quantizer) for activation, _ in found]
 
-    def set_quantize_weights(self, layer: Any, quantize_weights: Sequence[Any]) -> None:
+    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[Any]) -> None:
         self.config.set_quantize_weights(layer, quantize_weights)
 
-    def set_quantize_activations(self, layer: Any, quantize_activations: Sequence[Any]) -> None:
+    def set_quantize_activations(
+        self, layer: keras.Layer, quantize_activations: Sequence[Any]
+    ) -> None:
         self.config.set_quantize_activations(layer, quantize_activations)
 
-    def get_output_quantizers(self, layer: Any) -> Sequence[Quantizer]:
+    def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         return [self.fixed_quantizer for _ in self.config.get_output_quantizers(layer)]
 
     def get_config(self) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 from keras import ops
 
 from keras_compress.compat.tfmot.quantization.fake_quant import fake_quant
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 _DECAY = 0.999
 
@@ -21,11 +24,11 @@ class Quantizer(metaclass=abc.ABCMeta):
     """
 
     @abc.abstractmethod
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any] | None:
+    def build(self, tensor_shape: Any, name: str, layer: keras.Layer) -> dict[str, Any] | None:
         """Return the quantizer's variables, made by `layer.add_weight`."""
 
     @abc.abstractmethod
-    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Any, **kwargs: Any) -> Tensor:
         """Return `inputs` quantized."""
 
     @abc.abstractmethod
@@ -55,10 +58,10 @@ class _RangeQuantizer(Quantizer):
         self.symmetric = symmetric
         self.narrow_range = narrow_range
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: Any, name: str, layer: keras.Layer) -> dict[str, Any]:
         return self._range_weights(layer, name, ())
 
-    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Any, **kwargs: Any) -> Tensor:
         low = ops.convert_to_tensor(weights["min_var"])
         high = ops.convert_to_tensor(weights["max_var"])
         if training:
@@ -67,7 +70,9 @@ class _RangeQuantizer(Quantizer):
             weights["max_var"].assign(high)
         return fake_quant(inputs, low, high, self.num_bits, self.narrow_range)
 
-    def _range_weights(self, layer: Any, name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+    def _range_weights(
+        self, layer: keras.Layer, name: str, shape: tuple[int, ...]
+    ) -> dict[str, Any]:
         return {
             f"{end}_var": layer.add_weight(
                 name=f"{name}_{end}",
@@ -78,7 +83,7 @@ class _RangeQuantizer(Quantizer):
             for end, value in zip(("min", "max"), self._initial, strict=True)
         }
 
-    def _batch_range(self, inputs: Any) -> tuple[Any, Any]:
+    def _batch_range(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         values = ops.stop_gradient(inputs)
         axes = self._axes(inputs)
         low, high = ops.min(values, axis=axes), ops.max(values, axis=axes)
@@ -89,11 +94,13 @@ class _RangeQuantizer(Quantizer):
         low = ops.minimum(low, high / ratio)
         return low, ops.maximum(high, low * ratio)
 
-    def _axes(self, inputs: Any) -> tuple[int, ...] | None:
+    def _axes(self, inputs: Tensor) -> tuple[int, ...] | None:
         """Return the axes over which a range goes."""
         return tuple(range(len(inputs.shape) - 1)) if self.per_axis else None
 
-    def _moved(self, low: Any, high: Any, batch_low: Any, batch_high: Any) -> tuple[Any, Any]:
+    def _moved(
+        self, low: Tensor, high: Tensor, batch_low: Tensor, batch_high: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the range after a batch."""
         raise NotImplementedError
 
@@ -115,18 +122,22 @@ class _RangeQuantizer(Quantizer):
 class LastValueQuantizer(_RangeQuantizer):
     """Quantizes to the range of the last batch, as suits weights."""
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, Any]:
+    def build(self, tensor_shape: Any, name: str, layer: keras.Layer) -> dict[str, Any]:
         shape = (int(tensor_shape[-1]),) if self.per_axis and tensor_shape is not None else ()
         return self._range_weights(layer, name, shape)
 
-    def _moved(self, low: Any, high: Any, batch_low: Any, batch_high: Any) -> tuple[Any, Any]:
+    def _moved(
+        self, low: Tensor, high: Tensor, batch_low: Tensor, batch_high: Tensor
+    ) -> tuple[Tensor, Tensor]:
         return batch_low, batch_high
 
 
 class MovingAverageQuantizer(_RangeQuantizer):
     """Quantizes to a moving average of the batches' ranges, as suits activations."""
 
-    def _moved(self, low: Any, high: Any, batch_low: Any, batch_high: Any) -> tuple[Any, Any]:
+    def _moved(
+        self, low: Tensor, high: Tensor, batch_low: Tensor, batch_high: Tensor
+    ) -> tuple[Tensor, Tensor]:
         new = 1.0 - _DECAY
         return low - (low - batch_low) * new, high - (high - batch_high) * new
 
@@ -136,11 +147,13 @@ class AllValuesQuantizer(_RangeQuantizer):
 
     _initial = (0.0, 0.0)
 
-    def _axes(self, inputs: Any) -> None:
+    def _axes(self, inputs: Tensor) -> None:
         # One range for all axes, whatever `per_axis` says: tfmot has it so.
         return None
 
-    def _moved(self, low: Any, high: Any, batch_low: Any, batch_high: Any) -> tuple[Any, Any]:
+    def _moved(
+        self, low: Tensor, high: Tensor, batch_low: Tensor, batch_high: Tensor
+    ) -> tuple[Tensor, Tensor]:
         return ops.minimum(low, batch_low), ops.maximum(high, batch_high)
 
 
@@ -160,10 +173,10 @@ class FixedQuantizer(Quantizer):
         self.init_max = init_max
         self.narrow_range = narrow_range
 
-    def build(self, tensor_shape: Any, name: str, layer: Any) -> None:
+    def build(self, tensor_shape: Any, name: str, layer: keras.Layer) -> None:
         return None
 
-    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> Any:
+    def __call__(self, inputs: Tensor, training: bool, weights: Any, **kwargs: Any) -> Tensor:
         low = ops.convert_to_tensor(self.init_min, "float32")
         high = ops.convert_to_tensor(self.init_max, "float32")
         return fake_quant(inputs, low, high, self.num_bits, self.narrow_range)

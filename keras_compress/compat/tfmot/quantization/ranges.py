@@ -14,14 +14,14 @@ from keras_compress.quantization.graph import FlatGraph, flat_graph
 
 
 def fix_input_output_range(
-    model: Any,
+    model: keras.Model,
     num_bits: int = 8,
     input_min: float = 0.0,
     input_max: float = 1.0,
     output_min: float = 0.0,
     output_max: float = 1.0,
     narrow_range: bool = False,
-) -> Any:
+) -> keras.Model:
     """Return a copy of a quantized model with these ranges of inputs and results.
 
     Args:
@@ -50,7 +50,7 @@ def fix_input_output_range(
         if _is_of_input(graph, call):
             ends[call.layer.name] = (input_min, input_max)
 
-    def put(copy: Any) -> Any:
+    def put(copy: Any) -> keras.Layer:
         if copy.name not in ends:
             return copy
         return FakeQuantize.from_config({**copy.get_config(), "fixed_range": ends[copy.name]})
@@ -58,7 +58,7 @@ def fix_input_output_range(
     return clone_layers(model, put, lambda: None)
 
 
-def remove_input_range(model: Any) -> Any:
+def remove_input_range(model: keras.Model) -> keras.Model:
     """Return a copy of a quantized model whose inputs are not quantized.
 
     Args:
@@ -83,7 +83,7 @@ def remove_input_range(model: Any) -> Any:
     return QuantizedModel(graph.inputs, outputs, name=model.name)
 
 
-def _graph_of(model: Any) -> FlatGraph:
+def _graph_of(model: keras.Model) -> FlatGraph:
     if not isinstance(model, QuantizedModel):
         raise KerasCompressError(
             "`model` should be already quantized. "

@@ -24,7 +24,9 @@ class QuantizeLayoutTransform(metaclass=abc.ABCMeta):
     """Changes a model before its layers are quantized."""
 
     @abc.abstractmethod
-    def apply(self, model: Any, layer_quantize_map: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def apply(
+        self, model: keras.Model, layer_quantize_map: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
         """Return another model and map: for each layer to quantize, by name, what is known."""
 
 
@@ -32,7 +34,7 @@ class QuantizeRegistry(metaclass=abc.ABCMeta):
     """Says how layers are quantized."""
 
     @abc.abstractmethod
-    def get_quantize_config(self, layer: Any) -> QuantizeConfig:
+    def get_quantize_config(self, layer: keras.Layer) -> QuantizeConfig:
         """Return the `QuantizeConfig` of `layer`."""
 
 
@@ -55,7 +57,9 @@ class Default8BitQuantizeLayoutTransform(QuantizeLayoutTransform):
     concatenated results have one range, and separable convolutions are two. So the model stays.
     """
 
-    def apply(self, model: Any, layer_quantize_map: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def apply(
+        self, model: keras.Model, layer_quantize_map: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
         return model, layer_quantize_map
 
 
@@ -98,11 +102,11 @@ class Default8BitQuantizeRegistry(QuantizeRegistry):
     def __init__(self, disable_per_axis: bool = False) -> None:
         self._per_axis = not disable_per_axis
 
-    def supports(self, layer: Any) -> bool:
+    def supports(self, layer: keras.Layer) -> bool:
         """Whether `layer` is one of those."""
         return type(layer) in _KINDS or type(layer) is layers.Activation
 
-    def get_quantize_config(self, layer: Any) -> QuantizeConfig:
+    def get_quantize_config(self, layer: keras.Layer) -> QuantizeConfig:
         """Return the config of a layer, for which its class counts alone.
 
         Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -12,6 +12,9 @@ from keras_compress.compat.tfmot.quantization.quantize_config import QuantizeCon
 from keras_compress.engine.wrapper import SubstitutedLayer
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 class _ConfiguredLayer(SubstitutedLayer):
     """A wrapper with a `QuantizeConfig`, which says what is substituted."""
@@ -19,7 +22,7 @@ class _ConfiguredLayer(SubstitutedLayer):
     needs_kernel = False
     action = "quantized"
 
-    def __init__(self, layer: Any, quantize_config: Any, **kwargs: Any) -> None:
+    def __init__(self, layer: keras.Layer, quantize_config: Any, **kwargs: Any) -> None:
         require_layer("layer", layer)
         super().__init__(layer, **kwargs)
         self.quantize_config = quantize_config
@@ -27,7 +30,7 @@ class _ConfiguredLayer(SubstitutedLayer):
     def choose_indices(self) -> list[int]:
         return []
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         return []
 
     def get_config(self) -> dict[str, Any]:
@@ -39,7 +42,9 @@ class _ConfiguredLayer(SubstitutedLayer):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Any:
         config = dict(config)
         for name in ("layer", "quantize_config"):
             config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
@@ -56,7 +61,7 @@ class QuantizeAnnotate(_ConfiguredLayer):
     """
 
     def __init__(
-        self, layer: Any, quantize_config: QuantizeConfig | None = None, **kwargs: Any
+        self, layer: keras.Layer, quantize_config: QuantizeConfig | None = None, **kwargs: Any
     ) -> None:
         super().__init__(layer, quantize_config, **kwargs)
 
@@ -83,7 +88,7 @@ class QuantizeWrapperV2(_ConfiguredLayer):
 
     def __init__(
         self,
-        layer: Any,
+        layer: keras.Layer,
         quantize_config: QuantizeConfig,
         name_prefix: str | None = "quant_",
         **kwargs: Any,
@@ -116,7 +121,7 @@ class QuantizeWrapperV2(_ConfiguredLayer):
         self._parts = _Parts(weights, activations, outputs)
         self.built = True
 
-    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
         """Return a new weight; the name may come first, as in Keras 2."""
         if args and isinstance(args[0], str):
             kwargs["name"], args = args[0], args[1:]
@@ -124,10 +129,10 @@ class QuantizeWrapperV2(_ConfiguredLayer):
             kwargs["shape"] = kwargs.get("shape") or ()
         return super().add_weight(*args, **kwargs)
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         return self._parts.substitutes
 
-    def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+    def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Tensor:
         parts, config, training = self._parts, self.quantize_config, bool(training)
         weights = [
             part.quantizer(keras.ops.convert_to_tensor(part.weight), training, weights=part.state)
@@ -159,7 +164,7 @@ class QuantizeWrapperV2(_ConfiguredLayer):
         (part, *_) = parts.outputs
         return part.quantizer(outputs, training, weights=part.state)
 
-    def _as_substitutes(self, assigned: dict[str, Any]) -> list[tuple[Any, Any]]:
+    def _as_substitutes(self, assigned: dict[str, Any]) -> list[tuple[keras.Variable, Tensor]]:
         own = {id(variable) for variable in self.layer.variables}
         found = []
         for name, value in assigned.items():
@@ -177,7 +182,7 @@ class QuantizeWrapperV2(_ConfiguredLayer):
 class _Quantized:
     """A weight, or the result, with its quantizer and the variables of that."""
 
-    weight: Any
+    weight: keras.Variable
     quantizer: Any
     state: Any
 
@@ -188,7 +193,7 @@ class _Parts:
 
     weights: list[Any]
     activations: list[Any]
-    outputs: list[Any]
+    outputs: list[Tensor]
     substitutes: list[tuple[Any, Any]] = field(default_factory=list)
 
 
@@ -198,17 +203,17 @@ class _Recorder:
     Keras 3 refuses a tensor in the place of a weight.
     """
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: keras.Layer) -> None:
         self.__dict__.update(layer=layer, assigned={})
 
     def __getattr__(self, name: str) -> Any:
         return self.assigned.get(name, getattr(self.layer, name))
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: Tensor) -> None:
         self.assigned[name] = value
 
 
-def require_layer(argument: str, layer: Any) -> None:
+def require_layer(argument: str, layer: keras.Layer) -> None:
     """Raise unless `layer` is a layer that is no model."""
     if not isinstance(layer, keras.Layer) or isinstance(layer, keras.Model):
         raise KerasCompressError(

@@ -28,7 +28,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         super().__init__()
         self.prunable_layers: list[PruneLowMagnitude] = []
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         # Reading `self.model` hands the JAX trainer's state back to the variables.
         model = self.model
         self.prunable_layers = pruned_layers(model)
@@ -39,7 +39,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         for layer in self.prunable_layers:
             layer.begin()
 
-    def on_epoch_end(self, batch: Any, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, batch: Any, logs: dict[str, float] | None = None) -> None:
         _ = self.model
         for layer in self.prunable_layers:
             if layer.pruning_obj is not None:
@@ -67,7 +67,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)
         self._sparsity_writer: Any = event_writer(self.log_dir, "metrics")
 
-    def on_epoch_begin(self, epoch: Any, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: Any, logs: dict[str, float] | None = None) -> None:
         import tensorflow as tf
 
         if logs is not None:
@@ -81,6 +81,6 @@ class PruningSummaries(keras.callbacks.TensorBoard):
         self._sparsity_writer.flush()
 
 
-def pruned_layers(model: Any) -> list[PruneLowMagnitude]:
+def pruned_layers(model: keras.Model) -> list[PruneLowMagnitude]:
     """Return the pruned layers of `model`, nested ones included."""
     return [layer for _, layer in iter_layers(model) if isinstance(layer, PruneLowMagnitude)]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.compat.tfmot.sparsity.masks import block_mask, m_by_n_mask, magnitude_mask
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 #: The threshold that tfmot writes down where the m by n pattern has none.
 _NO_THRESHOLD = 999.0
@@ -67,7 +70,7 @@ class Pruning:
         if self._sparsity_m_by_n is not None:
             due = ops.equal(step, 1)
 
-        def made() -> list[Any]:
+        def made() -> list[tuple[Tensor, Tensor]]:
             return [self._made(weight, mask, sparsity) for weight, mask, _ in self._pruning_vars]
 
         def kept() -> list[Any]:
@@ -84,7 +87,7 @@ class Pruning:
             threshold.assign(its_threshold)
             mask.assign(its_mask)
 
-    def masked(self) -> list[tuple[Any, Any]]:
+    def masked(self) -> list[tuple[keras.Variable, Tensor]]:
         """Return `(weight, its value under the mask)` for each pruned weight."""
         return [(weight, _under(weight, mask)) for weight, mask, _ in self._pruning_vars]
 
@@ -103,7 +106,7 @@ class Pruning:
         for name, value in summaries_of(self._pruning_vars).items():
             tf.summary.scalar(name, value, step=step)
 
-    def _made(self, weight: Any, mask: Any, sparsity: Any) -> tuple[Any, Any]:
+    def _made(self, weight: keras.Variable, mask: Tensor, sparsity: Any) -> tuple[Tensor, Tensor]:
         ops = keras.ops
         values = ops.convert_to_tensor(weight)
         if keras.backend.backend() != "tensorflow":
@@ -120,7 +123,7 @@ class Pruning:
         return ops.cast(threshold, mask.dtype), ops.cast(made, mask.dtype)
 
 
-def _under(weight: Any, mask: Any) -> Any:
+def _under(weight: keras.Variable, mask: Tensor) -> Tensor:
     """Return `weight` under `mask`; plus zero where pruned, whatever the sign of the weight."""
     ops = keras.ops
     values = ops.convert_to_tensor(weight)

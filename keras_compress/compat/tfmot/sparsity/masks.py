@@ -8,15 +8,18 @@ another corner than it masks them. Who comes from there finds the same masks to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_compress.errors import KerasCompressError
 
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
-def magnitude_mask(weight: Any, sparsity: Any) -> tuple[Any, Any]:
+
+def magnitude_mask(weight: keras.Variable, sparsity: Any) -> tuple[Tensor, Tensor]:
     """Return `(threshold, mask)`: a bool mask that keeps magnitudes from the threshold on.
 
     Args:
@@ -33,8 +36,8 @@ def magnitude_mask(weight: Any, sparsity: Any) -> tuple[Any, Any]:
 
 
 def block_mask(
-    weight: Any, sparsity: Any, block_size: Sequence[int], pooling: str
-) -> tuple[Any, Any]:
+    weight: keras.Variable, sparsity: Any, block_size: Sequence[int], pooling: str
+) -> tuple[Tensor, Tensor]:
     """Return `(threshold, mask)` of blocks that are kept or pruned as a whole.
 
     Args:
@@ -48,7 +51,7 @@ def block_mask(
     pool = ops.average_pool if pooling == "AVG" else ops.max_pool
     rows, columns = (int(n) for n in block_size)
 
-    def pooled(values: Any, size: int) -> Any:
+    def pooled(values: Tensor, size: int) -> Tensor:
         return pool(ops.expand_dims(values, 0), size, size, padding="same")[0]
 
     scores = ops.transpose(pooled(ops.transpose(pooled(ops.abs(matrix), rows)), columns))
@@ -58,7 +61,7 @@ def block_mask(
     return threshold, ops.reshape(mask[:height, :width], weight.shape)
 
 
-def m_by_n_mask(weight: Any, m_by_n: tuple[int, int]) -> Any:
+def m_by_n_mask(weight: keras.Variable, m_by_n: tuple[int, int]) -> Tensor:
     """Return a bool mask with at least m zeros in each n consecutive inputs.
 
     Args:

@@ -36,11 +36,11 @@ class PruningPolicy(abc.ABC):
     """Says of each layer of a model whether it may be pruned."""
 
     @abc.abstractmethod
-    def allow_pruning(self, layer: Any) -> bool:
+    def allow_pruning(self, layer: keras.Layer) -> bool:
         """Return whether `layer` may be pruned."""
 
     @abc.abstractmethod
-    def ensure_model_supports_pruning(self, model: Any) -> None:
+    def ensure_model_supports_pruning(self, model: keras.Model) -> None:
         """Raise a `ValueError` unless pruning `model` serves the policy's purpose."""
 
 
@@ -51,10 +51,10 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
     `ZeroPadding2D`, and a global average pooling, if it supports all layers between.
     """
 
-    def allow_pruning(self, layer: Any) -> bool:
+    def allow_pruning(self, layer: keras.Layer) -> bool:
         return isinstance(layer, _CONV2D) and tuple(layer.kernel_size) == (1, 1)
 
-    def ensure_model_supports_pruning(self, model: Any) -> None:
+    def ensure_model_supports_pruning(self, model: keras.Model) -> None:
         """Raise unless XNNPACK would run a part of `model` sparse.
 
         Raises:
@@ -87,7 +87,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
                 f"Received: {model.name!r}."
             )
 
-        def visit(layer: Any) -> bool:
+        def visit(layer: keras.Layer) -> bool:
             if layer not in ends and not self._supports(layer, flow):
                 raise KerasCompressError(
                     f"Layer {type(layer).__name__} is not supported for the "
@@ -98,7 +98,7 @@ class PruneForLatencyOnXNNPack(PruningPolicy):
 
         _lookup([each for start in starts for each in flow.consumers(start)], visit, flow.consumers)
 
-    def _supports(self, layer: Any, flow: _Flow) -> bool:
+    def _supports(self, layer: keras.Layer, flow: _Flow) -> bool:
         """Whether XNNPACK runs `layer` in a sparse graph (its `src/subgraph.c`)."""
         if isinstance(layer, PruneLowMagnitude):
             layer = layer.layer
@@ -139,15 +139,15 @@ class _Flow:
         self.inputs = [makers[id(tensor)] for tensor in keras.tree.flatten(graph.inputs)]
         self.outputs = [makers[id(tensor)] for tensor in keras.tree.flatten(graph.outputs)]
 
-    def consumers(self, layer: Any) -> list[Any]:
+    def consumers(self, layer: keras.Layer) -> list[keras.Layer]:
         """Return the layers that read what `layer` returns."""
         return self._consumers.get(id(layer), [])
 
-    def producers(self, layer: Any) -> list[Any]:
+    def producers(self, layer: keras.Layer) -> list[keras.Layer]:
         """Return the layers that `layer` reads from."""
         return self._producers.get(id(layer), [])
 
-    def padding_before(self, layer: Any) -> int | None:
+    def padding_before(self, layer: keras.Layer) -> int | None:
         """Return by how much the `ZeroPadding2D` pads that is all that `layer` reads from."""
         producers = {id(each): each for each in self.producers(layer)}
         before = next(iter(producers.values()), None)
@@ -156,7 +156,7 @@ class _Flow:
         sides = {side for pair in before.padding for side in pair}
         return int(sides.pop()) if len(sides) == 1 else None
 
-    def starts_sparse(self, layer: Any) -> bool:
+    def starts_sparse(self, layer: keras.Layer) -> bool:
         """Whether XNNPACK begins to run sparse with `layer`."""
         return (
             isinstance(layer, layers.Conv2D)
@@ -172,16 +172,16 @@ class _Input:
     """Stands for an input of a model."""
 
 
-def _unpacked(layer: Any) -> Any:
+def _unpacked(layer: keras.Layer) -> keras.Layer:
     """Return `layer`, or of a Sequential model its first layer."""
     return _unpacked(layer.layers[0]) if isinstance(layer, keras.Sequential) else layer
 
 
-def _ends_sparse(layer: Any) -> bool:
+def _ends_sparse(layer: keras.Layer) -> bool:
     return isinstance(layer, layers.GlobalAveragePooling2D)
 
 
-def _supports_depthwise(layer: Any, padded: int | None) -> bool:
+def _supports_depthwise(layer: keras.Layer, padded: int | None) -> bool:
     """3x3 and 5x5 filters of stride 1 on their own padding, or of 1 or 2 behind a layer's."""
     size, strides = tuple(layer.kernel_size), tuple(layer.strides)
     if layer.depth_multiplier != 1 or tuple(layer.dilation_rate) != (1, 1):

@@ -54,7 +54,7 @@ def prune_low_magnitude(
         "sparsity_m_by_n": sparsity_m_by_n,
     }
 
-    def put(layer: Any) -> Any:
+    def put(layer: keras.Layer) -> keras.Layer:
         if isinstance(layer, PruneLowMagnitude):
             return layer
         if pruning_policy is not None and not pruning_policy.allow_pruning(layer):
@@ -77,7 +77,7 @@ def prune_low_magnitude(
     )
 
 
-def _pruned_or_input(layer: Any, arguments: dict[str, Any]) -> Any:
+def _pruned_or_input(layer: keras.Layer, arguments: dict[str, Any]) -> keras.Layer:
     if isinstance(layer, PruneLowMagnitude):
         return layer
     if isinstance(layer, keras.layers.InputLayer):
@@ -85,7 +85,7 @@ def _pruned_or_input(layer: Any, arguments: dict[str, Any]) -> Any:
     return PruneLowMagnitude(layer, **arguments)
 
 
-def strip_pruning(model: Any) -> Any:
+def strip_pruning(model: keras.Model) -> keras.Model:
     """Return a model of the layers within the wrappers of `model`, what is pruned exactly zero.
 
     Raises:
@@ -97,7 +97,7 @@ def strip_pruning(model: Any) -> Any:
             f"Received: {model!r} of type {type(model).__name__}."
         )
 
-    def put(layer: Any) -> Any:
+    def put(layer: keras.Layer) -> keras.Layer:
         if not isinstance(layer, PruneLowMagnitude):
             return layer
         if layer.pruning_obj is not None:

@@ -37,12 +37,12 @@ _RNN = (keras.layers.GRU, keras.layers.LSTM, keras.layers.RNN, keras.layers.Simp
 _CELLS = (keras.layers.GRUCell, keras.layers.LSTMCell, keras.layers.SimpleRNNCell)
 
 
-def says_itself(layer: Any) -> bool:
+def says_itself(layer: keras.Layer) -> bool:
     """Whether `layer` has `get_prunable_weights`, of its own or from an earlier wrapper."""
     return isinstance(layer, PrunableLayer) or hasattr(layer, "get_prunable_weights")
 
 
-def make_prunable(layer: Any) -> Any:
+def make_prunable(layer: keras.Layer) -> keras.Layer:
     """Give `layer`, one of Keras', a `get_prunable_weights`; return it.
 
     Raises:
@@ -56,18 +56,18 @@ def make_prunable(layer: Any) -> Any:
             if type(cell) not in _CELLS and not isinstance(cell, PrunableLayer):
                 raise _unsupported(layer, f"its cell of type {type(cell).__name__}")
 
-        def getter() -> list[Any]:
+        def getter() -> list[keras.Variable]:
             return [weight for cell in _cells_of(layer) for weight in _weights_of_cell(cell)]
 
     elif kind is keras.layers.MultiHeadAttention:
 
-        def getter() -> list[Any]:
+        def getter() -> list[keras.Variable]:
             parts = (layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense)
             return [part.kernel for part in parts]
 
     elif kind in _WEIGHTS:
 
-        def getter() -> list[Any]:
+        def getter() -> list[keras.Variable]:
             return [getattr(layer, name) for name in _WEIGHTS[kind]]
 
     else:
@@ -76,18 +76,18 @@ def make_prunable(layer: Any) -> Any:
     return layer
 
 
-def _cells_of(layer: Any) -> list[Any]:
+def _cells_of(layer: keras.Layer) -> list[keras.Layer]:
     stacked = isinstance(layer.cell, keras.layers.StackedRNNCells)
     return list(layer.cell.cells) if stacked else [layer.cell]
 
 
-def _weights_of_cell(cell: Any) -> list[Any]:
+def _weights_of_cell(cell: Any) -> list[keras.Variable]:
     if type(cell) in _CELLS:
         return [cell.kernel, cell.recurrent_kernel]
     return list(cell.get_prunable_weights())
 
 
-def _unsupported(layer: Any, what: str) -> KerasCompressError:
+def _unsupported(layer: keras.Layer, what: str) -> KerasCompressError:
     return KerasCompressError(
         "Please initialize `Prune` with a supported layer: one that tfmot knows, or one that "
         "defines `get_prunable_weights()` (see `PrunableLayer`). Received: "

@@ -6,18 +6,21 @@ The numbers are those of float32, as tfmot computes them, so that masks agree to
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 
 class PruningSchedule(metaclass=abc.ABCMeta):
     """Base of the schedules; a subclass gives `__call__` and `get_config`."""
 
     @abc.abstractmethod
-    def __call__(self, step: Any) -> tuple[Any, Any]:
+    def __call__(self, step: Any) -> tuple[Tensor, Tensor]:
         """Return `(should_prune, sparsity)` at `step`: a bool and a float scalar tensor."""
 
     @abc.abstractmethod
@@ -26,7 +29,7 @@ class PruningSchedule(metaclass=abc.ABCMeta):
 
     def _should_prune_in_step(
         self, step: Any, begin_step: int, end_step: int, frequency: int
-    ) -> Any:
+    ) -> Tensor:
         """Return whether `step` is one of each `frequency` from `begin_step` to `end_step`.
 
         A bool tensor; a negative `end_step` is no end.
@@ -84,7 +87,7 @@ class _SteppedSchedule(PruningSchedule):
         self.end_step = end_step
         self.frequency = frequency
 
-    def _should_prune(self, step: Any) -> Any:
+    def _should_prune(self, step: Any) -> Tensor:
         return self._should_prune_in_step(step, self.begin_step, self.end_step, self.frequency)
 
     def _serialized(self, **arguments: Any) -> dict[str, Any]:
@@ -114,7 +117,7 @@ class ConstantSparsity(_SteppedSchedule):
         self._validate_sparsity(target_sparsity, "target_sparsity")
         self.target_sparsity = target_sparsity
 
-    def __call__(self, step: Any) -> tuple[Any, Any]:
+    def __call__(self, step: Any) -> tuple[Tensor, Tensor]:
         sparsity = keras.ops.convert_to_tensor(self.target_sparsity, dtype="float32")
         return self._should_prune(step), sparsity
 
@@ -154,7 +157,7 @@ class PolynomialDecay(_SteppedSchedule):
         self.final_sparsity = final_sparsity
         self.power = power
 
-    def __call__(self, step: Any) -> tuple[Any, Any]:
+    def __call__(self, step: Any) -> tuple[Tensor, Tensor]:
         ops = keras.ops
         # A decay without length is over at once.
         length = max(self.end_step - self.begin_step, 1)
@@ -173,7 +176,9 @@ class PolynomialDecay(_SteppedSchedule):
         )
 
 
-def schedule_from_config(config: dict[str, Any], custom_objects: Any = None) -> PruningSchedule:
+def schedule_from_config(
+    config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+) -> PruningSchedule:
     """Return the schedule that `get_config` of one described.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +17,9 @@ from keras_compress.compat.tfmot.sparsity.schedules import (
 )
 from keras_compress.compat.tfmot.wrapping import TfmotWrapper, assigns_in_call
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 _HALF = ConstantSparsity(0.5, 0)
 
@@ -46,7 +49,7 @@ class PruneLowMagnitude(TfmotWrapper):
 
     def __init__(
         self,
-        layer: Any,
+        layer: keras.Layer,
         pruning_schedule: PruningSchedule = _HALF,
         block_size: Sequence[int] = (1, 1),
         block_pooling_type: str = "AVG",
@@ -103,11 +106,11 @@ class PruneLowMagnitude(TfmotWrapper):
             sparsity_m_by_n=self.sparsity_m_by_n,
         )
 
-    def choose_weights(self) -> list[Any]:
+    def choose_weights(self) -> list[keras.Variable]:
         layer: Any = self.layer
         return list(layer.get_prunable_weights())
 
-    def add_state(self, variable: Any) -> None:
+    def add_state(self, variable: keras.Variable) -> None:
         for name, shape, initializer, held in (
             ("mask", variable.shape, "ones", self._masks),
             ("threshold", (), "zeros", self._thresholds),
@@ -123,7 +126,7 @@ class PruneLowMagnitude(TfmotWrapper):
             held.append(weight)
 
     @property
-    def prunable_weights(self) -> list[Any]:
+    def prunable_weights(self) -> list[keras.Variable]:
         """The variables of the layer that are pruned."""
         return self.substituted_weights() if self.built else []
 
@@ -134,10 +137,10 @@ class PruneLowMagnitude(TfmotWrapper):
             return []
         return list(zip(self.substituted_weights(), self._masks, self._thresholds, strict=True))
 
-    def substitutes(self) -> list[tuple[Any, Any]]:
+    def substitutes(self) -> list[tuple[keras.Variable, Tensor]]:
         return [] if self.pruning_obj is None else self.pruning_obj.masked()
 
-    def call(self, *args: Any, training: Any = None, **kwargs: Any) -> Any:
+    def call(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Tensor:
         pruning = self.pruning_obj
         if pruning is None:
             return self.layer(*args, **kwargs)
@@ -185,7 +188,9 @@ class PruneLowMagnitude(TfmotWrapper):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> PruneLowMagnitude:
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> PruneLowMagnitude:
         config = dict(config)
         config["layer"] = keras.saving.deserialize_keras_object(config["layer"], custom_objects)
         config["pruning_schedule"] = schedule_from_config(
