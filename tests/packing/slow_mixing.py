@@ -81,17 +81,22 @@ class Mixer:
         if key not in self.sets:
             self.sets[key] = [self.first_weight] * len(inputs)
         self.chosen = self.sets[key]
-        total = sum(
-            i * _wrap(w >> 4, 16) for i, w in zip(inputs, self.chosen, strict=True) if i
-        )  # fmt: skip
+        total = 0
+        for value, weight in zip(inputs, self.chosen, strict=True):
+            if value:
+                # Hardly ever does a weight need its wrap, and this is where the time goes.
+                total += value * (
+                    weight >> 4 if -(1 << 19) <= weight < 1 << 19 else _wrap(weight >> 4, 16)
+                )
         self.x = clamp(_wrap(total, 32) >> 12)
         return self.x
 
     def learn(self, inputs: list[int], bit: int, rate: int) -> None:
-        e = _wrap(((bit << 16) - squash(self.x)) * rate >> 8, 16)
+        e, chosen = _wrap(((bit << 16) - squash(self.x)) * rate >> 8, 16), self.chosen
         for k, value in enumerate(inputs):
             if value:
-                self.chosen[k] = _wrap(self.chosen[k] + (value * e + 2048 >> 12), 32)
+                weight = chosen[k] + (value * e + 2048 >> 12)
+                chosen[k] = weight if -(1 << 31) <= weight < 1 << 31 else _wrap(weight, 32)
 
 
 class Refiner:

@@ -6,6 +6,9 @@ Frame and original are here; what the other sections of the format say is in `sl
 
 from __future__ import annotations
 
+import functools
+import pickle
+
 from tests.packing.kcz_writer import crc32c
 from tests.packing.slow_blocks import restore, sides, zeros_of
 from tests.packing.slow_byte_model import BesideModel, ByteModel
@@ -106,20 +109,17 @@ def graph_positions(extents: list[dict], size: int, skeleton: bytearray):
     yield from range(position, size)
 
 
-def read_with_model(source: Input, form: int, plan_size: int, size: int, base: bytes | None):
-    number, bits, all_samples = form % 16, 12 + 2 * (form // 16), samples()
-    model = ByteModel(0, 4, bits)
-    ranges, at = [], 0
-    if base is not None:
-        for _ in range(source.varint()):
-            first, length = at + source.varint(), source.varint()
-            at = first + length
-            ranges.append(range(first, at))
-        model = BesideModel(0, 4, sum(map(len, ranges)) or len(base), bits)
-    for k, (its_plan, its_skeleton) in enumerate(all_samples):
+@functools.cache
+def primed(number: int, bits: int, reach: int | None) -> bytes:
+    """A model that knows the samples, pickled; beside a base where `reach` is its size.
+
+    Learning a sample bit by bit takes seconds, and most files begin from the same few.
+    """
+    model = ByteModel(0, 4, bits) if reach is None else BesideModel(0, 4, reach, bits)
+    for k, (its_plan, its_skeleton) in enumerate(samples()):
         if k != number:
             model.remember_all(its_plan + its_skeleton)
-    its_plan, its_skeleton = all_samples[number]
+    its_plan, its_skeleton = samples()[number]
     for position, byte in enumerate(its_plan):
         model.know(byte, position)
     seen = bytearray()
@@ -127,6 +127,19 @@ def read_with_model(source: Input, form: int, plan_size: int, size: int, base: b
     for byte in its_skeleton:
         model.know(byte, next(positions))
         seen.append(byte)
+    return pickle.dumps(model)
+
+
+def read_with_model(source: Input, form: int, plan_size: int, size: int, base: bytes | None):
+    ranges, at, reach = [], 0, None
+    if base is not None:
+        for _ in range(source.varint()):
+            first, length = at + source.varint(), source.varint()
+            at = first + length
+            ranges.append(range(first, at))
+        # Smaller bases have the same tables as one of 2^16 bytes.
+        reach = max(sum(map(len, ranges)) or len(base), 1 << 16)
+    model = pickle.loads(primed(form % 16, 12 + 2 * (form // 16), reach))
     coder = ArithmeticDecoder(source.take(len(source.data) - source.at))
     coded = bytes(model.decode(coder, k) for k in range(plan_size))
     extents, rules, plan = read_plan(coded)
