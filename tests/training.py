@@ -105,11 +105,21 @@ BUILDERS = {
 }
 
 
-def compiled(builder=sequential, *, seed: int = 0, optimizer="adam", **kwargs) -> keras.Model:
+def compiled(
+    builder=sequential, *, seed: int = 0, optimizer="adam", built: bool = True, **kwargs
+) -> keras.Model:
+    """A compiled net for `data()`.
+
+    With `built` its optimizer and metrics have their variables, so that TensorFlow traces a
+    training step once. Without, they are made in the first of two traces, as for most users.
+    """
     keras.utils.set_random_seed(seed)
     model = builder()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer, loss, metrics=["accuracy"], **kwargs)
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy") if built else "accuracy"
+    model.compile(optimizer, loss, metrics=[accuracy], **kwargs)
+    if built:
+        model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -150,6 +160,8 @@ def dense(optimizer="adam", kind=keras.Model, **kwargs) -> keras.Model:
     model = kind(inputs, keras.layers.Dense(2, name="logits")(hidden))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer, loss, **kwargs)
+    if model.optimizer is not None:
+        model.optimizer.build(model.trainable_variables)
     return model
 
 
