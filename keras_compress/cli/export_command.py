@@ -69,6 +69,12 @@ def register(subparsers: Any) -> None:
         help="keep batch normalizations out of the kernels: shared values survive, a little slower",
     )
     parser.add_argument(
+        "--no-fold-shuffles",
+        action="store_true",
+        help="keep shuffles of channels as operators of their own: the file's weights stay in the "
+        "model's order, a little slower",
+    )
+    parser.add_argument(
         "--per-tensor",
         action="store_true",
         help="one scale for a whole integer kernel: shared values survive, a little less exact",
@@ -131,6 +137,7 @@ def _run(args: argparse.Namespace) -> int:
                 verify_layers=args.layers,
                 tolerance=args.tolerance,
                 fold_batch_norm=not args.no_fold_batch_norm,
+                fold_shuffles=not args.no_fold_shuffles,
                 per_channel=not args.per_tensor,
                 quantizer=args.quantizer,
                 io_dtype=args.io_dtype,
@@ -166,6 +173,8 @@ def _run(args: argparse.Namespace) -> int:
 def _print_tables(exported: Any, report: dict[str, Any], paths: list[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from keras_compress.exporter.notes import shuffle_summary
 
     console = Console()
     tflite, packed = report["compressed"]["tflite_bytes"], report["compressed"]["packed_bytes"]
@@ -205,6 +214,8 @@ def _print_tables(exported: Any, report: dict[str, Any], paths: list[Any]) -> No
     _print_preservation(console, exported.preservation)
     if exported.binary:
         _print_binary(console, exported.binary)
+    if exported.shuffles:
+        console.print(shuffle_summary(exported.shuffles), highlight=False, markup=False)
     for note in exported.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)
     for path in paths:

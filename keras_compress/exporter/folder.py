@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_compress.exporter.binary_rewrite import FALLBACK_NAME
+from keras_compress.exporter.notes import shuffle_summary
 from keras_compress.exporter.pipeline import Export, convert
 from keras_compress.storage import Origins, write_files
 
@@ -108,6 +109,9 @@ def report_of(model: keras.Model, exported: Export, packed: bytes) -> dict[str, 
     from keras_compress.version import __version__
 
     name = model.name
+    said = [*exported.notes, shuffle_summary(exported.shuffles)]
+    if exported.binary:
+        said.append(exported.binary.advice)
     float32_bytes = 4 * sum(int(np.prod(w.shape, dtype=np.int64)) for w in model.weights)
     verified = {name: exported.verification.to_dict()} if exported.verification else {}
     stage = {
@@ -117,7 +121,7 @@ def report_of(model: keras.Model, exported: Export, packed: bytes) -> dict[str, 
         "tflite_bytes": len(exported.tflite),
         "packed_bytes": len(packed),
         "shipped": True,
-        "note": " ".join([*exported.notes, *([exported.binary.advice] if exported.binary else [])]),
+        "note": " ".join(line for line in said if line),
     }
     stages = []
     if exported.binary:
@@ -140,6 +144,7 @@ def report_of(model: keras.Model, exported: Export, packed: bytes) -> dict[str, 
         "packed": inspect(packed).to_dict(),
         "verification": verified,
         "binary": exported.binary.to_dict() if exported.binary else None,
+        "shuffles": [shuffle.to_dict() for shuffle in exported.shuffles],
         "preservation": {name: exported.preservation.to_dict()},
         "settings": {
             "precision": exported.precision,

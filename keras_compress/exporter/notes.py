@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
 from keras_compress.exporter.comparison import OutputError
 from keras_compress.exporter.integer_range import clipped_inputs
 from keras_compress.exporter.preservation import Preservation
+from keras_compress.exporter.shuffle_folding import FoldedShuffle
 from keras_compress.exporter.verification import Verification
 from keras_compress.tflite.model_file import TfliteFile
 
-__all__ = ["sparse_notes", "preservation_notes", "verification_notes"]
+__all__ = ["preservation_notes", "shuffle_summary", "sparse_notes", "verification_notes"]
 
 # What rounding alone costs a sound net stays below these, as a share of the results' norm and of
 # their spread. float32 reorders sums and no more.
@@ -119,6 +123,22 @@ def preservation_notes(
             f"{unknown[0].weight!r} the first; whether they survived is not known."
         )
     return notes
+
+
+def shuffle_summary(shuffles: Sequence[FoldedShuffle]) -> str:
+    """Return what became of a file's shuffles of channels in a sentence; empty without any."""
+    ways = Counter(shuffle.into for shuffle in shuffles if shuffle.into)
+    kept = Counter(shuffle.why_kept for shuffle in shuffles if not shuffle.into)
+    parts = []
+    if ways:
+        where = ", ".join(f"{count} into {way}" for way, count in ways.items())
+        parts.append(f"{sum(ways.values())} shuffles of channels were folded ({where})")
+    if kept:
+        why = ", ".join(f"{count} because {reason}" for reason, count in kept.items())
+        parts.append(
+            f"{sum(kept.values())} {'stay' if ways else 'shuffles of channels stay'} ({why})"
+        )
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def sparse_notes(data: bytes) -> list[str]:

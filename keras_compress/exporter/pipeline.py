@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
     from keras_compress.exporter.binary import BinaryParts
+    from keras_compress.exporter.shuffle_folding import FoldedShuffle
 
 __all__ = ["Export", "ExportWarning", "convert"]
 
@@ -45,6 +46,7 @@ class Export:
         notes: What a user should know, one sentence each; also raised as warnings.
         binary: What runs on bits, and the fallback in built-in operators; `None` for a model
             without binary layers.
+        shuffles: Each shuffle of channels: what it was folded into, or why it stayed.
     """
 
     tflite: bytes = field(repr=False)
@@ -55,6 +57,7 @@ class Export:
     operators: tuple[str, ...]
     notes: tuple[str, ...]
     binary: BinaryParts | None = None
+    shuffles: tuple[FoldedShuffle, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the bytes, ready for JSON."""
@@ -67,6 +70,7 @@ class Export:
             "verification": self.verification.to_dict() if self.verification else None,
             "preservation": self.preservation.to_dict(),
             "binary": self.binary.to_dict() if self.binary else None,
+            "shuffles": [shuffle.to_dict() for shuffle in self.shuffles],
         }
 
 
@@ -80,6 +84,7 @@ def convert(
     verify_layers: bool = False,
     tolerance: float | None = None,
     fold_batch_norm: bool = True,
+    fold_shuffles: bool = True,
     per_channel: bool = True,
     quantizer: str = "tensorflow",
     io_dtype: str | None = None,
@@ -140,6 +145,10 @@ def convert(
             convolution before it. That is fastest, and turns values shared by a kernel into
             values shared by a channel. With `False` every normalization that follows a layer
             stays a multiplication and an addition. Defaults to `True`.
+        fold_shuffles: Whether shuffles of channels, as in ShuffleNet, are folded into the order of
+            weights where that is faster: integers stay the same to the bit, floats may be added
+            up in another order. What was folded, and what not, stands in `Export.shuffles`. Models
+            with binary layers are left as they are. Defaults to `True`.
         per_channel: Whether integer kernels have one scale a channel rather than one in all.
             `False` keeps shared values shared, at some cost in accuracy. Defaults to `True`.
         quantizer: What makes integers of a float model: `"tensorflow"`, its converter; `"ai-edge"`,
@@ -247,18 +256,28 @@ def convert(
     )
     if has_bits and precision == "dynamic":
         data = widen_weights(data)
-    file = read_tflite(data)
+    converted, file = data, read_tflite(data)
     runs_here = not file.custom_operators
+    shuffles: tuple[FoldedShuffle, ...] = ()
+    if fold_shuffles and not has_bits:
+        from keras_compress.exporter.shuffle_folding import fold_shuffles as fold
+
+        folding = fold(data)
+        data, shuffles = folding.tflite, folding.shuffles
+    # Layers and weights are compared with the converter's file, in whose order they are.
+    shipped = file if data is converted else read_tflite(data)
 
     notes = []
     verification = None
     if verify and runs_here:
         tell(f"Verifying on {len(rows[0])} samples")
-        verification = _verified(verification_module, model, takes, trace, data, file, rows, origin)
+        verification = _verified(
+            verification_module, model, takes, trace, data, shipped, rows, origin
+        )
         if verify_layers:
             first = [array[:1] for array in rows]
             layers, unmapped = verification_module.verify_layers(
-                model, takes, trace, data, file, first, indices
+                model, takes, trace, converted, file, first, indices
             )
             verification = replace(verification, layers=layers, unmapped_layers=unmapped)
     elif verify:
@@ -267,7 +286,7 @@ def convert(
             f"{', '.join(file.custom_operators)}."
         )
     tell("Checking zeros and shared values")
-    densified = densified_constants(data, file) if sparse and runs_here else None
+    densified = densified_constants(converted, file) if sparse and runs_here else None
     preserved = preservation.measure_preservation(model, file, densified=densified)
 
     notes += notes_module.preservation_notes(preserved, fold_batch_norm, per_channel)
@@ -287,6 +306,7 @@ def convert(
         precision=precision,
         options={
             "fold_batch_norm": fold_batch_norm,
+            "fold_shuffles": fold_shuffles,
             "per_channel": per_channel,
             "quantizer": quantizer,
             "io_dtype": io_dtype or INTEGER_ACTIVATIONS.get(precision, "float32"),
@@ -294,8 +314,9 @@ def convert(
         },
         verification=verification,
         preservation=preserved,
-        operators=tuple(operator.name for operator in file.operators),
+        operators=tuple(operator.name for operator in shipped.operators),
         notes=tuple(notes),
+        shuffles=shuffles,
     )
     if not has_bits or binary == "never":
         return exported

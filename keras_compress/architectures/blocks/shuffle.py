@@ -102,10 +102,13 @@ def shuffle_unit(
     y = conv_bn(y, added, groups=groups, activation=None, name=f"{name}_expand")
     if strides == 1:
         y = layers.Add(name=f"{name}_add")([x, y])
-    else:
-        x = layers.AveragePooling2D(3, strides=2, padding="same", name=f"{name}_average")(x)
-        y = layers.Concatenate(name=f"{name}_concat")([x, y])
-    return layers.Activation("relu", name=f"{name}_relu")(y)
+        return layers.Activation("relu", name=f"{name}_relu")(y)
+    # The activation goes before the concatenation: there runtimes make it a part of the pool and
+    # of the convolution. Behind, it is an operator of its own, and in integers the slowest of all.
+    x = layers.AveragePooling2D(3, strides=2, padding="same", name=f"{name}_average")(x)
+    x = layers.Activation("relu", name=f"{name}_average_relu")(x)
+    y = layers.Activation("relu", name=f"{name}_relu")(y)
+    return layers.Concatenate(name=f"{name}_concat")([x, y])
 
 
 def shuffle_unit_v2(x: Tensor, filters: int, *, strides: int = 1, name: str) -> Tensor:

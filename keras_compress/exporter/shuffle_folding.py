@@ -1,0 +1,328 @@
+"""Shuffles of channels folded into the order of weights, in a converted `.tflite`.
+
+A shuffle moves every number of a feature map and computes nothing. Where the convolution before
+it, or all that read it, can have their weights in another order, it is left out. Between two
+grouped convolutions (ShuffleNet v1, arXiv 1707.01083, section 3.1) it goes with a change of view:
+
+- the first convolution's filters are ordered by the group of the second that reads them, so that of
+  `(height, width, g * n)` numbers those of group `i` for group `k` are one block of `m`;
+- read as `(height, width * g, G * m)`, which moves nothing, they are what a convolution with a
+  kernel and a stride of `1 x g` in `G` groups takes: group `k` reads its block of every group `i`.
+
+Blocks of uneven size are filled up with filters of zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from keras_compress.exporter.channel_edits import (
+    can_take,
+    constant_shape,
+    put_constant,
+    stored_constant,
+    take,
+)
+from keras_compress.exporter.channel_followers import convolution_groups, follow
+from keras_compress.exporter.shuffles import Shuffle, find_shuffles
+from keras_compress.tflite.editor import Editor
+from keras_compress.tflite.reader import read_tflite
+
+__all__ = ["FoldedShuffle", "ShuffleFolding", "fold_shuffles"]
+
+# Below, the kernel of 1 x g costs more than the moves that it saves
+# (benchmarks/grouped_convolutions.py).
+_SMALLEST_BLOCK = 6
+
+
+@dataclass(frozen=True)
+class FoldedShuffle:
+    """What became of one shuffle.
+
+    Attributes:
+        name: Name of the tensor with the shuffled channels.
+        into: Where it went: `"the weights before"`, `"the weights behind"` or `"the view between
+            grouped convolutions"`; empty if it stayed.
+        why_kept: Why it stayed; empty if it went.
+    """
+
+    name: str
+    into: str
+    why_kept: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the fields as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ShuffleFolding:
+    """What `fold_shuffles` did.
+
+    Attributes:
+        tflite: The bytes of the file; those given if nothing was folded.
+        shuffles: Each shuffle of the file, folded or not.
+    """
+
+    tflite: bytes = field(repr=False)
+    shuffles: tuple[FoldedShuffle, ...]
+
+
+class _KeptError(Exception):
+    """A shuffle can't go this way; says why."""
+
+
+# An operator, one of its inputs, the axis of the channels.
+_Edit = tuple[Any, int, int]
+
+
+def fold_shuffles(data: bytes) -> ShuffleFolding:
+    """Return a TFLite file without the shuffles of channels that weights can take up.
+
+    Integers stay the same to the bit. Floats may be added up in another order.
+
+    Args:
+        data: The bytes of a `.tflite` file that a converter made.
+
+    Raises:
+        ModelFileError: If they are no TFLite model.
+    """
+    if not {"TRANSPOSE", "GATHER"} & {each.name for each in read_tflite(data).operators}:
+        return ShuffleFolding(data, ())  # a large file isn't taken apart for nothing
+    editor = Editor(data)
+    told = []
+    for shuffle in find_shuffles(editor):
+        name = editor.name(shuffle.result)
+        try:
+            told.append(FoldedShuffle(name, _Folder(editor, shuffle).fold(), ""))
+        except _KeptError as kept:
+            told.append(FoldedShuffle(name, "", str(kept)))
+    if any(each.into for each in told):
+        editor.drop_unused_operators()
+        editor.drop_unused_tensors()
+        data = editor.packed()
+    return ShuffleFolding(data, tuple(told))
+
+
+class _Folder:
+    """Ways to be rid of one shuffle, as the file is now."""
+
+    def __init__(self, editor: Editor, shuffle: Shuffle) -> None:
+        self.editor, self.shuffle = editor, shuffle
+        self.producers, self.readers = editor.producers(), editor.readers()
+        self.results = {int(t) for t in editor.graph.outputs}
+
+    def fold(self) -> str:
+        """Change the file by the first way that there is, and return its name.
+
+        Raises:
+            _KeptError: If there is none.
+        """
+        shuffle = self.shuffle
+        if shuffle.result in self.results:
+            raise _KeptError("it is a result of the model")
+        reasons = []
+        try:
+            self._take_all(self._before(), shuffle.order)
+            self._leave_out()
+            return "the weights before"
+        except _KeptError as kept:
+            reasons.append(str(kept))
+        try:
+            self._take_all(self._behind(shuffle.result), np.argsort(shuffle.order))
+            self._leave_out()
+            return "the weights behind"
+        except _KeptError as kept:
+            reasons.append(str(kept))
+        try:
+            self._view()
+            return "the view between grouped convolutions"
+        except _KeptError as kept:
+            reasons.append(str(kept))
+        raise _KeptError("; ".join(dict.fromkeys(reason for reason in reasons if reason)))
+
+    def _take_all(self, edits: list[_Edit], order: np.ndarray) -> None:
+        for operator, slot, axis in edits:
+            take(self.editor, operator, slot, axis, order)
+
+    def _leave_out(self) -> None:
+        for reader in self.readers.get(self.shuffle.result, []):
+            self._read_instead(reader, self.shuffle.result, self.shuffle.source)
+
+    def _read_instead(self, reader: Any, old: int, new: int) -> None:
+        inputs = [new if int(t) == old else int(t) for t in reader.inputs]
+        reader.inputs = np.array(inputs, np.int32)
+
+    def _before(self) -> list[_Edit]:
+        """Return the constants to be put in order for the source to come out shuffled."""
+        edits, _, convolution = self._chain_before()
+        groups = convolution_groups(self.editor, convolution)
+        size = len(self.shuffle.order) // groups
+        places = np.arange(len(self.shuffle.order))
+        if (self.shuffle.order // size != places // size).any():
+            raise _KeptError("")  # grouped: the view is tried, and says why not
+        return edits + self._filters(convolution)
+
+    def _chain_before(self) -> tuple[list[_Edit], list[int], Any]:
+        """Return the constants, the tensors and the convolution before the shuffle."""
+        edits: list[_Edit] = []
+        tensors: list[int] = []
+        tensor = self.shuffle.source
+        while True:
+            tensors.append(tensor)
+            if len(self.readers.get(tensor, [])) != 1 or tensor in self.results:
+                raise _KeptError("what is shuffled is read elsewhere too")
+            operator = self.producers.get(tensor)
+            if operator is None:
+                raise _KeptError("what is shuffled is an input of the model")
+            kind = self.editor.kind(operator)
+            if kind == "CONV_2D":
+                if not all(
+                    can_take(self.editor, operator, s) for _, s, _ in self._filters(operator)
+                ):
+                    raise _KeptError("the weights before are stored sparse or computed")
+                return edits, tensors, operator
+            way = follow(self.editor, operator)
+            if way is None:
+                raise _KeptError(f"{kind} makes what is shuffled")
+            data, constants = way
+            edits += [(operator, slot, axis) for slot, axis in constants]
+            tensor = int(operator.inputs[data])
+
+    def _filters(self, convolution: Any) -> list[_Edit]:
+        edits: list[_Edit] = [(convolution, 1, 0)]
+        if len(convolution.inputs) > 2 and int(convolution.inputs[2]) >= 0:
+            edits.append((convolution, 2, 0))
+        return edits
+
+    def _behind(self, tensor: int) -> list[_Edit]:
+        """Return the constants to be put in order for the shuffled tensor not to be needed."""
+        if tensor in self.results:
+            raise _KeptError("its order shows in a result of the model")
+        edits: list[_Edit] = []
+        for reader in self.readers.get(tensor, []):
+            kind = self.editor.kind(reader)
+            dense = kind == "FULLY_CONNECTED" or (
+                kind == "CONV_2D" and convolution_groups(self.editor, reader) == 1
+            )
+            if dense:
+                shape = constant_shape(self.editor, int(reader.inputs[1]))
+                fits = int(reader.inputs[0]) == tensor and shape[-1] == len(self.shuffle.order)
+                if not fits or not can_take(self.editor, reader, 1):
+                    raise _KeptError(f"{kind} behind has weights that can't be put in order")
+                edits.append((reader, 1, len(shape) - 1))
+                continue
+            if kind == "CONV_2D":
+                raise _KeptError("")  # the view is tried, and says why not
+            way = follow(self.editor, reader)
+            if way is None or int(reader.inputs[way[0]]) != tensor:
+                raise _KeptError(f"{kind} reads what is shuffled")
+            edits += [(reader, slot, axis) for slot, axis in way[1]]
+            edits += self._behind(int(reader.outputs[0]))
+        return edits
+
+    def _chain_behind(self) -> tuple[list[_Edit], list[int], Any]:
+        """Return the constants, the tensors and the 1x1 convolution behind the shuffle."""
+        edits: list[_Edit] = []
+        tensors: list[int] = []
+        tensor = self.shuffle.result
+        while True:
+            readers = self.readers.get(tensor, [])
+            if len(readers) != 1 or tensor in self.results:
+                raise _KeptError("more than one operator reads what is shuffled")
+            kind = self.editor.kind(readers[0])
+            if kind == "CONV_2D":
+                kernel = constant_shape(self.editor, int(readers[0].inputs[1]))[1:3]
+                if kernel != (1, 1):
+                    raise _KeptError(f"the grouped kernel behind is {kernel[0]}x{kernel[1]}")
+                if not can_take(self.editor, readers[0], 1):
+                    raise _KeptError("the weights behind are stored sparse or computed")
+                return edits, tensors, readers[0]
+            way = follow(self.editor, readers[0])
+            if way is None or int(readers[0].inputs[way[0]]) != tensor:
+                raise _KeptError(f"{kind} reads what is shuffled")
+            edits += [(readers[0], slot, axis) for slot, axis in way[1]]
+            tensor = int(readers[0].outputs[0])
+            tensors.append(tensor)
+
+    def _view(self) -> None:
+        before, made, first = self._chain_before()
+        behind, tensors, second = self._chain_behind()
+        groups = convolution_groups(self.editor, first)
+        blocks = _blocks(self.shuffle.order, groups, convolution_groups(self.editor, second))
+        _, readers, size = blocks.shape
+        if size < _SMALLEST_BLOCK:
+            raise _KeptError(
+                f"{groups} groups of {len(self.shuffle.order) // groups} channels make blocks of "
+                f"{size}, too small to be faster"
+            )
+        # Where each place of the new order comes from: before the shuffle, and behind it.
+        source = blocks.reshape(-1)
+        shuffled = np.where(source < 0, -1, np.argsort(self.shuffle.order)[source])
+        self._take_all([*self._filters(first), *before], source)
+        self._take_all(behind, shuffled)
+        self._leave_out()
+        for tensor in (*made, *tensors):
+            entry = self.editor.graph.tensors[tensor]
+            for name in ("shape", "shapeSignature"):
+                sizes = getattr(entry, name)
+                if sizes is not None and len(sizes):
+                    setattr(entry, name, np.array([*sizes[:-1], len(source)], np.int32))
+        last = tensors[-1] if tensors else self.shuffle.source
+        self._read_as_blocks(second, last, shuffled.reshape(groups, readers, size))
+
+    def _read_as_blocks(self, convolution: Any, tensor: int, blocks: np.ndarray) -> None:
+        """Let `convolution` read `tensor` through a view of blocks, `(groups, readers, size)`."""
+        editor = self.editor
+        groups, readers, size = blocks.shape
+        entry = editor.graph.tensors[tensor]
+        _, height, width, _ = constant_shape(editor, tensor)
+        shape = np.array([1, height, width * groups, readers * size], np.int32)
+        target = editor.add_constant(f"{editor.name(tensor)}/blocks_shape", shape)
+        view = editor.add_tensor(f"{editor.name(tensor)}/blocks", shape, "FLOAT32")
+        seen = editor.graph.tensors[view]
+        seen.type, seen.quantization = entry.type, entry.quantization
+        options = editor.types.ReshapeOptionsT()
+        options.newShape = shape
+        reshape = editor.make_operator(editor.operator_code("RESHAPE"), [tensor, target], [view])
+        reshape.builtinOptionsType = editor.types.BuiltinOptions.ReshapeOptions
+        reshape.builtinOptions = options
+        kernel = stored_constant(editor, convolution, 1)
+        filters, _, _, channels = kernel.shape
+        apart = kernel.reshape(readers, filters // readers, channels)
+        spread = np.zeros((readers, filters // readers, groups, size), kernel.dtype)
+        for reader in range(readers):
+            # Places in the shuffled order, counted from the first that this group reads.
+            places = blocks[:, reader] - reader * channels
+            taken = apart[reader][:, np.maximum(places, 0)]
+            spread[reader] = np.where(blocks[:, reader] < 0, kernel.dtype.type(0), taken)
+        put_constant(editor, convolution, 1, spread.reshape(filters, 1, groups, size))
+        editor.insert_before(convolution, reshape)
+        self._read_instead(convolution, int(convolution.inputs[0]), view)
+        # A kernel of 1x1 has neither padding nor dilation.
+        chosen = convolution.builtinOptions
+        chosen.strideW *= groups
+        chosen.padding = editor.types.Padding.VALID
+        chosen.dilationHFactor = chosen.dilationWFactor = 1
+
+
+def _blocks(order: np.ndarray, groups: int, readers: int) -> np.ndarray:
+    """Return the channels that go from each group to each reader, `(groups, readers, size)`.
+
+    The smaller blocks are filled up with `-1`.
+    """
+    made_by = order // (len(order) // groups)
+    read_by = np.arange(len(order)) // (len(order) // readers)
+    found = [
+        [order[(made_by == group) & (read_by == reader)] for reader in range(readers)]
+        for group in range(groups)
+    ]
+    size = max(len(block) for row in found for block in row)
+    filled = np.full((groups, readers, size), -1, np.int64)
+    for group, row in enumerate(found):
+        for reader, block in enumerate(row):
+            filled[group, reader, : len(block)] = block
+    return filled
