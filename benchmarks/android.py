@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from instruction_counts import build
@@ -186,7 +187,7 @@ def count_instructions(models: list[Path]) -> list[dict[str, object]]:
     return rows
 
 
-def show(console: Console, results: dict[str, object]) -> None:
+def show(console: Console, results: dict[str, Any]) -> None:
     """Print the tables."""
     for title, rows in results.items():
         if not isinstance(rows, list):

@@ -95,7 +95,7 @@ def train(net, row, seed, args) -> dict:
     method, order, distilled = ROWS[row]
     keras.utils.set_random_seed(seed)
     model = NETS[net](method=method, order=order, width=args.width[net], classifier_activation=None)
-    batches = Images(*train_set, args.batch, args.augment, seed)
+    batches = Images(train_set[0], train_set[1], args.batch, args.augment, seed)
     rate = keras.optimizers.schedules.CosineDecay(args.rate, args.epochs * len(batches))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     compiled = {
@@ -159,7 +159,8 @@ def run_all(keys, args):
     """Yield `(key, result)` of each of `keys` as it ends; a taught net waits for its teacher."""
     if args.jobs == 1:
         for key in keys:
-            yield key, train(*key, args)
+            net, row, seed = key
+            yield key, train(net, row, seed, args)
         return
     floats = {(net, seed) for net, row, seed in keys if row == "float"}
     context = multiprocessing.get_context("spawn")
@@ -168,7 +169,8 @@ def run_all(keys, args):
         while waiting or running:
             ready = [k for k in waiting if not ROWS[k[1]][2] or (k[0], k[2]) not in floats]
             for key in ready[: args.jobs - len(running)]:
-                running[pool.submit(train, *key, args)] = key
+                net, row, seed = key
+                running[pool.submit(train, net, row, seed, args)] = key
                 waiting.remove(key)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 key = running.pop(future)

@@ -58,7 +58,7 @@ def distort(images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
     n, size = len(images), 28
-    uniform = lambda low, high, *shape: generator.uniform(low, high, shape).astype(np.float32)  # noqa: E731
+    uniform = lambda low, high, *shape: np.float32(generator.uniform(low, high, shape))  # noqa: E731
     angle, shear = uniform(-0.21, 0.21, n, 1, 1), uniform(-0.15, 0.15, n, 1, 1)
     scale, shift = uniform(0.88, 1.12, 2, n, 1, 1), uniform(-1.5, 1.5, 2, n, 1, 1)
     y, x = np.mgrid[0:size, 0:size].astype(np.float32) - 13.5

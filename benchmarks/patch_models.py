@@ -26,7 +26,7 @@ from rich.table import Table
 from keras_compress import packing, storage
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.patch_pairs import read_pairs
+from patch_pairs import read_pairs
 
 DATA = Path(os.environ.get("KERAS_COMPRESS_DATA", "../shared/data"))
 

@@ -44,10 +44,10 @@ def lenet5(rng: np.random.Generator, drift: float, latent: dict[str, np.ndarray]
     arrays = {}
     for name, base in latent.items():
         share, values = shares[name]
-        weights = (base + rng.normal(size=base.shape) * base.std() * drift).astype(np.float32)
+        weights = np.asarray(base + rng.normal(size=base.shape) * base.std() * drift, np.float32)
         kept = np.abs(base) >= np.quantile(np.abs(base), 1 - share)
         arrays[f"{name}/kernel"] = cluster(weights, min(values, kept.sum() // 4), kept)
-        arrays[f"{name}/bias"] = rng.normal(size=base.shape[0]).astype(np.float32)
+        arrays[f"{name}/bias"] = np.asarray(rng.normal(size=base.shape[0]), np.float32)
     return build_model(arrays)
 
 

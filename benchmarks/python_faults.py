@@ -6,6 +6,7 @@ import ast
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 _COMPARISONS: dict[type, type] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
@@ -68,7 +69,7 @@ def _mutable(node: ast.AST) -> Iterator[ast.stmt | ast.expr]:
 
 
 def _changes(node: ast.AST) -> Iterator[ast.AST]:
-    def changed(change: Callable[[ast.AST], None]) -> ast.AST:
+    def changed(change: Callable[[Any], None]) -> ast.AST:
         new = copy.deepcopy(node)
         change(new)
         return new

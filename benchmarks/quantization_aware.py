@@ -142,7 +142,7 @@ def accuracy(args) -> None:
     for epoch in range(start, args.epochs):
         began = time.perf_counter()
         cosine = CosineRate(args.rate, steps * args.epochs, steps * epoch)
-        data = Images(*train, args.batch, args.images, args.seed, epoch)
+        data = Images(train[0], train[1], args.batch, args.images, args.seed, epoch)
         history = model.fit(data, verbose=0, callbacks=[cosine]).history
         line = {
             "epoch": epoch + 1,
@@ -195,7 +195,7 @@ def control(args) -> None:
     steps = min(args.images, len(train[0])) // args.batch
     for epoch in range(args.epochs):
         cosine = CosineRate(args.rate, steps * args.epochs, steps * epoch)
-        data = Images(*train, args.batch, args.images, args.seed, epoch)
+        data = Images(train[0], train[1], args.batch, args.images, args.seed, epoch)
         net.fit(data, verbose=0, callbacks=[cosine])
     calibration = train[0][:CALIBRATION].astype(np.float32)
     after = exporter.convert(

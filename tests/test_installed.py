@@ -17,7 +17,7 @@ from keras_compress.installed import is_installed, require, version_of
 def vendor_tensorflow(monkeypatch):
     """TensorFlow of a vendor: the module, and no distribution of the name `tensorflow`."""
     module = types.ModuleType("tensorflow")
-    module.__version__ = "2.99.vendor"
+    vars(module)["__version__"] = "2.99.vendor"
     monkeypatch.setitem(sys.modules, "tensorflow", module)
 
     def nothing(name):

@@ -83,9 +83,8 @@ def explained(model, x, chosen) -> float:
     found = 0.0
     for name in ("one", "other"):
         layer = model.get_layer(name)
-        (rows,) = read_rows(model, [layer], x, positions=POSITIONS, batch_size=len(x), seed=0)
-        rows = rows[id(layer)]
-        rows = rows - rows.mean(0)
+        (read,) = read_rows(model, [layer], x, positions=POSITIONS, batch_size=len(x), seed=0)
+        rows = read[id(layer)] - read[id(layer)].mean(0)
         y = rows @ kernel_matrix(layer)
         given = rows[:, np.tile(np.isin(np.arange(5), chosen), rows.shape[1] // 5)]
         left = y - given @ np.linalg.lstsq(given, y, rcond=None)[0]
@@ -251,8 +250,8 @@ def test_lasso_scores_are_the_penalties_at_which_channels_come_in():
     for reader in readers:
         drawn = read_rows(model, [reader.layer], x, positions=POSITIONS, batch_size=60, seed=0)
         rows, kernel = next(drawn)[id(reader.layer)], kernel_matrix(reader.layer)
-        parts = [rows[:, c::5] @ kernel[c::5] for c in range(5)]
-        parts = np.stack([part - part.mean(0) for part in parts])
+        products = [rows[:, c::5] @ kernel[c::5] for c in range(5)]
+        parts = np.stack([each - each.mean(0) for each in products])
         contributions.append((parts / np.sqrt(np.square(parts.sum(0)).sum())).reshape(5, -1))
         squares = np.array([np.square(kernel[c::5]).sum() for c in range(5)])
         norms += squares / squares.mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def masks(keras, sparsity):
 
 
 def schedules(sparsity):
-    found = {}
+    found: dict[str, Any] = {}
     constant, decay = sparsity.ConstantSparsity, sparsity.PolynomialDecay
     cases = {
         f"constant {a}": lambda a=a: constant(*a)

@@ -312,8 +312,10 @@ def test_what_cannot_be_told_or_contradicts_is_refused_before_training(
     teacher, student, loss, soft, message
 ):
     def compile_it():
-        made = [graph(HEADS[n][0] if n != "one" else layers.Dense(1)) for n in (teacher, student)]
-        Distiller(*made, soft).compile("sgd", loss)
+        one, other = [
+            graph(HEADS[n][0] if n != "one" else layers.Dense(1)) for n in (teacher, student)
+        ]
+        Distiller(one, other, soft).compile("sgd", loss)
 
     if message is None:
         compile_it()

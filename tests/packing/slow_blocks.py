@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tests.packing.slow_coding import Bits, Input
 
-_ROUNDED = {0: np.float16, 2: np.float32}
+_ROUNDED: dict[int, Any] = {0: np.float16, 2: np.float32}
 
 
 def read_blocks(plan: Input, highest: int, zigzag: object) -> dict:

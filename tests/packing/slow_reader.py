@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+from typing import Any
 
 from tests.packing.kcz_writer import crc32c
 from tests.packing.slow_blocks import restore, sides, zeros_of
@@ -226,8 +227,8 @@ class Section:
 
     def __init__(self, data: bytes, first: dict, base: bytes | None) -> None:
         self.source, self.first, self.total, self.base = Input(data), first, 0, base
-        self.model: object = None
-        self.sides: object = None  # the model of scales and offsets
+        self.model: Any = None
+        self.sides: Any = None  # the model of scales and offsets
         self.used = 0  # bytes of an lz section that were taken
         if first["method"] in _MODELLED:
             self.coder = ArithmeticDecoder(self.source.take(self.source.varint()))
@@ -294,7 +295,7 @@ class Section:
         if extent["method"] == 6:
             return read_symbols(self.source, extent["count"])
         keys = ("count", "row", "last", "lowest", "highest", "centre")
-        layout = Layout(*(extent[key] for key in keys), bool(extent["flags"] & 2))
+        layout = Layout(**{key: extent[key] for key in keys}, centre_flag=bool(extent["flags"] & 2))
         if extent["method"] == 13:
             self.model = self.model or LightModel()
             return self.model.decode(self.lanes, self.noise, layout, extent["context"])

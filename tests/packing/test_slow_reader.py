@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_a_patch_of_every_kind():
         "same": "StatefulPartitionedCall:0",
     }
     codebook = clustered((10, 16), 9, 0.5)
-    old = {
+    old: dict[str, Any] = {
         "float32": rng.normal(size=shape).astype(np.float32),
         "float16": rng.normal(size=shape).astype(np.float16),
         "int8": np.round(rng.normal(size=shape) * 30).clip(-128, 127).astype(np.int8),

@@ -56,7 +56,7 @@ def test_settings_become_json():
 def test_settings_are_frozen_and_checked():
     settings = settings_for(load_digits())
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.ramp = 1.0  # type: ignore[misc]
+        settings.ramp = 1.0
     for epochs, rate in ((0, 1e-3), (3, 0.0), (3, float("nan"))):
         with pytest.raises(KerasCompressError, match="at least one epoch"):
             Phase(epochs, rate)

@@ -82,7 +82,7 @@ def test_something_else_in_json():
     with pytest.raises(KerasCompressError, match="none of them"):
         document_of({"schema_version": 1})
     with pytest.raises(KerasCompressError, match="list"):
-        document_of([])  # type: ignore[arg-type]
+        document_of([])
 
 
 def test_absent_and_null_parts_are_no_error():

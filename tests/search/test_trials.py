@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import types
+from typing import Any
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_what_a_trial_raises_is_raised_and_the_rest_is_kept(tmp_path):
 
 
 def fake_ray(monkeypatch, cancelled):
-    ray = types.SimpleNamespace(
+    ray: Any = types.SimpleNamespace(
         started=False,
         is_initialized=lambda: ray.started,
         init=lambda: setattr(ray, "started", True),
