@@ -1,6 +1,6 @@
 """Sizes of files of foreign kinds, a line a kind: each codec beside gzip, zstd, xz and brotli.
 
-    python benchmarks/foreign_models.py FOLDER [--json OUT] [--every N] [--workers 2] [--journal J]
+    python benchmarks/foreign_models.py FOLDER [--json OUT] [--each N] [--workers 2] [--journal J]
 
 FOLDER has a folder a kind, as `make_foreign_models.py` writes them. Every packed file is unpacked
 and compared. A file counts as lost to a codec where the best of the four others is smaller, and as
@@ -62,14 +62,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", type=Path, default=None, metavar="OUT")
-    parser.add_argument("--every", type=int, default=1, help="measure each N-th file of a kind")
+    parser.add_argument("--each", type=int, default=None, help="only so many files of a kind")
     parser.add_argument("--kinds", nargs="*", default=None)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--journal", type=Path, default=None, help="go on from what it has")
     args = parser.parse_args()
     kinds = sorted(p.name for p in args.folder.iterdir() if p.is_dir())
     kinds = [k for k in kinds if args.kinds is None or k in args.kinds]
-    files = [p for k in kinds for p in sorted((args.folder / k).glob("*.tflite"))[:: args.every]]
+    by_kind = [sorted((args.folder / k).glob("*.tflite"))[: args.each] for k in kinds]
+    # In turn, so that a run which is stopped has seen something of each kind.
+    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*by_kind))
+    files = [path for path in in_turn if path is not None]
     # Sizes of another build of the library are of another search.
     builds = sorted(Path(packing.__file__).parent.glob("libkeras_compress.*"))
     built = [hashlib.sha256(path.read_bytes()).hexdigest() for path in builds]

@@ -39,6 +39,8 @@ _VELA_CONFIGURATIONS = [
     "ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-256",
     "ethos-u65-512", "ethos-u85-128", "ethos-u85-256", "ethos-u85-512", "ethos-u85-1024",
 ]  # fmt: skip
+# The nets at hand take one to twenty seconds.
+_VELA_SECONDS = 60
 
 
 @cache
@@ -302,17 +304,28 @@ def variables(rng: np.random.Generator) -> bytes:
 
 
 def accelerator(data: Path, vela: str, work: Path) -> Iterator[tuple[str, bytes]]:
-    """What Vela makes of the int8 files under `data`, in each configuration."""
+    """What Vela makes of the int8 files under `data`, in each configuration.
+
+    In an order that takes all files and configurations in turn, so that any first part of it is
+    mixed; a large net that takes more than `_VELA_SECONDS` is named and left out.
+    """
     files = [p for p in sorted(data.rglob("*.tflite")) if re.search("int8|quant|ptq", p.name)]
-    for path, configuration, optimise in itertools.product(
-        files, _VELA_CONFIGURATIONS, ("Performance", "Size")
-    ):
+    compilations = list(itertools.product(files, _VELA_CONFIGURATIONS, ("Performance", "Size")))
+    for i in np.random.default_rng(0).permutation(len(compilations)):
+        path, configuration, optimise = compilations[i]
         shutil.rmtree(work, ignore_errors=True)
         command = [vela, str(path), "--accelerator-config", configuration, "--optimise", optimise]
-        done = subprocess.run([*command, "--output-dir", str(work)], capture_output=True)
+        name = f"{path.stem}_{configuration}_{optimise}"
+        try:
+            done = subprocess.run(
+                [*command, "--output-dir", str(work)], capture_output=True, timeout=_VELA_SECONDS
+            )
+        except subprocess.TimeoutExpired:
+            print(f"accelerator: {name} left out, Vela takes over {_VELA_SECONDS} s", flush=True)
+            continue
         made = sorted(work.glob("*_vela.tflite")) if done.returncode == 0 else []
         if made:
-            yield f"{path.stem}_{configuration}_{optimise}", made[0].read_bytes()
+            yield name, made[0].read_bytes()
 
 
 KINDS: dict[str, Callable[[np.random.Generator], bytes]] = {
@@ -345,13 +358,13 @@ def main() -> int:
             return 0
         folder = args.out / "accelerator"
         folder.mkdir(parents=True, exist_ok=True)
-        made = list(accelerator(args.data, args.vela, args.out / "vela_work"))
-        shutil.rmtree(args.out / "vela_work", ignore_errors=True)
-        # Evenly over models and configurations, where there are more than asked for.
-        chosen = np.linspace(0, len(made) - 1, min(args.each, len(made))).round().astype(int)
-        for i in chosen:
-            (folder / f"{made[i][0]}.tflite").write_bytes(made[i][1])
-        print(f"accelerator: {len(chosen)} files of {len(made)}")
+        work = args.out / "vela_work"
+        made = 0
+        for name, model in itertools.islice(accelerator(args.data, args.vela, work), args.each):
+            (folder / f"{name}.tflite").write_bytes(model)
+            made += 1
+        shutil.rmtree(work, ignore_errors=True)
+        print(f"accelerator: {made} files")
     return 0
 
 

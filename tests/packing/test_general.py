@@ -31,6 +31,18 @@ def words(count: int, seed: int = 0) -> bytes:
     return b" ".join(vocabulary[k] for k in chosen)
 
 
+def accelerator(channels: int = 64, seed: int = 3) -> bytes:
+    """Tables of biases and scales between coded weights, as accelerators have them."""
+    rng = np.random.default_rng(seed)
+    out = b""
+    for scale in rng.integers(1 << 30, 1 << 31, 8):
+        for bias in rng.normal(0, 1e4, channels).astype(np.int64):
+            out += int(bias).to_bytes(5, "little", signed=True) + int(scale).to_bytes(4, "little")
+            out += b"\x27"
+        out += rng.integers(0, 256, 7000).astype(np.uint8).tobytes()
+    return out
+
+
 def _numbers(data: bytes) -> np.ndarray:
     return np.frombuffer(data, np.uint8)
 
@@ -38,6 +50,7 @@ def _numbers(data: bytes) -> np.ndarray:
 _TENSORS = {
     "text": _numbers(words(2500)),
     "vocabulary": _numbers(b"\n".join(b"%d\t%s" % w for w in enumerate(words(1200).split()))),
+    "accelerator": _numbers(accelerator()),
     "commands": np.tile(np.arange(60, dtype="<u2"), 40).view(np.uint8),
     "rows": np.tile(np.random.default_rng(1).normal(size=(1, 300)), (30, 1)).astype(np.float32),
     "noise": np.random.default_rng(2).integers(0, 256, 9000).astype(np.uint8),
