@@ -56,7 +56,7 @@ def cifar_resnet(
     """
     import keras
 
-    if depth < 8 or (depth - 2) % 6:
+    if not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
         raise KerasCompressError(f"`depth` must be 6n + 2, at least 8. Received: depth={depth!r}")
     shape = check_image_shape(input_shape, smallest=8)
     inputs = keras.Input(shape, name="image")

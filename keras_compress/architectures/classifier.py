@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_compress.architectures.input_checks import check_classes
-from keras_compress.errors import KerasCompressError
+from keras_compress.architectures.input_checks import check_classes, check_width
 
 if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
@@ -20,11 +19,9 @@ def scaled_width(filters: int, width: float, divisor: int = 8) -> int:
     `_make_divisible`).
 
     Raises:
-        KerasCompressError: If `width` is not above 0.
+        KerasCompressError: If `width` is no finite number above 0.
     """
-    if not width > 0:
-        raise KerasCompressError(f"`width` must be above 0. Received: width={width!r}")
-    wanted = filters * width
+    wanted = filters * check_width(width)
     rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * wanted else rounded + divisor
 

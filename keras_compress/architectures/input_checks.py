@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from keras_compress.errors import KerasCompressError
 
-__all__ = ["check_classes", "check_image_shape"]
+__all__ = ["check_classes", "check_groups", "check_image_shape", "check_width"]
 
 
 def check_image_shape(input_shape: Sequence[int], *, smallest: int) -> tuple[int, int, int]:
@@ -50,3 +51,42 @@ def check_classes(classes: int) -> int:
             f"`classes` must be a whole number of at least 2. Received: classes={classes!r}"
         )
     return classes
+
+
+def check_width(width: float, *, least: float = 0.0) -> float:
+    """Return `width`, or say what scale of all channels there can be.
+
+    Args:
+        width: The scale to check.
+        least: The smallest that leaves every layer a channel. Defaults to `0.0`: any above 0.
+
+    Raises:
+        KerasCompressError: If it is no finite number above 0, or below `least`.
+    """
+    number = isinstance(width, int | float) and not isinstance(width, bool)
+    if not number or not math.isfinite(width) or width <= 0 or width < least:
+        bound = f"of at least {least:g}" if least else "above 0"
+        raise KerasCompressError(
+            f"`width` must be a finite number {bound}. Received: width={width!r}"
+        )
+    return width
+
+
+def check_groups(groups: int, *numbers: int, name: str) -> int:
+    """Return `groups`, or say that numbers of channels must divide into them.
+
+    Args:
+        groups: The groups of a convolution.
+        numbers: Channels that come in and go out.
+        name: The layer, to be named in the error.
+
+    Raises:
+        KerasCompressError: If `groups` is no whole number above 0, or doesn't divide one of them.
+    """
+    whole = isinstance(groups, int) and not isinstance(groups, bool) and groups > 0
+    if not whole or any(number % groups for number in numbers):
+        raise KerasCompressError(
+            "Input and output channels must divide into the groups. Received: "
+            f"{' and '.join(map(str, numbers))} channels, groups={groups!r} at {name!r}"
+        )
+    return groups

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keras_compress.architectures.blocks import conv_bn, depthwise_separable
 from keras_compress.architectures.classifier import classify, scaled_width
-from keras_compress.architectures.input_checks import check_classes, check_image_shape
+from keras_compress.architectures.input_checks import check_classes, check_image_shape, check_width
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +46,8 @@ def mobilenet(
         classes: Number of classes. Defaults to `1000`.
         classifier_activation: Activation of the last layer; `None` gives logits.
             Defaults to `"softmax"`.
-        width: Scale of all channels (alpha of section 3.3), above 0. Defaults to `1.0`.
+        width: Scale of all channels (alpha of section 3.3), above 0, for ImageNet's sizes at least
+            1/32. Defaults to `1.0`.
         small_images: For CIFAR's sizes: the first convolution and the first halving have strides of
             1, channels are multiples of 8, and one dense layer ends the net. Defaults to `False`.
         name: Name of the model. Defaults to `"mobilenet"`.
@@ -60,7 +61,8 @@ def mobilenet(
     import keras
 
     shape = check_image_shape(input_shape, smallest=8 if small_images else 32)
-    first = scaled_width(32, width)
+    # Keras' cuts fractions of a channel off: of the first layer's 32 one must be left.
+    first = scaled_width(32, check_width(width, least=0 if small_images else 1 / 32))
     if not small_images:
         return keras.applications.MobileNet(
             input_shape=shape,

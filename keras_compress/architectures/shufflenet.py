@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keras_compress.architectures.blocks import conv_bn, shuffle_unit, shuffle_unit_v2
 from keras_compress.architectures.classifier import classify
-from keras_compress.architectures.input_checks import check_image_shape
+from keras_compress.architectures.input_checks import check_image_shape, check_width
 from keras_compress.errors import KerasCompressError
 
 if TYPE_CHECKING:
@@ -73,8 +73,7 @@ def shufflenet(
         raise KerasCompressError(
             f"`groups` must be one of {', '.join(map(str, _CHANNELS))}. Received: {groups!r}"
         )
-    if not width > 0:
-        raise KerasCompressError(f"`width` must be above 0. Received: width={width!r}")
+    check_width(width)
     shape = check_image_shape(input_shape, smallest=8 if small_images else 32)
     inputs = keras.Input(shape, name="image")
     x = _stem(inputs, _multiple(24 * width, groups), small_images)

@@ -35,7 +35,7 @@ __all__ = ["FoldedShuffle", "ShuffleFolding", "fold_shuffles"]
 
 # Below, the kernel of 1 x g costs more than the moves that it saves
 # (benchmarks/grouped_convolutions.py).
-_SMALLEST_BLOCK = 6
+_SMALLEST_BLOCK = 4
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 from keras_compress.architectures import (
     blocks,
     cifar_resnet,
+    cifar_vgg16,
     mobilenet,
     shufflenet,
     shufflenet_v2,
@@ -130,6 +131,12 @@ def test_small_forms_end_in_the_classes(make):
     ("call", "message"),
     [
         (lambda x: blocks.channel_shuffle(x, 3, name="n"), "divide into the groups"),
+        (lambda x: blocks.channel_shuffle(x, 0, name="n"), "groups=0 at 'n'"),
+        (lambda x: blocks.conv_bn(x, 9, groups=2, name="n"), "8 and 9 channels, groups=2"),
+        (lambda x: blocks.conv_bn(x, 9, groups=3, name="n"), "8 and 9 channels, groups=3"),
+        (lambda x: blocks.conv_bn(x, 8, groups=2.0, name="n"), "divide into the groups"),
+        (lambda x: blocks.shuffle_unit(x, 8, groups=0, name="n"), "divide into the groups"),
+        (lambda x: blocks.shuffle_unit(x, 8, groups=2, first_groups=3, name="n"), "groups=3"),
         (lambda x: blocks.fire(x, 1, 2, 3, bypass="simple", name="n"), "as many channels"),
         (lambda x: blocks.fire(x, 1, 2, 3, bypass="none", name="n"), "bypass"),
         (lambda x: blocks.shuffle_unit(x, 16, groups=2, name="n"), "strides=1 keeps"),
@@ -144,13 +151,50 @@ def test_small_forms_end_in_the_classes(make):
         (lambda _: shufflenet(groups=5), "groups"),
         (lambda _: shufflenet(width=0.0), "width"),
         (lambda _: shufflenet_v2(width=0.75), "width"),
+        (lambda _: shufflenet(width=float("nan")), "finite number above 0"),
         (lambda _: mobilenet(width=-1.0), "width"),
+        (lambda _: mobilenet(width=0.02), "at least 0.03125"),
+        (lambda _: mobilenet((32, 32, 3), width="1", small_images=True), "width='1'"),
+        (lambda _: cifar_resnet(depth=20.5), "6n"),
         (lambda _: cifar_resnet(depth=21), "6n"),
     ],
 )
 def test_what_cannot_be_is_refused(call, message):
     with pytest.raises(KerasCompressError, match=message):
         call(keras.Input((4, 4, 8)))
+
+
+@pytest.mark.parametrize(
+    ("build", "side"),
+    [
+        (lambda n: mobilenet((n, n, 3), 4), 32),
+        (lambda n: mobilenet((n, n, 3), 4, small_images=True), 8),
+        (lambda n: shufflenet((n, n, 3), 4), 32),
+        (lambda n: shufflenet((n, n, 3), 4, small_images=True), 8),
+        (lambda n: shufflenet_v2((n, n, 3), 4), 32),
+        (lambda n: shufflenet_v2((n, n, 3), 4, small_images=True), 8),
+        (lambda n: squeezenet((n, n, 3), 4, small_images=True), 8),
+        (lambda n: cifar_resnet((n, n, 3), 4), 8),
+    ],
+)
+def test_images_too_small_for_the_strides_are_refused(build, side):
+    with pytest.raises(KerasCompressError, match=f"at least {side}x{side} pixels"):
+        build(side - 1)
+
+
+@pytest.mark.parametrize(
+    ("build", "side"),
+    [
+        (lambda n: squeezenet((n, n, 3), 4), 35),
+        (lambda n: squeezenet((n, n, 3), 4, version="1.1"), 35),
+        (lambda n: cifar_vgg16((n, n, 3), 4, width=0.1), 16),
+    ],
+)
+def test_the_smallest_image_leaves_a_pixel_where_nothing_is_padded(build, side):
+    with pytest.raises(KerasCompressError, match=f"at least {side}x{side} pixels"):
+        build(side - 1)
+    maps = [layer.output.shape for layer in build(side).layers if len(layer.output.shape) == 4]
+    assert all(min(shape[1:3]) >= 1 for shape in maps)
 
 
 def test_a_shuffle_of_unknown_size_is_refused():

@@ -187,3 +187,31 @@ def test_weights_of_another_variant_in_order(without_top):
     small = keras.Sequential([keras.Input((4,)), keras.layers.ReLU()], name="none")
     with pytest.raises(ModelFileError, match="those of 1 layers"):
         loading.load_weights(small, without_top, in_order=True)
+
+
+@pytest.mark.parametrize("length", [0, 40, 1000, -300])
+def test_a_damaged_file_of_weights_changes_nothing(without_top, length):
+    without_top.write_bytes(without_top.read_bytes()[:length])
+    model = net()
+    before = model.get_weights()
+    with pytest.raises(ModelFileError, match=r"damaged|HDF5|\.h5"):
+        loading.load_weights(model, without_top, in_order=True)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_weights_of_another_width_by_name(tmp_path):
+    narrow = architectures.mobilenet((32, 32, 3), 4, width=1 / 32)
+    narrow.save(tmp_path / "narrow.h5")
+    wide = architectures.mobilenet((32, 32, 3), 4, width=1 / 16)
+    with pytest.raises(ModelFileError, match=r"conv1/kernel has the shape \(3, 3, 3, 2\)"):
+        loading.load_weights(wide, tmp_path / "narrow.h5")
+
+
+def test_squeezenet_1_1_is_no_squeezenet_1_0(shared_data):
+    path = shared_data / "models/keras_squeezenet"
+    file = path / "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    with pytest.raises(ModelFileError, match=r"conv1/kernel has the shape \(7, 7, 3, 96\)"):
+        loading.load_weights(architectures.squeezenet(), file, in_order=True)
+    released = shared_data / "models/squeezenet/compressed_SqueezeNet.net"
+    with pytest.raises(ModelFileError, match="another net"):
+        loading.load_deep_compressed(architectures.squeezenet(version="1.1"), released)

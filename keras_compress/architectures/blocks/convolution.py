@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keras_compress.architectures.input_checks import check_groups
+
 if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
 
@@ -31,9 +33,13 @@ def conv_bn(
         activation: `"relu"`, `"relu6"` or another that Keras knows, or `None`.
             Defaults to `"relu"`.
         name: Name of the convolution; the others bear it with `_bn` and the activation.
+
+    Raises:
+        KerasCompressError: If channels don't divide into the groups.
     """
     from keras import layers
 
+    check_groups(groups, int(x.shape[-1]), filters, name=name)
     x = layers.Conv2D(
         filters,
         size,

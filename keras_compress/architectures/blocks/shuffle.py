@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from keras_compress.architectures.blocks.convolution import conv_bn, depthwise_bn
+from keras_compress.architectures.input_checks import check_groups
 from keras_compress.errors import KerasCompressError
 
 if TYPE_CHECKING:
@@ -34,12 +35,7 @@ def channel_shuffle(x: Tensor, groups: int, *, name: str) -> Tensor:
     from keras import layers
 
     height, width, channels = x.shape[1:]
-    if groups < 1 or channels % groups:
-        raise KerasCompressError(
-            f"The channels must divide into the groups. Received: {channels} channels, "
-            f"groups={groups!r} at {name!r}"
-        )
-    if groups == 1:
+    if check_groups(groups, channels, name=name) == 1:
         return x
     if height is None or width is None:
         raise KerasCompressError(
@@ -87,15 +83,11 @@ def shuffle_unit(
             "A unit with strides=1 keeps the channels, one with strides=2 has more. Received: "
             f"{channels} channels, filters={filters!r}, strides={strides!r} at {name!r}"
         )
-    first_groups = groups if first_groups is None else first_groups
-    hidden = groups * math.ceil(filters / (4 * groups))
     added = filters if strides == 1 else filters - channels
-    for number, of in ((added, groups), (channels, first_groups)):
-        if number % of:
-            raise KerasCompressError(
-                "Input channels, and those added to them, must divide into the groups. Received: "
-                f"{number} channels in {of} groups at {name!r}"
-            )
+    check_groups(groups, added, name=name)
+    first_groups = groups if first_groups is None else first_groups
+    check_groups(first_groups, channels, name=name)
+    hidden = groups * math.ceil(filters / (4 * groups))
     y = conv_bn(x, hidden, groups=first_groups, name=f"{name}_compress")
     y = channel_shuffle(y, groups, name=f"{name}_shuffle")
     y = depthwise_bn(y, strides=strides, activation=None, name=f"{name}_depthwise")
