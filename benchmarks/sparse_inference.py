@@ -6,7 +6,7 @@
 `--runner` times models given behind `ROUNDS`, as `tflite_timer.cc` does; without it the runtime
 of this machine does, where x86 never runs sparse kernels sparsely. The weights are random: time
 doesn't depend on what a net knows. Times under emulation are no device's; their ratios say
-whether, and about how much, the sparse road pays.
+whether, and about how much, sparse inference pays.
 """
 
 from __future__ import annotations

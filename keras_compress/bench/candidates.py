@@ -52,17 +52,17 @@ def find_candidates(
     else:
         files = [m for m in (*models, baseline) if isinstance(m, str | os.PathLike)]
         places = {Path(file).absolute() for file in files}
-        alike = {name for name, n in Counter(place.name for place in places).items() if n > 1}
+        repeated = {name for name, n in Counter(place.name for place in places).items() if n > 1}
         for model in models:
-            named[_free_name(model, named, alike)] = model
+            named[_free_name(model, named, repeated)] = model
     if not named:
         raise KerasCompressError("`models` must hold at least one model. Received: none.")
     chosen = None
     if baseline is not None:
         chosen = next((name for name, model in named.items() if _same(name, model, baseline)), None)
         if chosen is None:
-            alike = {Path(name).name for name in named}
-            chosen = _free_name(baseline, named, alike, default="baseline")
+            repeated = {Path(name).name for name in named}
+            chosen = _free_name(baseline, named, repeated, default="baseline")
             named = {chosen: baseline, **named}
         else:
             named = {chosen: named[chosen], **named}
@@ -84,17 +84,17 @@ def find_candidates(
 
 
 def _free_name(
-    model: Model, taken: Mapping[str, Model], alike: set[str], default: str = "model"
+    model: Model, taken: Mapping[str, Model], repeated: set[str], default: str = "model"
 ) -> str:
     """Return the shortest name that tells `model` from others: its file's, or its path.
 
-    `alike` holds the file names that more than one path ends in.
+    `repeated` holds the file names that more than one path ends in.
     """
     if isinstance(model, bytes):
         base = default
     else:
         base = Path(model).name
-        if base in alike:
+        if base in repeated:
             base = str(model)
     name, number = base, 1
     while name in taken:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.groups import ChannelGroups
-from keras_compress.channel_pruning.readers import (
+from keras_compress.channel_pruning.reading_layers import (
     Reader,
     Shortcut,
     find_readers,
@@ -97,21 +97,21 @@ class Compensation:
         self._settings = {"positions": positions, "batch_size": batch_size, "seed": seed}
         self._readers = find_readers(groups)[0]
         graph, own = groups.analysis.graph, trace_graph(self.model)
-        twins = {
-            id(node.operation): (node, twin)
-            for node, twin in zip(graph.walk(), own.walk(), strict=True)
+        counterparts = {
+            id(node.operation): (node, counterpart)
+            for node, counterpart in zip(graph.walk(), own.walk(), strict=True)
         }
         self._fits: dict[int, _Fit] = {}
         places = {id(node): i for i, node in enumerate(graph.walk())}
         order: dict[int, float] = {}
         for reader in self._readers:
-            node, twin = twins[id(reader.layer)]
-            norms = _norm_behind(graph, node), _norm_behind(own, twin)
-            beside, own_beside = _shortcut_beside(graph, node), _shortcut_beside(own, twin)
+            node, counterpart = counterparts[id(reader.layer)]
+            norms = _norm_behind(graph, node), _norm_behind(own, counterpart)
+            beside, own_beside = _shortcut_beside(graph, node), _shortcut_beside(own, counterpart)
             pair = (None, None) if not beside or not own_beside else (beside[0], own_beside[0])
             # What the shortcut is made of is fitted first.
             order[id(reader)] = beside[1] - 0.5 if beside else places[id(node)]
-            self._fits[id(reader)] = _Fit(reader, twin.operation, norms, pair)
+            self._fits[id(reader)] = _Fit(reader, counterpart.operation, norms, pair)
         self._readers.sort(key=lambda reader: order[id(reader)])
         self._wanted = _outputs(groups.model, self._readers, x, self._settings)
         shortcuts = [f.shortcut for f in self._fits.values() if f.shortcut is not None]
@@ -131,9 +131,13 @@ class Compensation:
             if kept.all() or not own:
                 continue
             fit = self._fits[id(reader)]
-            watched = [fit.twin] if fit.own_shortcut is None else [fit.twin, fit.own_shortcut]
+            watched = (
+                [fit.counterpart]
+                if fit.own_shortcut is None
+                else [fit.counterpart, fit.own_shortcut]
+            )
             runs = list(read_rows(self.model, watched, self._x, **self._settings))
-            rows = np.concatenate([found[id(fit.twin)] for found in runs])
+            rows = np.concatenate([found[id(fit.counterpart)] for found in runs])
             wanted: NDArray[Any] = self._wanted[id(reader.layer)]
             if fit.own_shortcut is not None:
                 now = np.concatenate([found[id(fit.own_shortcut)] for found in runs])
@@ -240,14 +244,14 @@ class _Fit:
     def __init__(
         self,
         reader: Reader,
-        twin: Any,
+        counterpart: Any,
         norms: tuple[Any, Any],
         shortcuts: tuple[Shortcut | None, Shortcut | None],
     ) -> None:
         self._reader = reader
         #: The layer of the copy; the normalization behind it and the shortcut beside it, in the
         #: original and there.
-        self.twin = twin
+        self.counterpart = counterpart
         self._norm, self._own_norm = norms
         self.shortcut, self.own_shortcut = shortcuts
 
@@ -266,7 +270,9 @@ class _Fit:
     def variables(self) -> list[keras.Variable]:
         """Return the variables of the copy that a fit sets."""
         means = [] if self._own_norm is None else [self._own_norm.moving_mean]
-        return [v for v in (self.twin.kernel, self.twin.bias, *means) if v is not None]
+        return [
+            v for v in (self.counterpart.kernel, self.counterpart.bias, *means) if v is not None
+        ]
 
     def solve(
         self,
@@ -276,11 +282,11 @@ class _Fit:
         rescale: bool,
     ) -> None:
         """Set the kernel and bias that come nearest to `wanted` from the kept channels."""
-        reader, twin = self._reader, self.twin
+        reader, counterpart = self._reader, self.counterpart
         columns = reader.rows_of(kept)
         given = rows[:, columns]
         mean, target_mean = given.mean(axis=0), wanted.mean(axis=0, dtype=np.float64)
-        if twin.bias is None and self._norm is None:
+        if counterpart.bias is None and self._norm is None:
             # Nothing takes up a difference of means: the kernel has to fit these, too.
             mean, target_mean = np.zeros_like(mean), np.zeros_like(target_mean)
         given -= mean
@@ -300,10 +306,10 @@ class _Fit:
             )
         kernel = np.zeros((len(columns), fitted.shape[1]))
         kernel[columns] = fitted
-        twin.kernel.assign(kernel.reshape(twin.kernel.shape))
+        counterpart.kernel.assign(kernel.reshape(counterpart.kernel.shape))
         shift = target_mean - mean @ fitted
-        if twin.bias is not None:
-            twin.bias.assign(keras.ops.convert_to_numpy(reader.layer.bias) + shift)
+        if counterpart.bias is not None:
+            counterpart.bias.assign(keras.ops.convert_to_numpy(reader.layer.bias) + shift)
         elif self._norm is not None:
             means = keras.ops.convert_to_numpy(self._norm.moving_mean)
             self._own_norm.moving_mean.assign(means - shift)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_compress.channel_pruning.criteria import CRITERIA, Criterion, Data
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.moments import Moments, group_moments
-from keras_compress.channel_pruning.readers import Reader, kernel_matrix
+from keras_compress.channel_pruning.reading_layers import Reader, kernel_matrix
 from keras_compress.errors import KerasCompressError
 
 __all__ = ["ExplainedVariance", "forward_selection"]

@@ -71,14 +71,16 @@ class SharedFactors:
             start += groups[name].size
         self.count = start
         column_of[column_of < 0] = start
-        twins = {
-            id(node.operation): twin.operation
-            for node, twin in zip(analysis.graph.walk(), trace_graph(model).walk(), strict=True)
+        counterparts = {
+            id(node.operation): counterpart.operation
+            for node, counterpart in zip(
+                analysis.graph.walk(), trace_graph(model).walk(), strict=True
+            )
         }
         sites, components = find_sites(groups)
         ends = np.concatenate([column_of[components], [start]])
         self._sites = [
-            Site(twins[id(s.layer)], s.index, s.shape, ends[s.takes])
+            Site(counterparts[id(s.layer)], s.index, s.shape, ends[s.takes])
             for s in sites
             if (ends[s.takes] < start).any()
         ]

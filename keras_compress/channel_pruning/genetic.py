@@ -23,7 +23,7 @@ from keras_compress.channel_pruning.masking import ReadMasks
 from keras_compress.channel_pruning.moments import contributions, group_moments, places_of
 from keras_compress.channel_pruning.plan import ChannelPlan
 from keras_compress.channel_pruning.pruning import ChannelPruned
-from keras_compress.channel_pruning.readers import find_readers
+from keras_compress.channel_pruning.reading_layers import find_readers
 from keras_compress.channel_pruning.reestimation import reestimate_statistics
 from keras_compress.channel_pruning.report import channel_report
 from keras_compress.channel_pruning.scope import groups_to_cut

@@ -16,7 +16,7 @@ from keras_compress.channel_pruning.moments import (
     group_moments,
     places_of,
 )
-from keras_compress.channel_pruning.readers import Reader, kernel_matrix
+from keras_compress.channel_pruning.reading_layers import Reader, kernel_matrix
 from keras_compress.errors import KerasCompressError
 
 __all__ = ["Lasso"]

@@ -55,7 +55,7 @@ def read_variables(analysis: Analysis, model: keras.Model) -> list[ReadVariable]
     """
     found: list[ReadVariable] = []
     done: set[int] = set()
-    for node, twin in zip(analysis.graph.walk(), trace_graph(model).walk(), strict=True):
+    for node, counterpart in zip(analysis.graph.walk(), trace_graph(model).walk(), strict=True):
         if id(node.operation) in done:
             continue
         done.add(id(node.operation))
@@ -63,7 +63,9 @@ def read_variables(analysis: Analysis, model: keras.Model) -> list[ReadVariable]
         for each in analysis.records[id(node.operation)].slices:
             if each.reads:
                 axes.setdefault(each.variable, []).append((each.axis, each.labels))
-        found += [ReadVariable(twin.operation.variables[place], of) for place, of in axes.items()]
+        found += [
+            ReadVariable(counterpart.operation.variables[place], of) for place, of in axes.items()
+        ]
     return found
 
 

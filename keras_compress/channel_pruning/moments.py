@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.criteria import Data
 from keras_compress.channel_pruning.groups import ChannelGroups
-from keras_compress.channel_pruning.readers import (
+from keras_compress.channel_pruning.reading_layers import (
     Reader,
     find_readers,
     kernel_matrix,

@@ -120,7 +120,7 @@ def preservation_notes(
     if unknown:
         notes.append(
             f"{len(unknown)} weights with zeros or shared values were not found in the file, "
-            f"{unknown[0].weight!r} the first; whether they survived is not known."
+            f"{unknown[0].weight!r} the first; whether they were preserved is not known."
         )
     return notes
 

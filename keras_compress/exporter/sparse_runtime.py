@@ -33,7 +33,7 @@ _ENDS = {"MEAN", "DEPTH_TO_SPACE"}
 
 @dataclass(frozen=True)
 class SparseCondition:
-    """One condition of the sparse road.
+    """One condition of sparse inference.
 
     Attributes:
         rule: What the runtime wants.

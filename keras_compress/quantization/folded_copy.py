@@ -110,8 +110,8 @@ def _folded(layer: keras.Layer, norm: keras.Layer) -> keras.Layer:
             "Weights must be finite to be folded. Received: NaN or infinity in "
             f"{layer.name!r} or {norm.name!r}."
         )
-    twin = type(layer).from_config({**layer.get_config(), "use_bias": True})
-    twin.build(layer.input.shape)
-    twin.kernel.assign(kernel)
-    twin.bias.assign(bias)
-    return twin
+    folded = type(layer).from_config({**layer.get_config(), "use_bias": True})
+    folded.build(layer.input.shape)
+    folded.kernel.assign(kernel)
+    folded.bias.assign(bias)
+    return folded

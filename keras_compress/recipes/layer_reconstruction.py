@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_compress.channel_pruning.readers import rows_at
+from keras_compress.channel_pruning.reading_layers import rows_at
 from keras_compress.clustering.error_feedback import Block, RoundedKernel, round_with_feedback
 from keras_compress.engine.cloning import copy_model
 from keras_compress.engine.graph import GraphNode, trace_graph
@@ -196,12 +196,12 @@ def reconstruct(
     last = _last_reads(graph.nodes, graph.outputs)
     known = {id(layer) for layer in layers}
     done: list[ReconstructedLayer] = []
-    for node, twin in zip(graph.nodes, own.nodes, strict=True):
+    for node, counterpart in zip(graph.nodes, own.nodes, strict=True):
         if id(node.operation) in known:
             fit = _Fit(node.operation, len(x), seed + len(done))
-            rows, own_rows = fit.rows(run.inputs(node)), fit.rows(own_run.inputs(twin))
+            rows, own_rows = fit.rows(run.inputs(node)), fit.rows(own_run.inputs(counterpart))
             rounded, error = fit.solve(
-                rows, own_rows, twin.operation, importance[id(node.operation)], price
+                rows, own_rows, counterpart.operation, importance[id(node.operation)], price
             )
             levels = np.concatenate([each.ravel() for each in rounded.levels])
             done.append(
@@ -218,7 +218,7 @@ def reconstruct(
                 progress.advance(1, f"{node.path}: {done[-1].bits:.2f} bits a weight")
         if len(done) < len(layers):
             run.step(node, last)
-            own_run.step(twin, None)
+            own_run.step(counterpart, None)
             own_run.forget(run)
     return copy, done
 
@@ -299,9 +299,9 @@ class _Fit:
         return np.concatenate(found)
 
     def solve(
-        self, rows: _Floats, own_rows: _Floats, twin: Any, importance: _Floats, price: float
+        self, rows: _Floats, own_rows: _Floats, counterpart: Any, importance: _Floats, price: float
     ) -> tuple[RoundedKernel, float]:
-        """Set the weights of `twin`; return its kernel and the relative error of its output."""
+        """Set the weights of `counterpart`; return its kernel and its relative error."""
         blocks, wanted, targets = [], [], []
         squares = float(np.square(rows).sum(axis=1).mean())
         # Of a depthwise kernel each output reads a share of the row.
@@ -336,9 +336,9 @@ class _Fit:
             off = own_rows[:, reads] @ values + shift[outputs] - target
             errors += float(np.square(off).mean(axis=0).sum())
             variances += float(target.var(axis=0).sum())
-        twin.kernel.assign(made.reshape(twin.kernel.shape))
+        counterpart.kernel.assign(made.reshape(counterpart.kernel.shape))
         if bias is not None:
-            twin.bias.assign(_short(bias + shift))
+            counterpart.bias.assign(_short(bias + shift))
         return rounded, errors / max(variances, 1e-30)
 
 

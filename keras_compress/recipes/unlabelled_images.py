@@ -57,7 +57,7 @@ def load_unlabelled(
     if os.path.isdir(path):
         images = _photos(Path(path), model, limit)
     else:
-        from keras_compress.exporter.sample_file import load_samples
+        from keras_compress.exporter.loading_samples import load_samples
 
         images = load_samples(path, model, limit=limit)
         if not isinstance(images, np.ndarray) or images.dtype.kind not in "fiu":

@@ -1,4 +1,4 @@
-"""What was checked: the converted models against Keras, and what survived the conversion."""
+"""What was checked: the converted models against Keras, and what the conversion preserved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Java's door to the core: changed bytes under AddressSanitizer, and the arm64 code under qemu."""
+"""The JNI of the core: changed bytes under AddressSanitizer, and the arm64 code under qemu."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from keras_compress.channel_pruning import (
     prune,
 )
 from keras_compress.channel_pruning.compensation import compensated_copy
-from keras_compress.channel_pruning.readers import find_readers, kernel_matrix, read_rows
+from keras_compress.channel_pruning.reading_layers import find_readers, kernel_matrix, read_rows
 from tests.channel_pruning.nets import behind, image, randomized
 
 POSITIONS = 7

@@ -13,7 +13,7 @@ from tests.channel_pruning.nets import NETS, behind, image
 from tests.training import subclassed
 
 # Analysis of the graph: nothing is computed.
-pytestmark = pytest.mark.any_backend
+pytestmark = pytest.mark.backend_independent
 
 
 def small_resnet() -> keras.Model:

@@ -14,7 +14,7 @@ from keras_compress.channel_pruning import ChannelPlan, find_groups
 from tests.channel_pruning.nets import behind, image
 
 # Analysis of the graph: nothing is computed.
-pytestmark = pytest.mark.any_backend
+pytestmark = pytest.mark.backend_independent
 
 
 def net(width: int = 8, name: str = "net") -> keras.Model:

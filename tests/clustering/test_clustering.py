@@ -1,4 +1,4 @@
-"""Clustering through both doors, on every kind of model and way of training."""
+"""Clustering by callback and by wrapper, on every kind of model and way of training."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_callback_clusters_an_untouched_model_of_any_kind(kind):
         ("nested", "sgd", "sum"),
     ],
 )
-def test_both_doors_train_to_the_same_numbers(kind, optimizer, aggregation):
+def test_callback_and_wrapper_train_to_the_same_numbers(kind, optimizer, aggregation):
     config = ClusteringConfig(6, gradient_aggregation=aggregation)
     touched = compiled(BUILDERS[kind], optimizer=optimizer)
     wrapped = clustering.prepare(touched, config)
@@ -152,13 +152,13 @@ def test_centroid_gradient_is_the_sum_over_its_members():
             np.testing.assert_allclose(v, expected[id(v)], rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_zeros_of_a_pruned_model_stay_zero(door):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_zeros_of_a_pruned_model_stay_zero(api):
     model = compiled()
     fit(model, callbacks=[pruning.PruningCallback(0.7)])
     model = pruning.finalize(model)
     zeros = {name: values == 0 for name, values in kernels(model).items()}
-    if door == "wrapper":
+    if api == "wrapper":
         model = clustering.prepare(model, SIX)
     fit(model, callbacks=[ClusteringCallback(SIX)])
     model = clustering.finalize(model)
@@ -197,11 +197,11 @@ def test_prepare_copies_and_starts_from_the_nearest_centroids():
         np.testing.assert_array_equal(value, before[key])
 
 
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_saved_loaded_and_trained_on_gives_the_same_numbers(door, tmp_path):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_saved_loaded_and_trained_on_gives_the_same_numbers(api, tmp_path):
     def start():
         model = compiled(optimizer=keras.optimizers.Adam(0.01))
-        return clustering.prepare(model, SIX) if door == "wrapper" else model
+        return clustering.prepare(model, SIX) if api == "wrapper" else model
 
     unbroken = start()
     fit(unbroken, epochs=4, callbacks=[ClusteringCallback(SIX)])
@@ -225,18 +225,18 @@ def test_steps_per_execution_and_jit():
 
 
 @pytest.mark.parametrize(
-    ("policy", "door"),
+    ("policy", "api"),
     [
         ("mixed_float16", "callback"),
         ("mixed_float16", "wrapper"),
         ("mixed_bfloat16", "wrapper"),
     ],
 )
-def test_mixed_precision(policy, door):
+def test_mixed_precision(policy, api):
     keras.config.set_dtype_policy(policy)
     try:
         model = compiled()
-        if door == "wrapper":
+        if api == "wrapper":
             model = clustering.prepare(model, SIX)
         fit(model, callbacks=[ClusteringCallback(SIX)])
         small = clustering.finalize(model)
@@ -246,13 +246,13 @@ def test_mixed_precision(policy, door):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_custom_training_loop(door):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_custom_training_loop(api):
     import tensorflow as tf
 
     reference = compiled(optimizer=keras.optimizers.SGD(0.01), jit_compile=False)
     model = compiled(optimizer=keras.optimizers.SGD(0.01))
-    if door == "wrapper":
+    if api == "wrapper":
         model = clustering.prepare(model, SIX)
     fit(reference, epochs=1, callbacks=[ClusteringCallback(SIX)])
     clusterer = Clusterer(model, SIX, optimizer=keras.optimizers.SGD(0.01))
@@ -267,17 +267,17 @@ def test_custom_training_loop(door):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=a.path)
 
 
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_mirrored_strategy_over_two_devices(door, two_replicas):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_mirrored_strategy_over_two_devices(api, two_replicas):
     strategy = two_replicas
     with strategy.scope():
         model = compiled(optimizer=keras.optimizers.SGD(0.01))
-        if door == "wrapper":
+        if api == "wrapper":
             model = clustering.prepare(model, SIX)
     fit(model, callbacks=[ClusteringCallback(SIX)])
     stock = clustering.finalize(model)
     assert all(np.unique(values).size <= 6 for values in kernels(stock).values())
-    if door == "callback":
+    if api == "callback":
         local = strategy.experimental_local_results(model.get_layer("hidden").kernel.value)
         np.testing.assert_array_equal(*[np.asarray(v) for v in local])
 

@@ -96,14 +96,14 @@ def test_pruned_values_stay_zero_and_others_may_join_them():
     assert np.count_nonzero(found.values()) < np.count_nonzero(weight)
 
 
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_the_config_takes_it_through_both_doors(door):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_the_config_takes_it_through_callback_and_wrapper(api):
     entropies = []
     for rate_weight in (0.0, 0.1):
         model = compiled()
         config = ClusteringConfig(8, layers="hidden", rate_weight=rate_weight)
         callbacks = [ClusteringCallback(config)]
-        if door == "wrapper":
+        if api == "wrapper":
             model, callbacks = clustering.prepare(model, config), []
         fit(model, epochs=1, callbacks=callbacks)
         kernel = np.array(clustering.finalize(model).get_layer("hidden").kernel)

@@ -201,7 +201,7 @@ def same(model: keras.Model, inputs, training: bool = False) -> keras.Model:
 def _marks(name: str) -> list[pytest.MarkDecorator]:
     # Layers without weights and without seeds: there is nothing of the back end's to copy.
     kind = STOCK[name].__module__.split(".")[-2]
-    marks = [pytest.mark.any_backend] if kind in {"pooling", "merging", "reshaping"} else []
+    marks = [pytest.mark.backend_independent] if kind in {"pooling", "merging", "reshaping"} else []
     return [*marks, tensorflow_only] if name in HASHING else marks
 
 

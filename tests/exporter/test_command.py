@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_compress.errors import KerasCompressError
-from keras_compress.exporter.sample_file import load_samples
+from keras_compress.exporter.loading_samples import load_samples
 from tests.exporter import models
 
 

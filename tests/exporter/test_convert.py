@@ -24,7 +24,7 @@ ALLOWED = {"float32": 1e-5, "float16": 2e-3, "dynamic": 2e-2, "int8": 0.12}
 
 
 def run(data: bytes, **inputs):
-    """Run a model by its signature with the runtime's own front door, not the exporter's."""
+    """Run a model by its signature with the runtime's own interface, not the exporter's."""
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_content=data).get_signature_runner("serving_default")

@@ -32,9 +32,9 @@ def test_folding_a_normalization_destroys_shared_values_and_says_so(clustered):
     with pytest.warns(exporter.ExportWarning, match="fold_batch_norm=False"):
         exported = exporter.convert(clustered)
     found = by_weight(exported)
-    destroyed = {weight.weight for weight in exported.preservation.lost}
-    assert destroyed == {"conv/kernel", "depthwise/kernel", "pointwise/kernel"}
-    for name in destroyed:
+    lost = {weight.weight for weight in exported.preservation.lost}
+    assert lost == {"conv/kernel", "depthwise/kernel", "pointwise/kernel"}
+    for name in lost:
         kernel = found[name]
         assert kernel.sharing == "per_channel" and "folded" in kernel.reason
         assert kernel.distinct_after > kernel.distinct_before == 8

@@ -94,10 +94,10 @@ def train(model, shape, callback):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_kernels_of_this_kind_are_pruned(kind, door):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_kernels_of_this_kind_are_pruned(kind, api):
     model, shape = model_of(kind)
-    if door == "wrapper":
+    if api == "wrapper":
         model = pruning.prepare(model, pruning.PruningConfig(0.5))
     rows = train(model, shape, PruningCallback(0.5))
     kernels = KINDS[kind][2]

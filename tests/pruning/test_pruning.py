@@ -1,4 +1,4 @@
-"""Pruning through both doors, on every kind of model and way of training."""
+"""Pruning by callback and by wrapper, on every kind of model and way of training."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_callback_prunes_an_untouched_model_of_any_kind(kind):
     ("kind", "optimizer"),
     [("sequential", "adam"), ("functional", "sgd"), ("nested", "adam")],
 )
-def test_both_doors_train_to_the_same_numbers(kind, optimizer):
+def test_callback_and_wrapper_train_to_the_same_numbers(kind, optimizer):
     touched = compiled(BUILDERS[kind], optimizer=optimizer)
     wrapped = pruning.prepare(touched, GRADUAL)
     fit(touched, callbacks=[PruningCallback(GRADUAL)])
@@ -161,11 +161,11 @@ def test_masks_stay_in_force_without_the_callback():
     assert sparsities(model) == zeros
 
 
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_saved_loaded_and_trained_on_gives_the_same_numbers(door, tmp_path):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_saved_loaded_and_trained_on_gives_the_same_numbers(api, tmp_path):
     def start():
         model = compiled(optimizer=keras.optimizers.Adam(0.01))
-        return pruning.prepare(model, GRADUAL) if door == "wrapper" else model
+        return pruning.prepare(model, GRADUAL) if api == "wrapper" else model
 
     unbroken = start()
     fit(unbroken, epochs=4, callbacks=[PruningCallback(GRADUAL)])
@@ -201,18 +201,18 @@ def test_steps_per_execution_and_jit_hold_the_zeros_at_every_step():
 
 
 @pytest.mark.parametrize(
-    ("policy", "door"),
+    ("policy", "api"),
     [
         ("mixed_float16", "callback"),
         ("mixed_float16", "wrapper"),
         ("mixed_bfloat16", "wrapper"),
     ],
 )
-def test_mixed_precision(policy, door):
+def test_mixed_precision(policy, api):
     keras.config.set_dtype_policy(policy)
     try:
         model = compiled()
-        if door == "wrapper":
+        if api == "wrapper":
             model = pruning.prepare(model, GRADUAL)
         fit(model, callbacks=[PruningCallback(GRADUAL)])
         small = pruning.finalize(model)
@@ -224,13 +224,13 @@ def test_mixed_precision(policy, door):
 
 
 @tensorflow_only
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_custom_training_loop(door):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_custom_training_loop(api):
     import tensorflow as tf
 
     reference = compiled(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), jit_compile=False)
     model = compiled(optimizer=keras.optimizers.SGD(0.1, momentum=0.9))
-    if door == "wrapper":
+    if api == "wrapper":
         model = pruning.prepare(model, GRADUAL)
     fit(reference, callbacks=[PruningCallback(GRADUAL)])
 
@@ -253,17 +253,17 @@ def test_custom_training_loop(door):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5, err_msg=a.path)
 
 
-@pytest.mark.parametrize("door", ["callback", "wrapper"])
-def test_mirrored_strategy_over_two_devices(door, two_replicas):
+@pytest.mark.parametrize("api", ["callback", "wrapper"])
+def test_mirrored_strategy_over_two_devices(api, two_replicas):
     strategy = two_replicas
     with strategy.scope():
         model = compiled(optimizer=keras.optimizers.SGD(0.05))
-        if door == "wrapper":
+        if api == "wrapper":
             model = pruning.prepare(model, GRADUAL)
     fit(model, callbacks=[PruningCallback(GRADUAL)])
     found = {f"{r.layer}/{r.weight}": r for r in pruning.report(model)}
     assert found["hidden/kernel"].sparsity == pytest.approx(0.75, abs=0.01)
-    if door == "callback":
+    if api == "callback":
         local = strategy.experimental_local_results(model.get_layer("hidden").kernel.value)
         np.testing.assert_array_equal(*[np.asarray(v) for v in local])
 

@@ -111,7 +111,7 @@ def test_layers_are_what_the_plans_say(result):
     assert all(bias["actions"] for bias in biases)
 
 
-def test_shared_values_and_zeros_survived(result):
+def test_shared_values_and_zeros_are_preserved(result):
     for preservation in result.report["preservation"].values():
         assert preservation["lost"] == []
     for verification in result.report["verification"].values():

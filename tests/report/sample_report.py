@@ -72,9 +72,9 @@ def sample_report() -> dict[str, Any]:
         "preservation": {
             "clustered": {
                 "weights": [
-                    _survived("conv1/kernel", 288, 16, 16, 86, "kept"),
-                    _survived("conv1/bias", 32, 32, 32, 0, "none"),
-                    _survived("conv2/kernel", 18_432, 12, 640, 16_220, "per_channel"),
+                    _preserved("conv1/kernel", 288, 16, 16, 86, "kept"),
+                    _preserved("conv1/bias", 32, 32, 32, 0, "none"),
+                    _preserved("conv2/kernel", 18_432, 12, 640, 16_220, "per_channel"),
                 ]
             }
         },
@@ -125,7 +125,7 @@ def _verification(error: float, agreement: float) -> dict[str, Any]:
     }
 
 
-def _survived(
+def _preserved(
     weight: str, size: int, before: int, after: int, zeros: int, sharing: str
 ) -> dict[str, Any]:
     return {
