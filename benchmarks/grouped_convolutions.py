@@ -2,7 +2,8 @@
 
 `--units` times two of ShuffleNet v1's units with stride 1 in every spelling, `--nets` whole nets as
 they are exported, with shuffles kept, folded, and taken out (which computes something else: it is
-what a shuffle costs), beside MobileNet v1 of as many multiplications. Weights are random.
+what a shuffle costs), beside MobileNet v1 of as many multiplications. Weights are random. Exported
+nets are kept in `--cache` and taken from there the next time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ UNITS = (
     (28, 240, 3), (14, 480, 3), (7, 960, 3), (28, 120, 3), (14, 240, 3), (28, 200, 2), (14, 400, 2),
     (28, 272, 4), (14, 544, 4), (28, 384, 8), (14, 768, 8), (7, 1536, 8),
 )  # fmt: skip
+CACHE = Path("benchmarks/cache/grouped_convolutions")
 PRECISIONS = ("float32", "int8")
 
 
@@ -31,6 +33,7 @@ def main() -> None:
     parser.add_argument("--units", action="store_true")
     parser.add_argument("--nets", action="store_true")
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of exported nets")
     args = parser.parse_args()
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for precision in PRECISIONS:
@@ -42,7 +45,7 @@ def main() -> None:
                 found.setdefault("units", {})[name] = rows
                 tell(name, rows)
         if args.nets:
-            rows = interleaved_latency(net_files(precision), rounds=args.rounds)
+            rows = interleaved_latency(net_files(precision, args.cache), rounds=args.rounds)
             found.setdefault("nets", {})[precision] = rows
             tell(precision, rows)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
@@ -115,23 +118,31 @@ def gathered(x: Any, groups: int, *, name: str) -> Any:
     return keras.ops.take(x, order, axis=-1)
 
 
-def net_files(precision: str) -> dict[str, bytes]:
+def net_files(precision: str, cache: Path) -> dict[str, bytes]:
     from keras_compress import architectures
     from keras_compress.architectures.blocks import shuffle
     from keras_compress.exporter.shuffle_folding import fold_shuffles
 
-    files = {"mobilenet x0.5": exported(architectures.mobilenet(width=0.5), precision)}
+    def file_of(name: str, build: Callable) -> bytes:
+        path = cache / f"{name} {precision}.tflite"
+        if not path.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(exported(build(), precision))
+        return path.read_bytes()
+
+    files = {
+        "mobilenet x0.5": file_of("mobilenet x0.5", lambda: architectures.mobilenet(width=0.5))
+    }
     nets = {
         "shufflenet g3": lambda: architectures.shufflenet(groups=3),
         "shufflenet g8": lambda: architectures.shufflenet(groups=8),
         "shufflenet_v2 x1": lambda: architectures.shufflenet_v2(width=1.0),
     }
     for name, build in nets.items():
-        kept = exported(build(), precision)
         with mock.patch.object(shuffle, "channel_shuffle", lambda x, groups, name: x):
-            files[f"{name}, no shuffle"] = exported(build(), precision)
-        files[f"{name}, kept"] = kept
-        files[f"{name}, folded"] = fold_shuffles(kept).tflite
+            files[f"{name}, no shuffle"] = file_of(f"{name}, no shuffle", build)
+        files[f"{name}, kept"] = file_of(f"{name}, kept", build)
+        files[f"{name}, folded"] = fold_shuffles(files[f"{name}, kept"]).tflite
     return files
 
 
