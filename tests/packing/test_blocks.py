@@ -85,8 +85,7 @@ def test_multiples_of_one_step_stay_with_their_grid():
     assert len(packing.pack(model, codec="smallest")) < entropy + 250
 
 
-@pytest.mark.parametrize("codec", ["fast", "small"])
-@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(("codec", "axis"), [("fast", 0), ("small", 1)])
 def test_large_tensors_are_divided_between_blocks(codec, axis):
     w = np.concatenate([blockwise("int4", (640, 1024), 64, axis=axis, seed=s) for s in range(2)])
     model = model_of({"w": w, "flat": w.reshape(-1)[: 1 << 20]})

@@ -48,7 +48,9 @@ def test_every_tensor_of_a_foreign_model(models, name):
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_patches_between_foreign_models(models, name):
     new = models[name]
-    for old in (new, models["tied"], new[:-9] + bytes(9)):
+    # "every type" is by far the largest: one base tells what it has to.
+    bases = (new, models["tied"], new[:-9] + bytes(9))
+    for old in bases[2:] if name == "every type" else bases:
         patch = packing.pack(new, base=old)
         assert packing.unpack(patch, base=old) == new
         # The graph is told from the base where it did not change.

@@ -9,7 +9,7 @@ import pytest
 
 _GOLDEN = sorted(map(str, Path(__file__).with_name("golden").glob("*.kcz")))
 _TARGETS = ("fuzz_unpack", "fuzz_modelled", "fuzz_sections", "fuzz_walker", "fuzz_round_trip")
-_SECONDS = "5"
+_SECONDS = "3"
 
 
 @pytest.fixture(scope="module")

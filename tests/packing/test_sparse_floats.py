@@ -25,29 +25,30 @@ def pruned(shape: tuple[int, ...], zeros: float, dtype: str, *, structured: bool
     return weights.astype(dtype)
 
 
-@pytest.mark.parametrize("codec", ["auto", "fast", "small", "smallest"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("zeros", [0.1, 0.5, 0.8, 0.95])
-def test_smaller_than_general_compressors_and_near_the_bound(zeros, dtype, codec):
-    weights = pruned((300, 200), zeros, dtype)
+def test_smaller_than_general_compressors_and_near_the_bound(zeros, dtype):
+    weights = pruned((150, 100), zeros, dtype)
     model = build_model({"w": weights})
-    packed = packing.pack(model, codec=codec)
-    assert packing.unpack(packed) == model
     general = min(
         len(zlib.compress(model, 9)) + 12,
         len(lzma.compress(model, preset=9 | lzma.PRESET_EXTREME)),
     )
-    assert len(packed) < general
     share = np.mean(weights == 0)
     positions = -(share * math.log2(share) + (1 - share) * math.log2(1 - share)) * weights.size / 8
     kept = np.count_nonzero(weights) * weights.itemsize
-    assert len(packed) < (positions + kept) * (1.03 if codec == "fast" else 1.0) + 500
+    for codec in ("auto", "fast", "small", "smallest"):
+        packed = packing.pack(model, codec=codec)
+        assert packing.unpack(packed) == model
+        assert len(packed) < general, codec
+        # The graph of the file and the tables take some 400 bytes.
+        assert len(packed) < (positions + kept) * (1.03 if codec == "fast" else 1.0) + 500, codec
 
 
 @pytest.mark.parametrize("codec", ["fast", "small", "smallest"])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_rows_of_zeros_cost_next_to_nothing(dtype, codec):
-    weights = pruned((100, 3, 3, 32), 0.5, dtype, structured=True)
+    weights = pruned((60, 3, 3, 32), 0.5, dtype, structured=True)
     packed = packing.pack(build_model({"w": weights}), codec=codec)
     assert len(packed) < np.count_nonzero(weights) * weights.itemsize + 1200
 
@@ -55,8 +56,8 @@ def test_rows_of_zeros_cost_next_to_nothing(dtype, codec):
 @pytest.mark.parametrize("codec", ["fast", "small", "smallest"])
 def test_negative_zeros_of_folded_normalization(codec):
     # A negative scale of a channel turns its zeros negative.
-    weights = pruned((64, 3, 3, 32), 0.8, "float32")
-    signs = np.where(np.arange(64) % 3 == 0, np.float32(-1), np.float32(1))
+    weights = pruned((32, 3, 3, 32), 0.8, "float32")
+    signs = np.where(np.arange(32) % 3 == 0, np.float32(-1), np.float32(1))
     plain = len(packing.pack(build_model({"w": weights}), codec=codec))
     model = build_model({"w": weights * signs[:, None, None, None]})
     packed = packing.pack(model, codec=codec)
@@ -66,9 +67,9 @@ def test_negative_zeros_of_folded_normalization(codec):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_few_zeros_never_cost(dtype):
-    weights = pruned((100, 200), 0.0, dtype)
+    weights = pruned((100, 100), 0.0, dtype)
     dense = len(packing.pack(build_model({"w": weights}), codec="smallest"))
-    for every in (10_000, 1000, 100):
+    for every in (5000, 1000, 100):
         some = weights.copy()
         some.reshape(-1)[::every] = 0
         assert len(packing.pack(build_model({"w": some}), codec="smallest")) < dense + 20
