@@ -119,9 +119,7 @@ def steps_apart(model, x):
     ("builder", "weights"),
     [
         (resnet, "8 bits"),
-        (mobilenet, "8 bits"),
         (densenet, "8 bits"),
-        (unet, "8 bits"),
         (squeeze_excite, "8 bits"),
         (mobilenet, "one step"),
         (unet, "4 bits"),
