@@ -1,4 +1,4 @@
-"""Chooses channels by their scores until a target is met: alike in all groups, or globally."""
+"""Chooses channels by scores until a target is met: the same share of each group, or globally."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from keras_compress.channel_pruning.group import ChannelGroup
 from keras_compress.channel_pruning.groups import ChannelGroups
 from keras_compress.channel_pruning.targets import Target
 from keras_compress.errors import KerasCompressError
+from keras_compress.search.bisection import bisect
 
 __all__ = [
     "least_step",
@@ -106,12 +107,9 @@ def select_uniformly(
 
     if not fits(masks_at(0.0)):
         raise _not_reached(costs, masks_at(0.0), limits, groups)
-    low, high = 0.0, 1.0
-    # Finer than one channel in any group.
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (middle, high) if fits(masks_at(middle)) else (low, middle)
-    return masks_at(low)
+    # 20 rounds are finer than one channel in any group.
+    found = bisect(lambda shares: [fits(masks_at(share)) for share in shares], 0.0, 1.0, rounds=20)
+    return masks_at(found.met)
 
 
 def least_step(
