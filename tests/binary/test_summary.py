@@ -9,6 +9,8 @@ from keras_compress import binary
 from keras_compress.architectures import binary_resnet8, birealnet_18, vgg_small
 from keras_compress.errors import KerasCompressError
 
+pytestmark = pytest.mark.backend_independent
+
 
 def test_parameters_bytes_and_macs_of_a_small_net():
     model = keras.Sequential(

@@ -21,6 +21,8 @@ from keras_compress.channel_pruning.compensation import compensated_copy
 from keras_compress.channel_pruning.reading_layers import find_readers, kernel_matrix, read_rows
 from tests.channel_pruning.nets import behind, image, randomized
 
+pytestmark = pytest.mark.backend_independent
+
 POSITIONS = 7
 
 

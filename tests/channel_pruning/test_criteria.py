@@ -12,6 +12,8 @@ from keras_compress.channel_pruning import Data, find_groups
 from keras_compress.channel_pruning.criteria import get_criterion
 from tests.channel_pruning.nets import image, randomized
 
+pytestmark = pytest.mark.backend_independent
+
 SAMPLES = 6
 
 

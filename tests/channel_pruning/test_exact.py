@@ -10,6 +10,8 @@ from keras_compress.channel_pruning import ChannelPlan, find_groups
 from keras_compress.channel_pruning.verification import difference_to_zeroed, run, zeroed_copy
 from tests.channel_pruning.nets import chosen, random_masks, randomized, samples
 
+pytestmark = pytest.mark.backend_independent
+
 #: Channels that may go: without a word beside it, all that a net makes but its outputs, those that
 #: go together counted once.
 FREE = {

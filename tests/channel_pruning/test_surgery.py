@@ -12,6 +12,8 @@ from keras_compress.channel_pruning import ChannelPlan, find_groups
 from tests.channel_pruning.nets import behind, image
 from tests.training import CLASSES, data, tensorflow_only
 
+pytestmark = pytest.mark.backend_independent
+
 
 def classifier(optimizer="sgd", **kwargs) -> keras.Model:
     inputs = keras.Input((6, 6, 1), name="pixels")

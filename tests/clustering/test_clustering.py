@@ -152,6 +152,7 @@ def test_centroid_gradient_is_the_sum_over_its_members():
             np.testing.assert_allclose(v, expected[id(v)], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize("api", ["callback", "wrapper"])
 def test_zeros_of_a_pruned_model_stay_zero(api):
     model = compiled()
@@ -184,6 +185,7 @@ def test_members_stay_bit_equal_after_another_kind_of_training():
         assert np.unique(values).size <= 6
 
 
+@pytest.mark.backend_independent
 def test_prepare_copies_and_starts_from_the_nearest_centroids():
     model = compiled()
     before = arrays(model)
@@ -282,6 +284,7 @@ def test_mirrored_strategy_over_two_devices(api, two_replicas):
         np.testing.assert_array_equal(*[np.asarray(v) for v in local])
 
 
+@pytest.mark.backend_independent
 def test_weights_are_shared_across_recurrent_attention_and_embedding_layers():
     inputs = keras.Input((3,), dtype="int32")
     x = keras.layers.Embedding(20, 8, name="words")(inputs)
@@ -297,6 +300,7 @@ def test_weights_are_shared_across_recurrent_attention_and_embedding_layers():
     assert all(r.distinct <= 6 for r in rows)
 
 
+@pytest.mark.backend_independent
 def test_report_says_what_was_left_alone():
     model = compiled()
     config = ClusteringConfig(6, layers="hidden")
@@ -307,6 +311,7 @@ def test_report_says_what_was_left_alone():
     assert rows["hidden", "bias"].reason == "bias"
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize(
     ("act", "words"),
     [
@@ -337,6 +342,7 @@ def test_bad_input_is_refused_with_the_rule(act, words):
         act()
 
 
+@pytest.mark.backend_independent
 def test_a_refused_model_is_left_as_it_was():
     model = compiled()
     before, optimizer = arrays(model), model.optimizer

@@ -13,6 +13,8 @@ from keras_compress.clustering.codebook import INITIALIZATIONS, existing_codeboo
 from keras_compress.clustering.reassignment import Reassigned
 from keras_compress.engine.weights import select_weights
 
+pytestmark = pytest.mark.backend_independent
+
 WEIGHT = np.random.default_rng(0).normal(0, 0.1, (40, 30)).astype("float32")
 PRUNED = np.where(np.abs(WEIGHT) > 0.1, WEIGHT, 0).astype("float32")
 

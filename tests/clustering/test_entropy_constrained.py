@@ -26,6 +26,8 @@ from keras_compress.clustering.entropy_constrained import (
 from keras_compress.errors import KerasCompressError
 from tests.training import compiled, data, fit
 
+pytestmark = pytest.mark.backend_independent
+
 
 def cost(weight, codebook, rate_weight):
     distortion = np.square(weight - codebook.values()).mean() / unit_of_distortion(weight)

@@ -8,6 +8,8 @@ import pytest
 from keras_compress.clustering import Block, round_with_feedback
 from keras_compress.errors import KerasCompressError
 
+pytestmark = pytest.mark.backend_independent
+
 
 def block(reads=24, outputs=16, seed=0, importance=None):
     generator = np.random.default_rng(seed)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from keras_compress.clustering import kmeans, kmeans_1d
 
+pytestmark = pytest.mark.backend_independent
+
 
 def cost(values, centroids, weights=None):
     distance = np.min((values[:, None] - centroids[None, :]) ** 2, axis=1)

@@ -11,6 +11,8 @@ from keras_compress.clustering import align_channels, int8_preservation, round_c
 from keras_compress.errors import KerasCompressError
 from tests.training import compiled, data
 
+pytestmark = pytest.mark.backend_independent
+
 
 @pytest.fixture(scope="module")
 def clustered():

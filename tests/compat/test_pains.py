@@ -12,6 +12,8 @@ from keras_compress.layers import iter_layers
 from keras_compress.pruning import PruningCallback
 from tests import training
 
+pytestmark = pytest.mark.backend_independent
+
 sparsity, clustering = tfmot.sparsity.keras, tfmot.clustering.keras
 NOW = sparsity.ConstantSparsity(0.5, 0, frequency=1)
 exports = pytest.mark.skipif(

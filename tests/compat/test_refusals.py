@@ -11,6 +11,8 @@ import pytest
 from keras_compress.compat import tfmot
 from tests.compat.refused_calls import refused_calls
 
+pytestmark = pytest.mark.backend_independent
+
 THEIRS = json.loads((Path(__file__).parent / "tfmot_refusals.json").read_text())
 CALLS = refused_calls(keras, tfmot.sparsity.keras, tfmot.clustering.keras)
 # tfmot lets these pass, or returns `None`: mistakes that show late, or not at all.

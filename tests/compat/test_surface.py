@@ -12,6 +12,8 @@ from keras_compress.compat import tfmot
 from tests.compat.surface import alike, calls, outcome
 from tests.training import tensorflow_only
 
+pytestmark = pytest.mark.backend_independent
+
 THEIRS = json.loads((Path(__file__).parent / "tfmot_surface.json").read_text())
 # A row or a column of blocks, which tfmot fails to lay.
 ONE_ROW = [((6, 4), (3, 5)), ((6, 4), (6, 4)), ((7, 5), (3, 5))]

@@ -13,6 +13,8 @@ import pytest
 from keras_compress.compat import tfmot
 from keras_compress.compat.tfmot.sparsity.wrapper import PruneLowMagnitude
 
+pytestmark = pytest.mark.backend_independent
+
 HERE = Path(__file__).parent
 API = json.loads((HERE / "tfmot_api.json").read_text())
 NUMBERS = json.loads((HERE / "tfmot_numbers.json").read_text())

@@ -76,6 +76,7 @@ def test_clustering_whole_models(name):
         assert distinct(small.get_layer("depthwise").kernel) > 4
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize(
     ("wrap", "suffix", "scoped"),
     [
@@ -102,6 +103,7 @@ def test_files_load_inside_and_outside_the_scope(wrap, suffix, scoped, tmp_path)
     np.testing.assert_allclose(predict(rebuilt), predict(model), atol=1e-6)
 
 
+@pytest.mark.backend_independent
 def test_names_are_tfmots():
     model = sparsity.prune_low_magnitude(training.sequential())
     assert model.get_layer("prune_low_magnitude_hidden").layer.units == 16
@@ -109,6 +111,7 @@ def test_names_are_tfmots():
     assert model.get_layer("cluster_hidden").layer.units == 16
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize("technique", ["prune", "cluster"])
 def test_a_choice_for_each_layer_keeps_the_weights(technique):
     base = training.sequential()
@@ -150,6 +153,7 @@ def test_a_model_without_input_is_built_and_pruned_by_fit():
     assert zeros(sparsity.strip_pruning(model).get_layer("later").kernel) == 0.75
 
 
+@pytest.mark.backend_independent
 def test_layers_wrapped_as_the_model_is_made():
     dense = keras.layers.Dense
     model = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten()])
@@ -183,6 +187,7 @@ def test_a_wrapper_stands_for_the_shape_that_its_layer_was_given():
     assert distinct(clustering.strip_clustering(model).layers[0].kernel) <= 3
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
@@ -274,6 +279,7 @@ def test_an_algorithm_of_ones_own_looks_weights_up():
     np.testing.assert_allclose(keras.ops.convert_to_numpy(used), -centroids[places])
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize("aggregation", [None, "AVG"])
 def test_sparsity_and_channels_are_kept(aggregation):
     arguments = {"preserve_sparsity": True, "cluster_per_channel": True}
@@ -301,6 +307,7 @@ def test_a_checkpoint_resumes_where_the_schedule_stood(tmp_path):
     )
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize("suffix", ["keras", "weights.h5"])
 def test_a_checkpoint_of_a_clustered_model_goes_on(suffix, tmp_path):
     model = compiled(clustering.cluster_weights(training.sequential(), 4))
@@ -318,6 +325,7 @@ def test_a_checkpoint_of_a_clustered_model_goes_on(suffix, tmp_path):
     assert distinct(clustering.strip_clustering(loaded).get_layer("hidden").kernel) <= 4
 
 
+@pytest.mark.backend_independent
 def test_xnnpack_policy_names_what_is_missing():
     policy = sparsity.PruneForLatencyOnXNNPack()
     layers = keras.layers

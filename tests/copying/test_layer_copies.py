@@ -199,9 +199,11 @@ def same(model: keras.Model, inputs, training: bool = False) -> keras.Model:
 
 
 def _marks(name: str) -> list[pytest.MarkDecorator]:
-    # Layers without weights and without seeds: there is nothing of the back end's to copy.
+    # Without weights there is nothing of the back end's to copy but seeds, which regularizing and
+    # preprocessing layers have in common: those that augment images take long to compile.
     kind = STOCK[name].__module__.split(".")[-2]
-    marks = [pytest.mark.backend_independent] if kind in {"pooling", "merging", "reshaping"} else []
+    kinds = {"pooling", "merging", "reshaping", "image_preprocessing", "preprocessing"}
+    marks = [pytest.mark.backend_independent] if kind in kinds else []
     return [*marks, tensorflow_only] if name in HASHING else marks
 
 
@@ -421,6 +423,7 @@ def test_attributes_changed_since():
     assert copy_layer(convolution).supports_masking
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
 def test_quantized_layers(mode):
     inputs = keras.Input((8,))

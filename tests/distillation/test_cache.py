@@ -21,6 +21,8 @@ from keras_compress.errors import KerasCompressError
 from tests.distillation.nets import compiled, fit, net, student, teacher, values
 from tests.training import data
 
+pytestmark = pytest.mark.backend_independent
+
 
 @pytest.fixture(scope="module")
 def big():

@@ -75,6 +75,7 @@ def test_it_starts_as_keras_own_distiller_and_trains_like_it(big):
     assert histories[0] == pytest.approx(histories[1], rel=1e-4)
 
 
+@pytest.mark.backend_independent
 def test_keras_own_feature_loss_works_too(big):
     loss = keras.distillation.FeatureDistillation("mse", "conv", "conv")
     small = student(width=12)
@@ -158,6 +159,7 @@ def test_several_teachers_are_averaged_by_their_shares(big):
     assert losses[2].teachers == (big, other)
 
 
+@pytest.mark.backend_independent
 def test_the_shares_of_teachers_outlive_a_file_and_new_teachers(big, tmp_path):
     other = teacher(seed=2, epochs=1)
     distiller = compiled(Distiller([big, other], student(), teacher_weights=[3, 1]))
@@ -173,6 +175,7 @@ def test_the_shares_of_teachers_outlive_a_file_and_new_teachers(big, tmp_path):
     assert loaded.teacher_weights == [0.5, 0.5]
 
 
+@pytest.mark.backend_independent
 def test_a_hint_may_come_from_any_teacher(big):
     other = teacher(seed=2, width=7, epochs=1)
     losses = [SoftTargets(), Hints("conv", "conv", teacher=1)]
@@ -228,6 +231,7 @@ def test_a_file_holds_the_student_and_training_goes_on_from_it(big, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.backend_independent
 def test_the_student_alone_is_a_plain_model(big, tmp_path):
     distiller = compiled(Distiller(big, student()))
     fit(distiller)
@@ -286,6 +290,7 @@ def test_two_replicas_train_like_one(two_replicas):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.backend_independent
 def test_a_teacher_whose_outputs_do_not_fit_is_refused(big):
     with pytest.raises(KerasCompressError, match=r"outputs must have the shapes.*\(None, 9\)"):
         Distiller(net(4, "nine", classes=9), student())
@@ -295,6 +300,7 @@ def test_a_teacher_whose_outputs_do_not_fit_is_refused(big):
     Distiller(net(4, "nine", classes=9), student(), Hints("conv", "conv"))
 
 
+@pytest.mark.backend_independent
 def test_a_subclassed_teacher_is_to_be_told_what_it_gives_and_refused_if_it_does_not_fit():
     with pytest.raises(KerasCompressError, match="Pass `teacher_from_logits=True`"):
         compiled(Distiller(subclassed(), student()))
@@ -304,6 +310,7 @@ def test_a_subclassed_teacher_is_to_be_told_what_it_gives_and_refused_if_it_does
         fit(distiller)
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -327,6 +334,7 @@ def test_bad_arguments_are_refused(big, arguments, message):
         Distiller(big, student(), **arguments)
 
 
+@pytest.mark.backend_independent
 def test_unbuilt_and_shared_models_are_refused(big):
     unbuilt = keras.Sequential([keras.layers.Dense(4)])
     with pytest.raises(KerasCompressError, match="must be built"):

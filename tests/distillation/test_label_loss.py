@@ -13,6 +13,8 @@ from keras_compress.errors import KerasCompressError
 from tests.distillation.nets import values
 from tests.training import not_torch
 
+pytestmark = pytest.mark.backend_independent
+
 layers, losses, metrics = keras.layers, keras.losses, keras.metrics
 SAMPLES, CLASSES = 12, 3
 generator = np.random.default_rng(0)

@@ -21,6 +21,8 @@ from keras_compress.distillation.label_losses import per_output, told_by
 from keras_compress.errors import KerasCompressError
 from tests.distillation.nets import values
 
+pytestmark = pytest.mark.backend_independent
+
 layers, losses, ops = keras.layers, keras.losses, keras.ops
 generator = np.random.default_rng(0)
 X = generator.normal(size=(12, 4)).astype("float32")

@@ -10,6 +10,8 @@ from keras_compress import KerasCompressError
 from keras_compress.engine.graph import trace_graph
 from tests.training import subclassed
 
+pytestmark = pytest.mark.backend_independent
+
 
 def shapes(tensors):
     return [tuple(x.shape) for x in tensors]

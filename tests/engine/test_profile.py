@@ -10,6 +10,8 @@ from keras_compress import KerasCompressError
 from keras_compress.engine.profile import profile
 from tests.training import subclassed
 
+pytestmark = pytest.mark.backend_independent
+
 
 def rows(*stack):
     model = keras.Sequential([keras.Input(stack[0]), *stack[1:]])

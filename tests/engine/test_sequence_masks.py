@@ -120,6 +120,7 @@ MAKERS += [(explicit, "")]
 IDS = [f"{make.__name__}-{body}" for make, body in MAKERS]
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize(("make", "body"), MAKERS, ids=IDS)
 def test_pruned(make, body):
     stock = compiled(make, body)

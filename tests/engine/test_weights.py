@@ -10,6 +10,8 @@ from keras_compress import KerasCompressError, pruning
 from keras_compress.engine.weights import iter_weights, kernel_indices, select_weights
 from tests.training import nested, outputs, sequential, subclassed
 
+pytestmark = pytest.mark.backend_independent
+
 
 @keras.saving.register_keras_serializable(package="keras_compress_tests")
 class Gate(keras.layers.Layer):

@@ -65,6 +65,7 @@ def holds(pattern, kernel):
     return True
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize(
     ("pattern", "criterion", "schedule", "wrapped"),
     [
@@ -184,7 +185,7 @@ def test_between_two_masks_the_zeros_hold_until_there_are_gradients(tmp_path):
 def test_gradients_of_a_scaled_loss_count_unscaled(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        model = compiled(jit_compile=False)
+        model = compiled()
         config = PruningConfig(PolynomialDecay(0.0, 0.5, 0, 12), criterion="taylor", frequency=4)
         callback = PruningCallback(config)
         fit(model, callbacks=[callback])
@@ -243,6 +244,7 @@ def test_taylor_in_a_loop_of_ones_own(wrapped):
     assert pruner.sparsity() == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize("kind", ["functional", "subclassed"])
 def test_whole_filters_are_zero_after_training(kind):
     model = compiled(BUILDERS[kind], jit_compile=False)
@@ -251,6 +253,7 @@ def test_whole_filters_are_zero_after_training(kind):
     assert row.sparsity == pytest.approx(0.5)
 
 
+@pytest.mark.backend_independent
 def test_globally_filters_of_the_strong_layer_are_spared():
     model = compiled(jit_compile=False)
     conv, hidden = model.get_layer("conv"), model.get_layer("hidden")
@@ -261,6 +264,7 @@ def test_globally_filters_of_the_strong_layer_are_spared():
     assert not (np.array(conv.kernel) == 0).any() and (np.array(hidden.kernel) != 0).any()
 
 
+@pytest.mark.backend_independent
 def test_what_a_pattern_leaves_alone_is_reported_with_the_reason():
     layers = keras.layers
     model = keras.Sequential(
@@ -293,6 +297,7 @@ def registered(layer):
     return getattr(layer, "units", 0) == 16
 
 
+@pytest.mark.backend_independent
 def test_a_config_serializes_with_all_that_it_holds():
     config = PruningConfig(
         PolynomialDecay(0.0, 0.5, 0, 10),
@@ -310,6 +315,7 @@ def test_a_config_serializes_with_all_that_it_holds():
         PruningConfig(layers=chosen).get_config()
 
 
+@pytest.mark.backend_independent
 def test_criteria_serialize_and_have_names():
     for criterion in CRITERIA:
         record = keras.saving.serialize_keras_object(criterion)
@@ -331,6 +337,7 @@ def test_random_scores_follow_from_seed_and_place():
     assert one[0, 1] == 0 and (one[values != 0] > 0).all()
 
 
+@pytest.mark.backend_independent
 def test_no_trace_of_gradients_is_left_in_a_file(tmp_path):
     model = compiled(jit_compile=False)
     config = PruningConfig(0.5, criterion="taylor")

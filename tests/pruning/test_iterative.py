@@ -15,6 +15,8 @@ from keras_compress.pruning import (
 )
 from tests.training import compiled, data, fit, sequential
 
+pytestmark = pytest.mark.backend_independent
+
 
 def test_the_staircase_climbs_and_stays():
     schedule = StaircaseSparsity([0.2, 0.5, 0.9], steps=4, begin_step=2)

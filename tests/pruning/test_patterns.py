@@ -20,6 +20,8 @@ from keras_compress.pruning.patterns import get_pattern
 from keras_compress.pruning.ranking import keep_highest
 from tests.training import sequential, tensorflow_only
 
+pytestmark = pytest.mark.backend_independent
+
 _SCORES = hnp.arrays(
     np.float32,
     hnp.array_shapes(min_dims=1, max_dims=4, max_side=7),

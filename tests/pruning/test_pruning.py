@@ -71,6 +71,7 @@ def test_callback_and_wrapper_train_to_the_same_numbers(kind, optimizer):
         assert np.array_equal(a == 0, b == 0)
 
 
+@pytest.mark.backend_independent
 def test_prepare_copies_and_computes_the_same_at_first():
     model = compiled()
     before = arrays(model)
@@ -85,6 +86,7 @@ def test_prepare_copies_and_computes_the_same_at_first():
     assert all(type(layer).__module__.startswith("keras.") for layer in stock.layers)
 
 
+@pytest.mark.backend_independent
 def test_biases_and_normalization_are_left_alone_and_reported():
     model = compiled()
     fit(model, epochs=1, callbacks=[PruningCallback(OneShot(0.5))])
@@ -97,6 +99,7 @@ def test_biases_and_normalization_are_left_alone_and_reported():
     assert pruning.report(model).to_dict()["weights"][0]["layer"] == "conv"
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [
@@ -113,6 +116,7 @@ def test_choice_of_layers(layers, expected):
     assert {name for name, s in sparsities(model).items() if s > 0.4} == expected
 
 
+@pytest.mark.backend_independent
 def test_a_nested_models_name_selects_all_within():
     model = compiled(BUILDERS["nested"])
     fit(model, epochs=1, callbacks=[PruningCallback(PruningConfig(0.5, layers="body"))])
@@ -128,6 +132,7 @@ def test_global_scope_holds_the_share_over_all_layers():
     assert len({round(float((k == 0).mean()), 2) for k in kernels}) > 1
 
 
+@pytest.mark.backend_independent
 def test_two_callbacks_prune_different_layers_differently():
     model = compiled()
     callbacks = [
@@ -140,6 +145,7 @@ def test_two_callbacks_prune_different_layers_differently():
     assert found["hidden/kernel"] == pytest.approx(0.9, abs=0.01)
 
 
+@pytest.mark.backend_independent
 def test_any_callable_of_the_step_is_a_schedule():
     model = compiled()
     seen = []
@@ -268,6 +274,7 @@ def test_mirrored_strategy_over_two_devices(api, two_replicas):
         np.testing.assert_array_equal(*[np.asarray(v) for v in local])
 
 
+@pytest.mark.backend_independent
 def test_recurrent_attention_and_embedding_kernels_are_pruned():
     inputs = keras.Input((3,), dtype="int32")
     x = keras.layers.Embedding(20, 8, name="words")(inputs)
@@ -288,6 +295,7 @@ def test_recurrent_attention_and_embedding_kernels_are_pruned():
         assert all(r.sparsity == pytest.approx(0.5, abs=0.02) for r in rows)
 
 
+@pytest.mark.backend_independent
 def test_weights_that_are_left_alone_say_why():
     model = compiled()
     model.get_layer("conv").trainable = False
@@ -297,6 +305,7 @@ def test_weights_that_are_left_alone_say_why():
     assert rows["conv", "kernel"].reason == "not trainable"
 
 
+@pytest.mark.backend_independent
 @pytest.mark.parametrize(
     ("act", "words"),
     [

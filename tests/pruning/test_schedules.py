@@ -9,6 +9,8 @@ from keras_compress import KerasCompressError
 from keras_compress.pruning import ConstantSparsity, OneShot, PolynomialDecay, PruningConfig
 from keras_compress.pruning.schedules import last_due_step
 
+pytestmark = pytest.mark.backend_independent
+
 
 def test_polynomial_decay_follows_zhu_and_gupta():
     schedule = PolynomialDecay(0.5, 0.9, begin_step=10, end_step=110, power=3)

@@ -9,6 +9,8 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.pruning import Accuracy, LayerSensitivity, Sensitivity, scan_sensitivity
 from tests.training import compiled, data, fit, nested
 
+pytestmark = pytest.mark.backend_independent
+
 
 @pytest.fixture(scope="module")
 def trained():

@@ -10,6 +10,8 @@ from keras_compress.pruning import PolynomialDecay, SurgeryCallback, SurgeryConf
 from keras_compress.pruning.surgery import surgery_layers, surgery_mask
 from tests.training import BUILDERS, compiled, data, fit, sequential, subclassed
 
+pytestmark = pytest.mark.backend_independent
+
 
 def masks_of(model):
     return [

@@ -11,6 +11,8 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.quantization.step_search import best_steps
 from tests.training import compiled, data, fit, outputs, tensorflow_only
 
+pytestmark = pytest.mark.backend_independent
+
 layers = keras.layers
 
 
