@@ -32,7 +32,7 @@ class BasicByteModel {
            match_table_.reset(static_cast<size_t>(match_mask_) + 1) && order0_.reset(8 * 256) &&
            fill_fresh(&order0_) && match_counters_.reset(64 * 2) && fill_fresh(&match_counters_) &&
            state_mixer_.reset(kStates * 8, kFirstWeight) && prefix_mixer_.reset(256, kFirstWeight) &&
-           before_mixer_.reset(256 * 8, kFirstWeight) && refiner_.reset(256 * 8) && refiner2_.reset(2048);
+           before_mixer_.reset(256 * 8, kFirstWeight) && apm_.reset(256 * 8) && apm2_.reset(2048);
   }
 
   // `history` is everything coded so far, ending where the next byte goes; `position` is the
@@ -301,16 +301,16 @@ class BasicByteModel {
     int c = before_mixer_.dot(inputs, before_ * 8 + static_cast<size_t>(i));
     int x = (a * 2 + b + c) / 4;
     uint32_t p = squash(x);
-    uint32_t r1 = refiner_.refine(x, phase_ * 256 + static_cast<size_t>(prefix));
-    uint32_t r2 = refiner2_.refine(x, before_ * 8 + static_cast<size_t>(i));
+    uint32_t r1 = apm_.refine(x, phase_ * 256 + static_cast<size_t>(prefix));
+    uint32_t r2 = apm2_.refine(x, before_ * 8 + static_cast<size_t>(i));
     p = clamp_p16((p * 2 + r1 + r2) >> 2);
     bit = coder->code(bit, p);
 
     state_mixer_.learn(inputs, bit, kRate);
     prefix_mixer_.learn(inputs, bit, kRate);
     before_mixer_.learn(inputs, bit, kRate);
-    refiner_.learn(bit, 6);
-    refiner2_.learn(bit, 6);
+    apm_.learn(bit, 6);
+    apm2_.learn(bit, 6);
     for (int k = 0; k < kHashed; ++k) update_counter(counters[k], bit, kLimit);
     update_counter(zero, bit, 1000);
     if (trust != nullptr) update_counter(trust, bit == expected ? 1 : 0, 250);
@@ -330,7 +330,7 @@ class BasicByteModel {
   Array<uint32_t> anchor_counters_;
   Array<uint32_t> guess_counters_;
   MixerSet<kInputs> state_mixer_, prefix_mixer_, before_mixer_;
-  Refiner refiner_, refiner2_;
+  Apm apm_, apm2_;
   uint32_t hashes_[kHashed];
   uint32_t* group_[kHashed];
   uint32_t group_mask_ = 0;

@@ -120,8 +120,9 @@ class MixerSet {
   int output_ = 0;
 };
 
-// Corrects a probability by what happened before at about this probability in this context.
-class Refiner {
+// An adaptive probability map: corrects a probability by what happened before at about this
+// probability in this context.
+class Apm {
  public:
   static constexpr int kSteps = 45;  // 128 apart
 

@@ -43,7 +43,7 @@ class SymbolModel {
         !both_.reset(24 * 24 * nodes_) || !left_.reset(64 * kUpper) || !up_.reset(64 * all) ||
         !lag_.reset(32 * 32 * kUpper) || !column_.reset(kColumns * kColumnNodes) ||
         !node_mixer_.reset(kUpper, kFirstWeight) || !scale_mixer_.reset(64 * 12, kFirstWeight) ||
-        !low_mixer_.reset(all, kFirstLowWeight) || !refiner_.reset(64 * 12)) {
+        !low_mixer_.reset(all, kFirstLowWeight) || !apm_.reset(64 * 12)) {
       return false;
     }
     fill_fresh(&scale_), fill_fresh(&both_);
@@ -236,14 +236,14 @@ class SymbolModel {
     int b = scale_mixer_.dot(inputs, by_scale);
     int x = (a + b) / 2;
     uint32_t p = squash(x);
-    uint32_t refined = refiner_.refine(x, by_scale);
+    uint32_t refined = apm_.refine(x, by_scale);
     p = clamp_p16((p * 3 + refined) >> 2);
     bit = coder->code(bit, p);
     // Fast at first, slow once there is little left to learn.
     const int rate = next_rate();
     node_mixer_.learn(inputs, bit, rate);
     scale_mixer_.learn(inputs, bit, rate);
-    refiner_.learn(bit, 6);
+    apm_.learn(bit, 6);
     update_counter(counters[0], bit, kLimit);
     if (counters[1] != counters[0]) update_counter(counters[1], bit, 255);
     for (int i = 2; i < 7; ++i) update_counter(counters[i], bit, kLimit);
@@ -290,7 +290,7 @@ class SymbolModel {
   MixerSet<kInputs> node_mixer_;
   MixerSet<kInputs> scale_mixer_;
   MixerSet<8> low_mixer_;
-  Refiner refiner_;
+  Apm apm_;
   uint32_t* base_[7];
   uint32_t* column_base_ = nullptr;
   size_t nodes_ = 0;

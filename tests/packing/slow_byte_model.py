@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from tests.packing.slow_coding import ArithmeticDecoder
 from tests.packing.slow_mixing import (
+    Apm,
     Counters,
     Mixer,
-    Refiner,
     fresh,
     input_of,
     learn,
@@ -51,7 +51,7 @@ class ByteModel:
         self.lean = 0  # what else the first mixer's set is chosen by
         self.order0, self.trust = Counters(), Counters()
         self.mixers = [Mixer(9830) for _ in range(3)]
-        self.refiners = [Refiner(), Refiner()]
+        self.apms = [Apm(), Apm()]
         self.vtables, self.moves, self.position = [0, 0], [0, 0], 0
         self.belief, self.came = Counters(), [0, 0, 0, 0]
 
@@ -243,13 +243,13 @@ class ByteModel:
         keys = [(4 * level + self.j + self.lean, i), prefix, (self.before, i)]
         a, b, c = (m.mix(inputs, key) for m, key in zip(self.mixers, keys, strict=True))
         x = trunc(2 * a + b + c, 4)
-        r1 = self.refiners[0].refine(x, (self.phase, prefix))
-        r2 = self.refiners[1].refine(x, (self.before, i))
+        r1 = self.apms[0].refine(x, (self.phase, prefix))
+        r2 = self.apms[1].refine(x, (self.before, i))
         bit = coder.bit(probability(2 * squash(x) + r1 + r2 >> 2))
         for mixer in self.mixers:
             mixer.learn(inputs, bit, 72)
-        for refiner in self.refiners:
-            refiner.learn(bit)
+        for apm in self.apms:
+            apm.learn(bit)
         for counter in counters:
             learn(counter, bit, 250)
         learn(zero, bit, 1000)

@@ -1,4 +1,4 @@
-"""Section 6 of the format: counters, logistic tables, mixers, refiners."""
+"""Section 6 of the format: counters, logistic tables, mixers, APMs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Mixer:
                 chosen[k] = weight if -(1 << 31) <= weight < 1 << 31 else _wrap(weight, 32)
 
 
-class Refiner:
+class Apm:
     def __init__(self) -> None:
         self.tables: dict[object, list[int]] = {}
 

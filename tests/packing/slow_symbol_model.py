@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from tests.packing.slow_coding import ArithmeticDecoder
 from tests.packing.slow_mixing import (
+    Apm,
     Counters,
     Mixer,
-    Refiner,
     input_of,
     learn,
     probability,
@@ -46,7 +46,7 @@ class SymbolModel:
     def __init__(self) -> None:
         self.own, self.tables = Counters(), [Counters() for _ in range(8)]
         self.by_node, self.by_scale, self.low = Mixer(5242), Mixer(5242), Mixer(10485)
-        self.refiner = Refiner()
+        self.apm = Apm()
         self.seen, self.rate = 0, 0
 
     def decode(self, coder: ArithmeticDecoder, l: Layout) -> list[int]:  # noqa: E741
@@ -150,12 +150,12 @@ class SymbolModel:
         a = self.by_node.mix(inputs, (side, node))
         b = self.by_scale.mix(inputs, (self.s, kind))
         x = trunc(a + b, 2)
-        refined = self.refiner.refine(x, (self.s, kind))
+        refined = self.apm.refine(x, (self.s, kind))
         bit = self.coder.bit(probability(3 * squash(x) + refined >> 2))
         rate = self._rate()
         self.by_node.learn(inputs, bit, rate)
         self.by_scale.learn(inputs, bit, rate)
-        self.refiner.learn(bit)
+        self.apm.learn(bit)
         self._learn(counters, bit, [1000, 255, 1000, 1000, 1000, 1000, 1000, 127])
         return bit
 
