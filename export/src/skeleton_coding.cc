@@ -11,6 +11,7 @@ namespace {
 // How much of a skeleton is compared with the samples.
 constexpr size_t kMostCompared = 1u << 16;
 constexpr size_t kFullTables = 1u << 11;  // bytes that fill tables of 2^12 groups
+constexpr uint64_t kMuchOfFile = 4;
 constexpr int kPatchTables = 2;
 // Skeletons beside which the nearest samples, or all of them, are tried, and how many.
 constexpr size_t kTriesSeveral = 1u << 15;
@@ -160,8 +161,11 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
     if (other.size() < out->size()) sample = samples[k];
     keep_smaller(&other, out);
   }
-  for (int tables = 2; tables <= (coding == GraphCoding::kSmallest ? kMostTables : 1); ++tables) {
-    if (total < (kFullTables << (2 * tables))) break;
+  // `auto` takes 4 MB for tables only where much of the file is text and zips behind the model.
+  const bool much = skeleton.size() >= original_size / kMuchOfFile;
+  const int most_tables = coding == GraphCoding::kSmallest ? kMostTables : (much ? 2 : 1);
+  for (int tables = 2; tables <= most_tables; ++tables) {
+    if (total < (kFullTables << (2 * tables - 1))) break;
     if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, sample, tables, none, original_size,
                                           &other)) {
       return false;

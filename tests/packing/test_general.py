@@ -84,6 +84,14 @@ def test_slower_codecs_are_never_larger_where_there_is_no_model(name):
     assert all(packing.unpack(p) == data for p in packed)
 
 
+def test_text_behind_a_model_gets_tables_that_hold_it():
+    weights = np.random.default_rng(0).integers(-9, 9, (50, 64)).astype(np.int8)
+    model = build_model({"w": weights}) + words(6000)
+    packed = packing.pack(model)
+    assert len(packed) < 0.85 * _general(model)[1]
+    assert packing.unpack(packed) == model
+
+
 def test_floats_that_repeat_cost_next_to_nothing_in_fast():
     model = build_model({"rows": _TENSORS["rows"]})
     row = build_model({"rows": _TENSORS["rows"][:1]})
