@@ -29,9 +29,20 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish(session):
-    # What the imports and the collection have made stays to the end. TensorFlow's converter
-    # collects garbage each time it is called, and a training step traced makes enough to have it
-    # collected several times: without those hundreds of thousands of objects it takes a tenth.
+    _freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_to_collect():
+    yield
+    _freeze()
+
+
+def _freeze():
+    # What the imports, the collection and the files before have left stays to the end: TensorFlow
+    # keeps graphs. Its converter collects garbage each time it is called, and a training step
+    # traced makes enough to have it collected several times: without those millions of objects
+    # it takes a tenth.
     gc.collect()
     gc.freeze()
 
