@@ -16,6 +16,16 @@ tensorflow_only = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's alone"
 )
 
+#: Both types with both ways of training, each at least once.
+mixed_precision = pytest.mark.parametrize(
+    ("policy", "api"),
+    [
+        ("mixed_float16", "callback"),
+        ("mixed_float16", "wrapper"),
+        ("mixed_bfloat16", "wrapper"),
+    ],
+)
+
 CLASSES = 4
 
 

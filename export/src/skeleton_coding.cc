@@ -10,7 +10,7 @@ namespace {
 
 // How much of a skeleton is compared with the samples.
 constexpr size_t kMostCompared = 1u << 16;
-constexpr size_t kFullTables = 1u << 11;  // bytes that fill tables of 2^12 groups
+constexpr size_t kHalfTables = 1u << 10;  // bytes that fill half of tables of 2^12 groups
 constexpr uint64_t kMuchOfFile = 4;
 constexpr int kPatchTables = 2;
 // Skeletons beside which the nearest samples, or all of them, are tried, and how many.
@@ -165,7 +165,7 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
   const bool much = skeleton.size() >= original_size / kMuchOfFile;
   const int most_tables = coding == GraphCoding::kSmallest ? kMostTables : (much ? 2 : 1);
   for (int tables = 2; tables <= most_tables; ++tables) {
-    if (total < (kFullTables << (2 * tables - 1))) break;
+    if (total < (kHalfTables << (2 * tables))) break;
     if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, sample, tables, none, original_size,
                                           &other)) {
       return false;

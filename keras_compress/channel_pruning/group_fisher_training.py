@@ -63,7 +63,7 @@ class _FisherInformation(Projection):
         self.state[0].assign_add(squares)
         return keras.ops.zeros_like(gradient)
 
-    def project(self, weight: keras.Variable, state: Any) -> Tensor:
+    def project(self, weight: Tensor, state: Any) -> Tensor:
         return keras.ops.ones_like(weight)
 
     def nearest(self, values: NDArray[Any]) -> NDArray[Any]:

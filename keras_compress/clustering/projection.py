@@ -90,7 +90,7 @@ class CodebookProjection(Projection):
         carries = ops.equal(place, ops.take(first, assignment))
         return ops.where(carries, shared, ops.zeros_like(shared))
 
-    def project(self, weight: keras.Variable, state: Sequence[Any]) -> Tensor:
+    def project(self, weight: Tensor, state: Sequence[Any]) -> Tensor:
         assignment, counts, free, first = state
         # Averaging what differs from one member, not the members: equal members stay bit-equal.
         centroids = keras.ops.take(keras.ops.reshape(weight, (-1,)), first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -55,7 +56,7 @@ def on_replica(loss: Any, value: Tensor) -> Tensor:
     return value * replicas() if divided else value
 
 
-def check_student_loss_weight(weight: keras.Variable) -> None:
+def check_student_loss_weight(weight: float | Callable[[Any], Any]) -> None:
     """Raise unless `weight` is a schedule or a number from 0 to 1."""
     if callable(weight):
         return
@@ -67,6 +68,6 @@ def check_student_loss_weight(weight: keras.Variable) -> None:
         )
 
 
-def weight_at(weight: keras.Variable, step: Any) -> Tensor:
+def weight_at(weight: float | Callable[[Any], Any], step: Any) -> Tensor:
     """Return the weight at `step`, a float tensor: a number itself, or a schedule's value."""
     return keras.ops.cast(weight(step), "float32") if callable(weight) else float(weight)

@@ -41,7 +41,7 @@ class Criterion(Frozen):
         """
         raise NotImplementedError
 
-    def observed(self, weight: keras.Variable, gradient: Tensor) -> Any:
+    def observed(self, weight: Tensor, gradient: Tensor) -> Any:
         """Return what a training step adds to the sums, inside the graph.
 
         Args:
@@ -117,7 +117,7 @@ class Taylor(Criterion):
             )
         return np.where(values == 0, 0.0, np.maximum(sums, _LOWEST))
 
-    def observed(self, weight: keras.Variable, gradient: Tensor) -> Tensor:
+    def observed(self, weight: Tensor, gradient: Tensor) -> Tensor:
         return keras.ops.square(weight * gradient)
 
 

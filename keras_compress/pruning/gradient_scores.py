@@ -53,7 +53,7 @@ class GradientScores(Projection):
         _add(self.state[0], ops.where(ops.isfinite(term), term, ops.zeros_like(term)))
         return dense
 
-    def project(self, weight: keras.Variable, state: Sequence[Any]) -> keras.Variable:
+    def project(self, weight: Tensor, state: Sequence[Any]) -> Tensor:
         return weight
 
     def nearest(self, values: np.ndarray) -> np.ndarray:

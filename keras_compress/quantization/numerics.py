@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 from keras import ops
 
 if TYPE_CHECKING:
-    import keras
-
     from keras_compress.tensor import Tensor
 
 #: A step below this is none: all values of its tensor are zero.
@@ -57,7 +55,7 @@ def round_through(values: Tensor) -> Tensor:
     return values + ops.stop_gradient(ops.round(values) - values)
 
 
-def weight_steps(weight: keras.Variable, axes: tuple[int, ...], bits: int) -> Tensor:
+def weight_steps(weight: Tensor, axes: tuple[int, ...], bits: int) -> Tensor:
     """Return the steps by which the largest magnitude of each channel is the largest integer.
 
     Args:
@@ -73,7 +71,7 @@ def weight_steps(weight: keras.Variable, axes: tuple[int, ...], bits: int) -> Te
     return short(ops.stop_gradient(ops.maximum(largest / weight_limit(bits), LEAST_STEP)))
 
 
-def symmetric_integers(weight: keras.Variable, steps: Any, bits: int) -> Tensor:
+def symmetric_integers(weight: Tensor, steps: Any, bits: int) -> Tensor:
     """Return the symmetric integers of `weight`, as float32 of the same shape.
 
     Multiplied by the steps again, the gradient passes to `weight` where it isn't clipped, and to
@@ -88,7 +86,7 @@ def symmetric_integers(weight: keras.Variable, steps: Any, bits: int) -> Tensor:
     return round_through(ops.clip(weight / steps, -limit, limit))
 
 
-def quantize_symmetric(weight: keras.Variable, steps: Any, bits: int) -> Tensor:
+def quantize_symmetric(weight: Tensor, steps: Any, bits: int) -> Tensor:
     """Return `weight` on the grid of its `symmetric_integers`, as float32 of the same shape."""
     return symmetric_integers(weight, steps, bits) * steps
 
@@ -151,7 +149,7 @@ def step_gradient_scale(size: float, limit: int) -> float:
     return 1.0 / math.sqrt(max(size, 1.0) * limit)
 
 
-def _others(weight: keras.Variable, axes: tuple[int, ...]) -> tuple[int, ...]:
+def _others(weight: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
     rank = len(weight.shape)
     kept = {axis % rank for axis in axes}
     return tuple(axis for axis in range(rank) if axis not in kept)

@@ -22,6 +22,7 @@ from tests.training import (
     dense,
     fit,
     fit_dense,
+    mixed_precision,
     not_torch,
     outputs,
     sequential,
@@ -226,14 +227,7 @@ def test_steps_per_execution_and_jit():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4, err_msg=a.path)
 
 
-@pytest.mark.parametrize(
-    ("policy", "api"),
-    [
-        ("mixed_float16", "callback"),
-        ("mixed_float16", "wrapper"),
-        ("mixed_bfloat16", "wrapper"),
-    ],
-)
+@mixed_precision
 def test_mixed_precision(policy, api):
     keras.config.set_dtype_policy(policy)
     try:

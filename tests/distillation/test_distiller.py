@@ -8,11 +8,7 @@ from keras_compress import clustering, pruning
 from keras_compress.distillation import AttentionTransfer, Distiller, Hints, SoftTargets
 from keras_compress.errors import KerasCompressError
 from tests.distillation.nets import compiled, fit, net, student, teacher, values
-from tests.training import data, not_torch, subclassed
-
-tensorflow_only = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="tf.distribute"
-)
+from tests.training import data, not_torch, subclassed, tensorflow_only
 
 
 @pytest.fixture(scope="module")

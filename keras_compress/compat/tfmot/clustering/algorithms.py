@@ -52,9 +52,7 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         self.cluster_gradient_aggregation = cluster_gradient_aggregation
         self.data_format = data_format
 
-    def get_pulling_indices(
-        self, weight: keras.Variable, centroids: Tensor | None = None
-    ) -> Tensor:
+    def get_pulling_indices(self, weight: Tensor, centroids: Tensor | None = None) -> Tensor:
         """Return for each value of `weight` the index of the nearest centroid, same shape."""
         ops = keras.ops
         chosen = self.cluster_centroids if centroids is None else centroids
@@ -120,9 +118,7 @@ class ClusteringAlgorithmPerChannel(ClusteringAlgorithm):
     with the data format `"channels_first"` and its last axis else.
     """
 
-    def get_pulling_indices(
-        self, weight: keras.Variable, centroids: Tensor | None = None
-    ) -> Tensor:
+    def get_pulling_indices(self, weight: Tensor, centroids: Tensor | None = None) -> Tensor:
         ops = keras.ops
         chosen = ops.convert_to_tensor(self.cluster_centroids if centroids is None else centroids)
         channels = ops.moveaxis(ops.convert_to_tensor(weight), self._axis, 0)

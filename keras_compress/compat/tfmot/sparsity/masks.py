@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
 
 
-def magnitude_mask(weight: keras.Variable, sparsity: Any) -> tuple[Tensor, Tensor]:
+def magnitude_mask(weight: Tensor, sparsity: Any) -> tuple[Tensor, Tensor]:
     """Return `(threshold, mask)`: a bool mask that keeps magnitudes from the threshold on.
 
     Args:
@@ -36,7 +36,7 @@ def magnitude_mask(weight: keras.Variable, sparsity: Any) -> tuple[Tensor, Tenso
 
 
 def block_mask(
-    weight: keras.Variable, sparsity: Any, block_size: Sequence[int], pooling: str
+    weight: Tensor, sparsity: Any, block_size: Sequence[int], pooling: str
 ) -> tuple[Tensor, Tensor]:
     """Return `(threshold, mask)` of blocks that are kept or pruned as a whole.
 
@@ -61,7 +61,7 @@ def block_mask(
     return threshold, ops.reshape(mask[:height, :width], weight.shape)
 
 
-def m_by_n_mask(weight: keras.Variable, m_by_n: tuple[int, int]) -> Tensor:
+def m_by_n_mask(weight: Tensor, m_by_n: tuple[int, int]) -> Tensor:
     """Return a bool mask with at least m zeros in each n consecutive inputs.
 
     Args:
