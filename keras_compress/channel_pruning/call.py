@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -93,10 +94,33 @@ class LayerCall:
         self.output_shapes = [tuple(x.shape[1:]) for x in node.outputs]
         self._node = node
         self._record = record
+        self._outer = node.operation
+        self._within: tuple[str, ...] = ()
         self._coupling = coupling
         self._slices: list[Slice] = []
         self._settings: dict[tuple[str, ...], Setting] = {}
         self._arguments: dict[int | str, Setting] = {}
+
+    def of_steps(self, layer: keras.Layer, key: str) -> LayerCall:
+        """Return the call of a layer that is called for each step, the first axis, by itself.
+
+        Args:
+            layer: The layer within this one.
+            key: Where it stands in the configuration of this one.
+
+        Raises:
+            NotUnderstoodError: If channels run along the steps.
+        """
+        if any(labels.shape[0] > 1 for labels in self.inputs):
+            raise NotUnderstoodError("channels run along its steps")
+        inner = copy.copy(self)
+        inner.layer = layer
+        inner.inputs = [labels[0] for labels in self.inputs]
+        inner.args, inner.kwargs = (), {}
+        inner.input_shapes = [shape[1:] for shape in self.input_shapes]
+        inner.output_shapes = [shape[1:] for shape in self.output_shapes]
+        inner._within = (*self._within, key, "config")
+        return inner
 
     @property
     def rank(self) -> int:
@@ -198,7 +222,8 @@ class LayerCall:
             key: The entry, or the keys that lead to it.
             value: Takes which labels stay, one bool for each, and returns the new value.
         """
-        self._settings[(key,) if isinstance(key, str) else key] = value
+        keys = (key,) if isinstance(key, str) else key
+        self._settings[self._within + keys] = value
 
     def count(self, key: str | tuple[str, ...], labels: Labels) -> None:
         """Say that an entry of the configuration is the number of channels with these labels."""
@@ -227,7 +252,7 @@ class LayerCall:
     def _add(self, variable: keras.Variable, axis: int, labels: Labels, *, reads: bool) -> None:
         if variable is None:
             return
-        places = [i for i, v in enumerate(self.layer.variables) if v is variable]
+        places = [i for i, v in enumerate(self._outer.variables) if v is variable]
         if not places:
             raise NotUnderstoodError("its weights are kept in a way that isn't known")
         axis %= len(variable.shape)

@@ -120,7 +120,7 @@ def cap(
     report = channel_report(
         groups,
         {name: masks.get(name, np.ones(groups[name].size, bool)) for name in names},
-        (costs.full, costs.total(masks)),
+        costs,
         type(criterion).__name__,
         "cap",
         (),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 
 from keras_compress.channel_pruning.coupling import Labels
 from keras_compress.channel_pruning.groups import ChannelGroups
-from keras_compress.engine.profile import layer_calls, weight_uses
+from keras_compress.engine.graph import GraphNode
+from keras_compress.engine.profile import (
+    Call,
+    is_uncounted,
+    layer_calls,
+    observed_calls,
+    weight_uses,
+)
 from keras_compress.errors import KerasCompressError
+from keras_compress.layers import iter_layers
 
 __all__ = ["COSTS", "ChannelCosts"]
 
@@ -150,15 +158,19 @@ class ChannelCosts:
 
     def _build(self, groups: ChannelGroups, input_shape: Any) -> None:
         analysis = groups.analysis
-        shapes = _shapes(groups, input_shape)
         uses: dict[int, float] = {}
-        for node in analysis.graph.walk():
-            for call, (given, made) in enumerate(shapes.get(id(node), ())):
-                layer = node.operation
+        uncounted = {}
+        for node, layer, calls in _calls(groups, input_shape):
+            for given, made in calls:
                 for variable, times in weight_uses(layer, given, made):
                     uses[id(variable)] = uses.get(id(variable), 0) + times
-                if analysis.records[id(layer)].produced and not call:
-                    self._activations(groups, node, made)
+            record = analysis.records[id(node.operation)]
+            if layer is node.operation and record.produced and calls:
+                self._activations(groups, node, calls[0][1])
+            if isinstance(layer, keras.Layer) and is_uncounted(layer, calls):
+                uncounted[record.path] = None
+        #: Paths of layers of whose multiply-accumulates nothing is known: they count as none.
+        self.uncounted = tuple(uncounted)
         for record in analysis.records.values():
             for place, variable in enumerate(getattr(record.operation, "variables", ())):
                 if "seed" in variable.path:
@@ -179,21 +191,25 @@ class ChannelCosts:
         self._terms.append(_Term("activations", rest, axes))
 
 
-def _shapes(
+def _calls(
     groups: ChannelGroups, input_shape: Any
-) -> dict[int, list[tuple[tuple[int, ...], tuple[int, ...]]]]:
-    """Return the shapes of what each call is given and returns, by the `id` of the node."""
+) -> Iterator[tuple[GraphNode, keras.Operation, list[Call]]]:
+    """Yield each node, its operation and the layers within that, and the shapes of their calls."""
     graph = groups.analysis.graph
     flat = keras.tree.flatten(graph.inputs)
     given = all(None not in x.shape[1:] for x in flat)
     if given and _is_known(graph):
         repeats = graph.runs()
-        return {
-            id(node): [(tuple(node.inputs[0].shape[1:]), tuple(node.outputs[0].shape[1:]))]
-            * repeats[id(node)]
-            for node in graph.walk()
-            if node.inputs
-        }
+        for node in graph.walk():
+            if not node.inputs:
+                continue
+            sides = tuple(node.inputs[0].shape[1:]), tuple(node.outputs[0].shape[1:])
+            yield node, node.operation, [sides] * repeats[id(node)]
+            if getattr(node.operation, "weights", ()) and list(iter_layers(node.operation)):
+                inner = _inner_calls(node)
+                for _, layer in iter_layers(node.operation):
+                    yield node, layer, inner.get(id(layer), []) * repeats[id(node)]
+        return
     if given and len(flat) == 1:
         # A layer within may leave open what it could know.
         input_shape = flat[0].shape[1:]
@@ -203,10 +219,25 @@ def _shapes(
             f"Received: {groups.model.name!r} with inputs {[tuple(x.shape) for x in flat]}."
         )
     calls = layer_calls(groups.model, tuple(input_shape))
-    found: dict[int, list[Any]] = {}
     for nodes in graph.calls().values():
         # The calls of a shared layer all count for its first node.
-        found[id(nodes[0])] = calls.get(id(nodes[0].operation), [])
+        operation = nodes[0].operation
+        yield nodes[0], operation, calls.get(id(operation), [])
+        for _, layer in iter_layers(operation):
+            yield nodes[0], layer, calls.get(id(layer), [])
+
+
+def _inner_calls(node: GraphNode) -> dict[int, list[Call]]:
+    """Run a layer that holds others on zeros, and return the shapes of the calls of these."""
+
+    def zeros(value: Any) -> Any:
+        if not isinstance(value, keras.KerasTensor):
+            return value
+        return keras.ops.zeros((1, *value.shape[1:]), value.dtype)
+
+    args, kwargs = keras.tree.map_structure(zeros, (node.args, node.kwargs))
+    with observed_calls(node.operation) as found:
+        node.operation(*args, **kwargs)
     return found
 
 

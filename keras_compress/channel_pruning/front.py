@@ -100,7 +100,7 @@ class RateFront:
         plan = ChannelPlan.of(self._groups, cut)
         small = plan.apply(self._groups)
         again = tuple(reestimate_statistics(small, self._x)) if reestimate else ()
-        costs = (ChannelCosts(self._groups).full, dict(point.costs))
+        costs = ChannelCosts(self._groups)
         report = channel_report(
             self._groups, point.masks, costs, self._criterion, "multi-objective", again
         )

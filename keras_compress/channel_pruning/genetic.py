@@ -158,7 +158,7 @@ def genetic(
     report = channel_report(
         groups,
         {**whole, **masks},
-        (costs.full, costs.total(masks)),
+        costs,
         "layer error",
         "genetic",
         again,

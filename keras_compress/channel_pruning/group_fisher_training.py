@@ -274,8 +274,7 @@ class GroupFisherTrainer(keras.Model):
             n: choice.masks.get(n, np.ones(choice.groups[n].size, bool))
             for n in self._factors.names
         }
-        costs = (choice.costs.full, choice.costs.total(choice.masks))
-        report = channel_report(choice.groups, masks, costs, "GroupFisher", "while training")
+        report = channel_report(choice.groups, masks, choice.costs, "GroupFisher", "while training")
         return ChannelPruned(plan.apply(self.net), report, plan)
 
 

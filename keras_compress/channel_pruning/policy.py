@@ -105,7 +105,7 @@ class ConditionalPolicy:
         report = channel_report(
             self._groups,
             masks,
-            (costs.full, costs.total(masks)),
+            costs,
             self._criterion,
             "conditional policy",
             again,

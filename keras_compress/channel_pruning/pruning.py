@@ -148,7 +148,7 @@ def prune(
     report = channel_report(
         groups,
         masks,
-        (costs.full, costs.total(masks)),
+        costs,
         type(criterion).__name__,
         method,
         again,

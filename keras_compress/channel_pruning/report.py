@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.group import Frozen
 from keras_compress.channel_pruning.groups import ChannelGroups
 
@@ -48,6 +49,7 @@ class ChannelReport:
         method: How channels were chosen.
         reestimated: Batch normalizations whose statistics were taken anew.
         compensated: Layers that were fitted to what they computed before.
+        uncounted: Layers of whose multiply-accumulates nothing is known: they count as none.
     """
 
     groups: tuple[GroupReport, ...]
@@ -58,6 +60,7 @@ class ChannelReport:
     method: str
     reestimated: tuple[str, ...] = ()
     compensated: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `json.dumps` takes."""
@@ -80,6 +83,8 @@ class ChannelReport:
             f"({self.after[cost] / max(self.before[cost], 1):.3f})"
             for cost in self.before
         ]
+        if self.uncounted:
+            shares.append(f"MACs not known of {', '.join(self.uncounted)}")
         table.caption = "; ".join(shares)
         out = io.StringIO()
         Console(file=out, width=160).print(table)
@@ -89,7 +94,7 @@ class ChannelReport:
 def channel_report(
     groups: ChannelGroups,
     masks: Mapping[str, Any],
-    costs: tuple[Mapping[str, int], Mapping[str, int]],
+    costs: ChannelCosts,
     criterion: str,
     method: str,
     reestimated: tuple[str, ...] = (),
@@ -106,5 +111,13 @@ def channel_report(
         kept = int(masks[group.name].sum()) if group.name in masks else group.size
         rows.append(GroupReport(group.name, group.layers, group.size, kept, reason))
     return ChannelReport(
-        tuple(rows), groups.frozen, *costs, criterion, method, reestimated, compensated
+        tuple(rows),
+        groups.frozen,
+        costs.full,
+        costs.total(masks),
+        criterion,
+        method,
+        reestimated,
+        compensated,
+        costs.uncounted,
     )

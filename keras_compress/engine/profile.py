@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,10 +17,13 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.layers import iter_layers
 
 __all__ = [
+    "Call",
     "LayerProfile",
     "ModelProfile",
+    "is_uncounted",
     "layer_calls",
     "layer_macs",
+    "observed_calls",
     "own_weights",
     "profile",
     "sample_shape",
@@ -27,6 +32,20 @@ __all__ = [
 
 #: Shapes of what a call of a layer is given and returns, without the batch: the first of each.
 Call = tuple[tuple[int, ...], tuple[int, ...]]
+
+#: Layers that look their weights up, or scale by them.
+_WITHOUT_KERNELS = (
+    keras.layers.AdditiveAttention,
+    keras.layers.Attention,
+    keras.layers.BatchNormalization,
+    keras.layers.Embedding,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Normalization,
+    keras.layers.PReLU,
+    keras.layers.RMSNormalization,
+    keras.layers.SpectralNormalization,
+)
 
 
 @dataclass(frozen=True)
@@ -59,10 +78,13 @@ class ModelProfile:
     Attributes:
         name: Name of the model.
         layers: A row for each layer that has weights of its own.
+        uncounted: Paths of layers that may multiply by their weights in a way that isn't known:
+            their MACs count as none.
     """
 
     name: str
     layers: tuple[LayerProfile, ...]
+    uncounted: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -88,6 +110,7 @@ class ModelProfile:
             "bytes": self.bytes,
             "macs": self.macs,
             "activation_bytes": self.activation_bytes,
+            "uncounted": list(self.uncounted),
             "layers": [asdict(row) for row in self.layers],
         }
 
@@ -106,6 +129,8 @@ class ModelProfile:
             shape = "-" if row.output_shape is None else "x".join(map(str, row.output_shape))
             figures = (row.parameters, row.bytes, row.macs, row.activation_bytes)
             table.add_row(f"{row.layer} ({row.kind})", shape, *(f"{n:,}" for n in figures))
+        if self.uncounted:
+            table.caption = f"MACs not known of {', '.join(self.uncounted)}"
         out = io.StringIO()
         Console(file=out, width=140).print(table)
         return out.getvalue()
@@ -115,7 +140,8 @@ def profile(model: keras.Model, input_shape: Any = None) -> ModelProfile:
     """Count what `model` holds and computes for one sample.
 
     The model is run once on zeros, so that nested, shared and subclassed models count right.
-    Products of activations with each other, as in attention, aren't counted.
+    Products of activations with each other, as in attention, aren't counted; layers of whose MACs
+    nothing is known are named.
 
     Args:
         model: A built `keras.Model` with one input.
@@ -126,16 +152,19 @@ def profile(model: keras.Model, input_shape: Any = None) -> ModelProfile:
             side and `input_shape` is `None`.
     """
     calls = layer_calls(model, sample_shape(model, input_shape))
-    rows = []
+    rows, uncounted = [], []
     for ancestors, layer in iter_layers(model):
         own = own_weights(layer)
         if not own:
             continue
+        path = "/".join(part.name for part in (*ancestors, layer))
         of = calls.get(id(layer), [])
+        if is_uncounted(layer, of):
+            uncounted.append(path)
         width = keras.backend.standardize_dtype(layer.compute_dtype or "float32")
         rows.append(
             LayerProfile(
-                layer="/".join(part.name for part in (*ancestors, layer)),
+                layer=path,
                 kind=type(layer).__name__,
                 output_shape=of[0][1] if len(of) == 1 else None,
                 parameters=sum(math.prod(v.shape) for v in own),
@@ -144,7 +173,7 @@ def profile(model: keras.Model, input_shape: Any = None) -> ModelProfile:
                 activation_bytes=sum(math.prod(made) for _, made in of) * _width(width),
             )
         )
-    return ModelProfile(model.name, tuple(rows))
+    return ModelProfile(model.name, tuple(rows), tuple(uncounted))
 
 
 def sample_shape(model: keras.Model, input_shape: Any = None) -> tuple[int, ...]:
@@ -175,13 +204,34 @@ def own_weights(layer: keras.Layer) -> list[keras.Variable]:
 def layer_calls(model: keras.Model, shape: tuple[int, ...]) -> dict[int, list[Call]]:
     """Run `model` on zeros and return the shapes of each layer's calls, by the layer's `id`.
 
-    Every layer's `call` is shadowed on the instance for that time.
+    What a recurrent layer or `TimeDistributed` holds is called once a step, whether the back end
+    runs the steps one by one or not.
+
+    Args:
+        model: A built model with one input.
+        shape: Shape of one sample, without the batch.
+    """
+    with observed_calls(model) as found:
+        model(keras.ops.zeros((1, *shape), dtype=model.compute_dtype), training=False)
+    return found
+
+
+@contextmanager
+def observed_calls(root: keras.Layer) -> Iterator[dict[int, list[Call]]]:
+    """Note the shapes of the calls of `root` and of all layers under it, by the layer's `id`.
+
+    Every layer's `call` is shadowed on the instance for that time; states that layers keep from
+    batch to batch are put back.
     """
     found: dict[int, list[Call]] = {}
-    layers = [layer for _, layer in iter_layers(model)]
+    layers = [root, *(layer for _, layer in iter_layers(root))]
 
-    def shadow(layer: keras.Layer, call: Any) -> Any:
+    def shadow(layer: keras.Layer, call: Callable[..., Any]) -> Callable[..., Any]:
+        inner = _called_each_step(layer)
+        below = [] if inner is None else [inner, *(each for _, each in iter_layers(inner))]
+
         def observed(*args: Any, **kwargs: Any) -> Any:
+            before = [len(found.get(id(each), ())) for each in below]
             result = call(*args, **kwargs)
             given = [x for x in keras.tree.flatten((args, kwargs)) if hasattr(x, "shape")]
             sides = [
@@ -189,21 +239,40 @@ def layer_calls(model: keras.Model, shape: tuple[int, ...]) -> dict[int, list[Ca
                 for x in (given[0], keras.tree.flatten(result)[0])
             ]
             found.setdefault(id(layer), []).append((sides[0], sides[1]))
+            if below:
+                noted = len(found[id(inner)]) - before[0]
+                for each, start in zip(below, before, strict=True):
+                    of = found.get(id(each), [])
+                    of[start:] = of[start : start + (len(of) - start) // noted] * sides[0][0]
             return result
 
         return observed
 
+    kept = [
+        (v, keras.ops.convert_to_numpy(v))
+        for layer in layers
+        if getattr(layer, "stateful", False)
+        for v in layer.non_trainable_variables
+    ]
     before = {id(layer): layer.__dict__.get("call") for layer in layers}
     try:
         for layer in layers:
             layer.__dict__["call"] = shadow(layer, layer.call)
-        model(keras.ops.zeros((1, *shape), dtype=model.compute_dtype), training=False)
+        yield found
     finally:
         for layer in layers:
             layer.__dict__.pop("call", None)
             if before[id(layer)] is not None:
                 layer.__dict__["call"] = before[id(layer)]
-    return found
+        for variable, value in kept:
+            variable.assign(value)
+
+
+def _called_each_step(layer: keras.Layer) -> keras.Layer | None:
+    """Return what a layer calls once for each index of the first axis, or `None`."""
+    if isinstance(layer, keras.layers.RNN):
+        return layer.cell
+    return layer.layer if isinstance(layer, keras.layers.TimeDistributed) else None
 
 
 def layer_macs(layer: keras.Layer, calls: list[Call]) -> int:
@@ -242,10 +311,20 @@ def weight_uses(
         kernel = rest.split("->")[0]
         read = {len(given) - len(terms) + i for i, term in enumerate(terms) if term in kernel}
         return [(layer.kernel, math.prod(n for i, n in enumerate(given) if i not in read))]
-    if isinstance(layer, kinds.LSTM | kinds.GRU | kinds.SimpleRNN):
-        # The weights are the cell's, which is called within, once a step.
-        return [(layer.cell.kernel, given[0]), (layer.cell.recurrent_kernel, given[0])]
+    if isinstance(layer, kinds.LSTMCell | kinds.GRUCell | kinds.SimpleRNNCell):
+        return [(layer.kernel, 1), (layer.recurrent_kernel, 1)]
+    if type(layer).__name__ == "ConvLSTMCell" and type(layer).__module__.startswith("keras."):
+        # No public class. Its kernels go over as many places as its states have.
+        return [(kernel, _places(layer, made)) for kernel in (layer.kernel, layer.recurrent_kernel)]
     return []
+
+
+def is_uncounted(layer: keras.Layer, calls: list[Call]) -> bool:
+    """Whether a layer may multiply by weights of its own in a way that isn't known here."""
+    if isinstance(layer, _WITHOUT_KERNELS):
+        return False
+    matrices = any(len(variable.shape) > 1 for variable in own_weights(layer))
+    return matrices and any(not weight_uses(layer, *call) for call in calls)
 
 
 def _places(layer: keras.Layer, shape: tuple[int, ...]) -> int:

@@ -380,6 +380,14 @@ def heads_between_two_sequences():
 
 
 @net
+def heads_that_share_keys():
+    inputs = image(12, 10)
+    x = layers.Dense(16)(inputs)
+    x = x + layers.GroupQueryAttention(4, 6, 3)(x, x)
+    return keras.Model(inputs, layers.Dense(3)(x))
+
+
+@net
 def equations():
     inputs = image(12, 10)
     x = layers.EinsumDense("abc,cd->abd", (None, 8), bias_axes="d", activation="relu")(inputs)
@@ -397,6 +405,26 @@ def recurrent_units():
     x = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x)
     x = layers.Bidirectional(layers.GRU(4, reset_after=False), merge_mode="sum")(x)
     return keras.Model(inputs, layers.Dense(3)(x))
+
+
+@net
+def convolutional_recurrent_units():
+    inputs = image(4, 8, 8, 2)
+    x = layers.ConvLSTM2D(6, 3, return_sequences=True)(inputs)
+    x = layers.TimeDistributed(layers.Conv2D(5, 3, activation="relu"))(x)
+    x = layers.TimeDistributed(layers.BatchNormalization())(x)
+    return behind(inputs, layers.ConvLSTM2D(7, 3)(x))
+
+
+@net
+def layers_for_each_step():
+    inputs = image(5, 10)
+    x = layers.TimeDistributed(layers.Dense(8, activation="relu"))(inputs)
+    x = layers.TimeDistributed(layers.TimeDistributed(layers.Dense(6)))(
+        layers.Reshape((5, 2, 4))(x)
+    )
+    x = layers.TimeDistributed(layers.Flatten())(x)
+    return keras.Model(inputs, layers.Dense(3)(layers.GRU(4)(x)))
 
 
 @net

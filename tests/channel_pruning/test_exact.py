@@ -64,6 +64,10 @@ FREE = {
     "equations": 8 + 6 + 7 + 9,
     # Both ways of a layer have the same units.
     "recurrent_units": 8 + 6 + 5 + 4 + 4,
+    "convolutional_recurrent_units": 6 + 5 + 7,
+    # Of 8 as 2 times 4 the last axis.
+    "layers_for_each_step": 4 + 6 + 4,
+    "heads_that_share_keys": 16 + 3,
     "repeated_steps": 6 + 4,
     "words": 8 + 6,
 }

@@ -7,6 +7,8 @@ import pytest
 from keras import layers
 
 from keras_compress import KerasCompressError
+from keras_compress.channel_pruning import find_groups
+from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.engine.profile import profile
 from tests.training import subclassed
 
@@ -43,6 +45,67 @@ def test_one_layer(shape, layer, macs, parameters):
     for side in sides:
         size *= side
     assert row.activation_bytes == 4 * size
+
+
+@pytest.mark.parametrize(
+    ("shape", "layer", "macs"),
+    [
+        ((5, 3), layers.LSTM(4), 5 * (3 * 16 + 4 * 16)),
+        ((5, 3), layers.GRU(4, return_sequences=True, unroll=True), 5 * (3 * 12 + 4 * 12)),
+        ((5, 3), layers.Bidirectional(layers.SimpleRNN(4)), 2 * 5 * (3 * 4 + 4 * 4)),
+        (
+            (5, 3),
+            layers.RNN([layers.LSTMCell(4), layers.GRUCell(2)]),
+            5 * (3 * 16 + 4 * 16 + 4 * 6 + 2 * 6),
+        ),
+        ((5, 8, 8, 3), layers.ConvLSTM2D(2, 3), 5 * 36 * 9 * (3 * 8 + 2 * 8)),
+        ((5, 8, 8, 3), layers.TimeDistributed(layers.Conv2D(4, 3)), 5 * 36 * 27 * 4),
+        ((5, 6, 3), layers.TimeDistributed(layers.LSTM(4)), 5 * 6 * (3 * 16 + 4 * 16)),
+        ((5, 3), layers.MultiHeadAttention(2, 4), 4 * 5 * 3 * 8),
+        ((7, 6), layers.SpectralNormalization(layers.Dense(5)), 7 * 30),
+    ],
+)
+def test_layers_that_hold_others(shape, layer, macs):
+    inputs = keras.Input(shape)
+    attention = isinstance(layer, layers.MultiHeadAttention)
+    model = keras.Model(inputs, layer(inputs, inputs) if attention else layer(inputs))
+    found = profile(model)
+    assert found.macs == macs
+    assert found.uncounted == ()
+    # Removing channels counts as the profile does.
+    assert ChannelCosts(find_groups(model)).full["macs"] == macs
+
+
+class Twisted(layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight((shape[-1], 3))
+
+    def call(self, x):
+        return keras.ops.tanh(x @ self.kernel)
+
+
+def test_what_isnt_known_is_named():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(8), Twisted(name="twisted"), layers.Dense(2)]
+    )
+    found = profile(model)
+    assert (found.macs, found.uncounted) == (4 * 8 + 3 * 2, ("twisted",))
+    assert found.to_dict()["uncounted"] == ["twisted"]
+    assert "MACs not known of twisted" in str(found)
+    costs = ChannelCosts(find_groups(model))
+    assert (costs.full["macs"], costs.uncounted) == (found.macs, ("twisted",))
+
+
+def test_states_are_as_before():
+    model = keras.Sequential(
+        [keras.Input(batch_shape=(1, 5, 3)), layers.LSTM(4, stateful=True), layers.Dense(2)]
+    )
+    model(keras.ops.ones((1, 5, 3)))
+    before = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+    profile(model)
+    after = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+    assert any(state.any() for state in before)
+    assert all((a == b).all() for a, b in zip(before, after, strict=True))
 
 
 def test_totals_shared_layers_and_half_precision():

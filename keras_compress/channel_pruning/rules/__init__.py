@@ -10,4 +10,5 @@ from keras_compress.channel_pruning.rules import (  # noqa: F401
     recurrent,
     shapes,
     slicing,
+    wrapping,
 )

@@ -1,4 +1,4 @@
-"""Units of recurrent layers."""
+"""Units and filters of recurrent layers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from keras_compress.channel_pruning.rules.activations import is_elementwise
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["bidirectional", "recurrent"]
+__all__ = ["bidirectional", "convolutional_recurrent", "recurrent"]
 
 #: Blocks of units in a kernel, one behind the other: input, forget, candidate, output; and so on.
 _GATES = {layers.SimpleRNN: 1, layers.GRU: 3, layers.LSTM: 4}
+_CONVOLUTIONAL = (layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
 
 
 @register_rule(*_GATES)
@@ -30,6 +31,22 @@ def recurrent(call: LayerCall) -> Any:
     call.count("units", units)
     # The states, where they are returned, have the units, too.
     return [call.along(-1, units, index) for index in range(len(call.output_shapes))]
+
+
+@register_rule(*_CONVOLUTIONAL)
+def convolutional_recurrent(call: LayerCall) -> Any:
+    """A kernel `(..., inputs, 4 * filters)` and a recurrent one `(..., filters, 4 * filters)`."""
+    if len(call.inputs) > 1:
+        raise NotUnderstoodError("it is given a state to begin with")
+    first = call.layer.data_format == "channels_first"
+    axis = 1 if first else -1
+    filters = _units(call, call.layer, "channels", axis)
+    call.count("filters", filters)
+    sides = len(call.layer.kernel_size)
+    return [
+        call.along(len(shape) - 1 - sides if first else -1, filters, index)
+        for index, shape in enumerate(call.output_shapes)
+    ]
 
 
 @register_rule(layers.Bidirectional)
@@ -53,16 +70,17 @@ def bidirectional(call: LayerCall) -> Labels:
     return call.along(-1, ahead)
 
 
-def _units(call: LayerCall, layer: keras.Layer, name: str) -> Labels:
+def _units(call: LayerCall, layer: keras.Layer, name: str, axis: int = -1) -> Labels:
     cell = layer.cell
     if not (is_elementwise(layer.activation) and _is_gate(layer)):
         raise NotUnderstoodError("one of its activations goes over all units, or isn't known")
-    gates = _GATES[type(layer)]
-    units = call.produce(layer.units, name)
-    call.read(cell.kernel, 0, call.channels(-1))
-    call.slice(cell.kernel, 1, np.tile(units, gates))
-    call.read(cell.recurrent_kernel, 0, units)
-    call.slice(cell.recurrent_kernel, 1, np.tile(units, gates))
+    convolutional = isinstance(layer, _CONVOLUTIONAL)
+    gates = 4 if convolutional else _GATES[type(layer)]
+    units = call.produce(layer.filters if convolutional else layer.units, name)
+    call.read(cell.kernel, -2, call.channels(axis))
+    call.slice(cell.kernel, -1, np.tile(units, gates))
+    call.read(cell.recurrent_kernel, -2, units)
+    call.slice(cell.recurrent_kernel, -1, np.tile(units, gates))
     if cell.bias is not None:
         # A GRU that resets after the product has two biases, one above the other.
         call.slice(cell.bias, -1, np.tile(units, gates))
