@@ -159,7 +159,7 @@ class ChannelCosts:
     def _build(self, groups: ChannelGroups, input_shape: Any) -> None:
         analysis = groups.analysis
         uses: dict[int, float] = {}
-        uncounted = {}
+        uncounted: dict[str, None] = {}
         for node, layer, calls in _calls(groups, input_shape):
             for given, made in calls:
                 for variable, times in weight_uses(layer, given, made):
