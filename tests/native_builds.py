@@ -14,7 +14,7 @@ except ImportError:  # Windows
     fcntl = None
 
 _EXPORT = Path(__file__).parents[1] / "export"
-SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+SANITIZE = ["-g", "-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
 def sanitized_core(config: pytest.Config, base: Path) -> Path:
@@ -40,7 +40,7 @@ def sanitized_core(config: pytest.Config, base: Path) -> Path:
         )
         if tried.returncode != 0 or subprocess.run([folder / "probe"]).returncode != 0:
             pytest.skip("this g++ has no sanitizers")
-        options = ["-DKC_FUZZ=ON", "-DKC_FUZZ_OPTIMIZE=-O1", f"-DCMAKE_CXX_COMPILER={compiler}"]
+        options = ["-DKC_FUZZ=ON", "-DKC_FUZZ_OPTIMIZE=-O0", f"-DCMAKE_CXX_COMPILER={compiler}"]
         for command in (
             [cmake, "-S", str(_EXPORT), "-B", str(build), *options],
             [cmake, "--build", str(build), "-j2", "--target", "kc_fuzzed"],

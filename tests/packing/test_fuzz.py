@@ -26,4 +26,4 @@ def test_nothing_is_found(targets, target):
     command = [str(targets / target), _SECONDS, "1", *_GOLDEN]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-4000:]
-    assert int(done.stdout) > 100
+    assert int(done.stdout) > 50
