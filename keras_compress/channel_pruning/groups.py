@@ -6,6 +6,7 @@ import dataclasses
 import fnmatch
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from keras_compress.channel_pruning.analysis import Analysis
 from keras_compress.channel_pruning.group import ChannelGroup, Frozen
+from keras_compress.channel_pruning.plot import plot_channels
 from keras_compress.errors import KerasCompressError
 
 __all__ = ["ChannelGroups", "Selectors"]
@@ -155,6 +157,30 @@ class ChannelGroups(Mapping[str, ChannelGroup]):
         for each in self.frozen:
             table.add_row("-", str(each.channels), each.layer, "", "; ".join(each.reasons))
         return table
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Write a picture of the groups: how many channels each has, and what has to stay.
+
+        Args:
+            path: File to write, `.png`, `.svg` or `.pdf`.
+
+        Raises:
+            KerasCompressError: If matplotlib is not installed, or the ending names no format.
+        """
+        bars = [
+            {
+                "name": group.name,
+                "before": group.size,
+                "kept": group.size if group.name in self.vetoed else 0,
+                "reason": "left out by the user" if group.name in self.vetoed else "",
+            }
+            for group in self._every
+        ]
+        bars += [
+            {"name": f.layer, "before": f.channels, "kept": f.channels, "reason": "has to stay"}
+            for f in self.frozen
+        ]
+        plot_channels(bars, path, title=f"Channel groups of {self.model.name}", label="may go")
 
     def __str__(self) -> str:
         out = io.StringIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from rich.table import Table
 from keras_compress.channel_pruning.costs import ChannelCosts
 from keras_compress.channel_pruning.group import Frozen
 from keras_compress.channel_pruning.groups import ChannelGroups
+from keras_compress.channel_pruning.plot import plot_channels
 
 __all__ = ["ChannelReport", "GroupReport", "channel_report"]
 
@@ -65,6 +67,37 @@ class ChannelReport:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `json.dumps` takes."""
         return {"technique": "channel pruning", **asdict(self)}
+
+    def bars(self) -> list[dict[str, Any]]:
+        """Return each group's channels `before` and `kept`, as `report.json` holds them.
+
+        Channels that had to stay come last, with the `reason`.
+        """
+        cut = [
+            {"name": g.group, "before": g.channels, "kept": g.kept, "reason": g.reason}
+            for g in self.groups
+        ]
+        frozen = [
+            {
+                "name": each.layer,
+                "before": each.channels,
+                "kept": each.channels,
+                "reason": "; ".join(each.reasons),
+            }
+            for each in self.frozen
+        ]
+        return cut + frozen
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Write a picture of the net before and after: a bar for each group of channels.
+
+        Args:
+            path: File to write, `.png`, `.svg` or `.pdf`.
+
+        Raises:
+            KerasCompressError: If matplotlib is not installed, or the ending names no format.
+        """
+        plot_channels(self.bars(), path, title=f"{self.criterion}, {self.method}")
 
     def __str__(self) -> str:
         table = Table(title=f"Channel pruning: {self.criterion}, {self.method}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from keras_compress import storage
 from keras_compress.errors import KerasCompressError
+from keras_compress.pictures import Picture
 from keras_compress.recipes.architecture_table import ArchitectureRow
 
 __all__ = ["plot_architectures"]
@@ -25,23 +25,12 @@ def plot_architectures(rows: Sequence[ArchitectureRow], path: str | os.PathLike[
         KerasCompressError: If matplotlib is not installed, no row has figures, or the ending
             names no format.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise KerasCompressError(
-            "Plotting needs matplotlib. Install it with `pip install matplotlib`."
-        ) from error
     counted = [row for row in rows if row.macs]
     if not counted:
         raise KerasCompressError("A plot needs a net that could be built. Received none.")
-    ending = os.path.splitext(os.fspath(path))[1].lower().removeprefix(".")
-    if ending not in {"png", "svg", "pdf"}:
-        raise KerasCompressError(
-            f"A plot is written as .png, .svg or .pdf. Received: {os.fspath(path)!r}."
-        )
     timed = all(row.int8_ms for row in counted)
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    axes = figure.subplots()
+    picture = Picture(path, (9, 6))
+    axes = picture.axes
     families: dict[str, list[ArchitectureRow]] = {}
     for row in counted:
         # "shufflenet g3 x0.5" and "shufflenet g3 x1" are one line.
@@ -60,5 +49,4 @@ def plot_architectures(rows: Sequence[ArchitectureRow], path: str | os.PathLike[
     )
     axes.grid(True, which="both", alpha=0.2)
     axes.legend(fontsize="small", ncols=2)
-    with storage.open_atomic(path) as file:
-        figure.savefig(file, format=ending, dpi=150)
+    picture.write()

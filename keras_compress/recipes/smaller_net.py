@@ -402,6 +402,10 @@ def _finish(
     report = report_of(small, exports["after"], packed["after"])
     report["title"] = f"{search.model.name}, fewer channels"
     report["settings"] = {**report["settings"], "target": asdict(target), **_flat(figures)}
+    report["channels"] = pruned.report.bars()
+    for name, when in (("baseline", "before"), ("compressed", "after")):
+        measured = {k: v for k, v in figures[when].items() if k not in ("macs", "parameters")}
+        report[name] = {**report.get(name, {}), "name": name, "title": name.title(), **measured}
     write_through(place / "model.keras", small.save, made_from=made_from)
     write_through(place / "channels.json", pruned.plan.save, made_from=made_from)
     write_folder(

@@ -17,6 +17,8 @@ from keras_compress.search.progress import Progress, progress_callback
 if TYPE_CHECKING:
     import keras
 
+    from keras_compress.channel_pruning import ChannelReport
+
 __all__ = ["TrainedModels", "train"]
 
 _SCORED_IMAGES = 1024
@@ -30,7 +32,7 @@ class TrainedModels:
     narrow: keras.Model
     pruned: keras.Model
     clustered: keras.Model
-    channel_report: dict[str, Any]
+    channel_report: ChannelReport
     pruning_report: dict[str, Any]
     clustering_report: dict[str, Any]
 
@@ -54,10 +56,10 @@ def train(data: ImageData, settings: DemoSettings, progress: Progress) -> Traine
         x=data.x_train[:_SCORED_IMAGES],
         y=data.y_train[:_SCORED_IMAGES],
     )
-    narrow, channel_report = cut.model, cut.report.to_dict()
+    narrow, channel_report = cut.model, cut.report
     progress.begin("Remove channels", _steps(data, settings, settings.narrowing))
     summary = _fit(narrow, data, settings, settings.narrowing, [], progress)
-    left = channel_report["after"]["macs"] / channel_report["before"]["macs"]
+    left = channel_report.after["macs"] / channel_report.before["macs"]
     progress.end(f"{summary}, {left:.0%} of the multiply-accumulates left")
 
     steps = _steps(data, settings, settings.pruning)

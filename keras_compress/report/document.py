@@ -16,6 +16,7 @@ from keras_compress.report.reading import Node
 __all__ = [
     "SCHEMA_VERSION",
     "Action",
+    "Channels",
     "Document",
     "Histogram",
     "Layer",
@@ -94,6 +95,16 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Channels:
+    """Channels that go together: how many there were, how many are left, and why if all are."""
+
+    name: str
+    before: int
+    kept: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class Document:
     """A whole report."""
 
@@ -104,6 +115,7 @@ class Document:
     compressed: Stage | None = None
     stages: list[Stage] = field(default_factory=list)
     layers: list[Layer] = field(default_factory=list)
+    channels: list[Channels] = field(default_factory=list)
     packed: Node | None = None
     bench: Node | None = None
     verification: Node | None = None
@@ -164,6 +176,7 @@ def document_of(report: Mapping[str, Any]) -> Document:
         ),
         stages=stages,
         layers=layers,
+        channels=[_channels(node) for node in top.nodes("channels")],
         packed=top.node("packed"),
         bench=top.node("bench"),
         verification=top.node("verification"),
@@ -187,6 +200,16 @@ def _stage(node: Node, *, name: str, title: str) -> Stage:
         note=node.string("note"),
         shipped=bool(node.flag("shipped")),
     )
+
+
+def _channels(node: Node) -> Channels:
+    before, kept = node.count("before") or 0, node.count("kept") or 0
+    if kept > before:
+        raise KerasCompressError(
+            "In a report a group has at most as many channels `kept` as `before`. "
+            f"Received: before={before}, kept={kept}"
+        )
+    return Channels(node.string("name") or "unnamed", before, kept, node.string("reason"))
 
 
 def _layer(node: Node) -> Layer:

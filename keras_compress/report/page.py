@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_compress.report import formatting
 from keras_compress.report.bench_section import bench_section
+from keras_compress.report.channel_section import channel_section
 from keras_compress.report.checks_section import checks_section
 from keras_compress.report.document import Document, document_of
 from keras_compress.report.layer_section import layer_section
@@ -75,6 +76,7 @@ def render(report: Mapping[str, Any]) -> str:
         element(
             "main",
             stage_section(document),
+            channel_section(document),
             layer_section(document),
             packed_section(document.packed),
             bench_section(document),

@@ -173,6 +173,19 @@ def test_frozen_normalizations_stay():
     assert channel_pruning.reestimate_statistics(model, data(16)[0]) == []
 
 
+def test_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    found = prune(wide(), 0.6, veto="hidden")
+    find_groups(wide()).plot(tmp_path / "groups.svg")
+    found.report.plot(tmp_path / "cut.svg")
+    for name in ("groups.svg", "cut.svg"):
+        assert (tmp_path / name).read_bytes().startswith(b"<?xml")
+    kept = {bar["name"]: bar["kept"] for bar in found.report.bars() if not bar["reason"]}
+    assert kept == {g.group: g.kept for g in found.report.groups if not g.reason}
+    with pytest.raises(KerasCompressError, match=r"\.png, \.svg or \.pdf"):
+        found.report.plot(tmp_path / "cut.txt")
+
+
 def test_the_report_is_plain_values_and_a_table():
     report = prune(wide(), 0.6, veto="hidden").report
     record = json.loads(json.dumps(report.to_dict()))

@@ -95,7 +95,10 @@ def test_a_net_of_fewer_channels(halved, digits, trained):
     # The plan that is kept gives the same widths.
     small = ChannelPlan.load(folder / "channels.json").apply(trained)
     assert [w.shape for w in small.get_weights()] == [w.shape for w in result.model.get_weights()]
-    assert json.loads((folder / "report.json").read_text())["settings"]["macs_after"] > 0
+    report = json.loads((folder / "report.json").read_text())
+    assert report["settings"]["macs_after"] > 0
+    assert any(bar["kept"] < bar["before"] for bar in report["channels"])
+    assert report["baseline"]["latency_ms"] > 0
 
 
 def test_down_to_an_accuracy(few, trained, tmp_path, rounds):

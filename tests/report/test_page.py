@@ -47,6 +47,18 @@ def plain(page: str) -> str:
     return " ".join(" ".join(Outline(page).text).replace("\u00a0", " ").split())
 
 
+def test_channels_before_and_after_are_a_picture():
+    shown = plain(render(sample_report()))
+    assert "104 of 128 are left" in shown
+    assert "40 of 64" in shown and "left out by the user" in shown
+    report = sample_report()
+    report["channels"][0]["kept"] = 65
+    with pytest.raises(KerasCompressError, match="at most as many channels `kept` as `before`"):
+        render(report)
+    del report["channels"]
+    assert "Channels of each group" not in plain(render(report))
+
+
 def test_the_numbers_are_on_the_page():
     shown = plain(render(sample_report()))
     for expected in (
