@@ -259,10 +259,14 @@ def convert(
     converted, file = data, read_tflite(data)
     runs_here = not file.custom_operators
     shuffles: tuple[FoldedShuffle, ...] = ()
-    if fold_shuffles and not has_bits:
-        from keras_compress.exporter.shuffle_folding import fold_shuffles as fold
+    if fold_shuffles:
+        from keras_compress.exporter import shuffle_folding
 
-        folding = fold(data)
+        folding = (
+            shuffle_folding.keep_shuffles(data, file, "the weights may be bits of binary layers")
+            if has_bits
+            else shuffle_folding.fold_shuffles(data, file)
+        )
         data, shuffles = folding.tflite, folding.shuffles
     # Layers and weights are compared with the converter's file, in whose order they are.
     shipped = file if data is converted else read_tflite(data)

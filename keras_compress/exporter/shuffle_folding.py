@@ -29,9 +29,10 @@ from keras_compress.exporter.channel_edits import (
 from keras_compress.exporter.channel_followers import convolution_groups, follow
 from keras_compress.exporter.shuffles import Shuffle, find_shuffles
 from keras_compress.tflite.editor import Editor
+from keras_compress.tflite.model_file import TfliteFile
 from keras_compress.tflite.reader import read_tflite
 
-__all__ = ["FoldedShuffle", "ShuffleFolding", "fold_shuffles"]
+__all__ = ["FoldedShuffle", "ShuffleFolding", "fold_shuffles", "keep_shuffles"]
 
 # Below, the kernel of 1 x g costs more than the moves that it saves
 # (benchmarks/grouped_convolutions.py).
@@ -79,18 +80,19 @@ class _KeptError(Exception):
 _Edit = tuple[Any, int, int]
 
 
-def fold_shuffles(data: bytes) -> ShuffleFolding:
+def fold_shuffles(data: bytes, file: TfliteFile | None = None) -> ShuffleFolding:
     """Return a TFLite file without the shuffles of channels that weights can take up.
 
     Integers stay the same to the bit. Floats may be added up in another order.
 
     Args:
         data: The bytes of a `.tflite` file that a converter made.
+        file: What `read_tflite` made of them. Defaults to `None`: they are read.
 
     Raises:
         ModelFileError: If they are no TFLite model.
     """
-    if not {"TRANSPOSE", "GATHER"} & {each.name for each in read_tflite(data).operators}:
+    if not _may_shuffle(file or read_tflite(data)):
         return ShuffleFolding(data, ())  # a large file isn't taken apart for nothing
     editor = Editor(data)
     told = []
@@ -105,6 +107,19 @@ def fold_shuffles(data: bytes) -> ShuffleFolding:
         editor.drop_unused_tensors()
         data = editor.packed()
     return ShuffleFolding(data, tuple(told))
+
+
+def keep_shuffles(data: bytes, file: TfliteFile, reason: str) -> ShuffleFolding:
+    """Return a file as it is, with its shuffles and why all of them stay."""
+    if not _may_shuffle(file):
+        return ShuffleFolding(data, ())
+    editor = Editor(data)
+    told = (FoldedShuffle(editor.name(s.result), "", reason) for s in find_shuffles(editor))
+    return ShuffleFolding(data, tuple(told))
+
+
+def _may_shuffle(file: TfliteFile) -> bool:
+    return not {"TRANSPOSE", "GATHER"}.isdisjoint(each.name for each in file.operators)
 
 
 class _Folder:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_compress import exporter
+from keras_compress import binary, exporter
 from keras_compress.architectures import blocks
 from keras_compress.exporter import shuffle_folding
 from keras_compress.exporter.notes import shuffle_summary
@@ -190,3 +190,16 @@ def test_exports_fold_and_say_so():
     )
     plain = exporter.convert(model, fold_shuffles=False)
     assert plain.shuffles == () and plain.operators.count("TRANSPOSE") == 2
+
+
+def test_beside_bits_they_stay_and_are_named():
+    inputs = keras.Input((SIDE, SIDE, 3), name="image")
+    x = blocks.conv_bn(inputs, 16, 3, name="stem")
+    x = binary.BinaryConv2D(16, 3, padding="same", name="bits")(x)
+    x = blocks.channel_shuffle(x, 4, name="shuffle")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 1)(x))
+    model = randomized(keras.Model(inputs, keras.layers.Dense(7)(x)))
+    exported = exporter.convert(model)
+    assert "TRANSPOSE" in exported.operators
+    assert [(each.into, "binary" in each.why_kept) for each in exported.shuffles] == [("", True)]
+    assert "binary layers" in shuffle_summary(exported.shuffles)
