@@ -49,7 +49,16 @@ TESTS = {
 }
 # Test files to a fault of a file that has no coverage.
 NEAREST = 3
-NATIVE_TESTS = ("golden", "pack", "light", "blocks", "patches", "damage", "attacks", "odd_models")
+NATIVE_TESTS = (
+    "golden",
+    "pack",
+    "fast_models",
+    "blocks",
+    "patches",
+    "damage",
+    "attacks",
+    "odd_models",
+)
 # Part -> its sources, its native tests, and its tests in Python, the quickest first.
 NATIVE = {
     "codec": (

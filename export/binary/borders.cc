@@ -7,7 +7,7 @@ namespace binary {
 
 namespace {
 
-constexpr int64_t kMostBorderSums = 1 << 26;
+constexpr int64_t kMaxBorderSums = 1 << 26;
 
 // Rows, or columns, of the result by which taps lie within the input: numbered, with the taps.
 struct Borders {
@@ -69,7 +69,7 @@ bool add_up_borders(const Geometry& g, const uint8_t* weights, int32_t padded, i
     return false;
   }
   const int64_t ways = static_cast<int64_t>(down.count) * across.count;
-  if (ways * stride > kMostBorderSums) {
+  if (ways * stride > kMaxBorderSums) {
     *problem = "the filter hangs over the edges in too many ways";
   } else if (take(base, static_cast<size_t>(ways) * stride) &&
              take(&sums, static_cast<size_t>(g.filter_h + 1) * (g.filter_w + 1))) {

@@ -85,10 +85,10 @@ bool is_limited(const Convolution& c) {
   const bool int8 = c.result == Result::kInt8;
   if (int8 ? c.low > -128 || c.high < 127 : c.low > -HUGE_VALF || c.high < HUGE_VALF) return true;
   // Integers beyond int8 are clipped as they are narrowed, as long as they are within 32 bits.
-  const float most = int8 ? 1e9f : 1e38f;
+  const float max = int8 ? 1e9f : 1e38f;
   const float largest = static_cast<float>(taps(c.g) * group_inputs(c.g));
   for (int32_t i = 0; i < c.padded * c.g.groups; ++i) {
-    if (!(largest * fabsf(c.scale[i]) + fabsf(c.bias[i]) < most)) return true;  // or NaN
+    if (!(largest * fabsf(c.scale[i]) + fabsf(c.bias[i]) < max)) return true;  // or NaN
   }
   return false;
 }
@@ -110,8 +110,8 @@ void divide(Convolution* c, int threads) {
   c->shares = 2 * threads / (blocks * g.groups);
   // Whole words of bits belong to one thread.
   const int32_t step = lanes < 32 ? 32 : lanes;
-  const int32_t most = (c->padded + step - 1) / step;
-  if (c->shares > most) c->shares = most;
+  const int32_t max = (c->padded + step - 1) / step;
+  if (c->shares > max) c->shares = max;
   c->share_filters = round_up((c->padded + c->shares - 1) / c->shares, step);
   c->shares = (c->padded + c->share_filters - 1) / c->share_filters;
 }

@@ -35,11 +35,11 @@ void split(int32_t in, int32_t filter, int32_t stride, int32_t* before, int32_t*
 
 void pad_same(Geometry* g) {
   // Hostile numbers are left as they are: `complete` refuses them.
-  const int32_t most = 1 << 14;
+  const int32_t max = 1 << 14;
   if (g->in_h <= 0 || g->in_w <= 0 || g->filter_h <= 0 || g->filter_w <= 0 || g->stride_h <= 0 ||
       g->stride_w <= 0 || g->dilation_h <= 0 || g->dilation_w <= 0 || g->in_h > kLargest ||
-      g->in_w > kLargest || g->filter_h > most || g->filter_w > most || g->stride_h > most ||
-      g->stride_w > most || g->dilation_h > most || g->dilation_w > most) {
+      g->in_w > kLargest || g->filter_h > max || g->filter_w > max || g->stride_h > max ||
+      g->stride_w > max || g->dilation_h > max || g->dilation_w > max) {
     return;
   }
   split(g->in_h, dilated(g->filter_h, g->dilation_h), g->stride_h, &g->pad_top, &g->pad_bottom);
@@ -58,10 +58,10 @@ const char* complete(Geometry* g) {
   if (g->pad_top < 0 || g->pad_left < 0 || g->pad_bottom < 0 || g->pad_right < 0) {
     return "a padding is negative";
   }
-  const int32_t most = 1 << 14;
-  if (g->filter_h > most || g->filter_w > most || g->stride_h > most || g->stride_w > most ||
-      g->dilation_h > most || g->dilation_w > most || g->pad_top > most || g->pad_left > most ||
-      g->pad_bottom > most || g->pad_right > most) {
+  const int32_t max = 1 << 14;
+  if (g->filter_h > max || g->filter_w > max || g->stride_h > max || g->stride_w > max ||
+      g->dilation_h > max || g->dilation_w > max || g->pad_top > max || g->pad_left > max ||
+      g->pad_bottom > max || g->pad_right > max) {
     return "a filter, stride, dilation or padding is beyond 16384";
   }
   if (!fits({g->in_h, g->in_w, words_of(g->in_c) * int64_t{32}}) ||

@@ -8,8 +8,8 @@ namespace binary {
 namespace {
 
 // Words beyond which padding is not worth its memory: filters that reach far over the edges.
-constexpr int64_t kMostPadded = 1 << 20;
-constexpr int64_t kMostGrowth = 4;
+constexpr int64_t kMaxPadded = 1 << 20;
+constexpr int64_t kMaxGrowth = 4;
 
 // The second word of each pair becomes what it differs in from the first.
 void lay_out_pairs(uint32_t* words, size_t count) {
@@ -48,7 +48,7 @@ Image lay_out(const Geometry& g, bool depthwise) {
   if (height < reach_h) height = reach_h;
   if (width < reach_w) width = reach_w;
   const int64_t plain = int64_t{g.in_h} * g.in_w;
-  if (height * width > kMostPadded / image.words && height * width > kMostGrowth * plain) {
+  if (height * width > kMaxPadded / image.words && height * width > kMaxGrowth * plain) {
     return image;
   }
   image.in_place = true;

@@ -309,10 +309,10 @@ KC_INLINE void short_rows(const Product& p, int32_t filter) {
 
 template <Result kResult, bool kLimits, int kPairs>
 KC_INLINE void multiply_short(const Product& p) {
-  constexpr int kMost = kPairs == 1 ? 4 : 2;  // vectors that registers hold
+  constexpr int kMax = kPairs == 1 ? 4 : 2;  // vectors that registers hold
   int32_t filter = 0;
-  for (; filter + kMost * kLanes <= p.filter_count; filter += kMost * kLanes) {
-    short_rows<kResult, kLimits, kPairs, kMost>(p, filter);
+  for (; filter + kMax * kLanes <= p.filter_count; filter += kMax * kLanes) {
+    short_rows<kResult, kLimits, kPairs, kMax>(p, filter);
   }
   for (; filter < p.filter_count; filter += kLanes) {
     short_rows<kResult, kLimits, kPairs, 1>(p, filter);

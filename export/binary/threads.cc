@@ -9,7 +9,7 @@ namespace binary {
 struct Pool {
   pthread_mutex_t mutex;
   pthread_cond_t begin, done;
-  pthread_t threads[kMostThreads];
+  pthread_t threads[kMaxThreads];
   int count;    // with the caller
   int started;  // threads of our own
   // Under the mutex:
@@ -64,7 +64,7 @@ Pool* new_pool(int threads) {
   pthread_mutex_init(&pool->mutex, nullptr);
   pthread_cond_init(&pool->begin, nullptr);
   pthread_cond_init(&pool->done, nullptr);
-  const int wanted = threads < 1 ? 1 : threads > kMostThreads ? kMostThreads : threads;
+  const int wanted = threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads;
   for (int i = 1; i < wanted; ++i) {
     Start* start = static_cast<Start*>(malloc(sizeof(Start)));
     if (start == nullptr) break;

@@ -7,7 +7,7 @@
 namespace kc {
 namespace binary {
 
-constexpr int kMostThreads = 64;
+constexpr int kMaxThreads = 64;
 
 struct Pool;
 

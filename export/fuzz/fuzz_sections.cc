@@ -1,6 +1,6 @@
 // One data section of each method in turn, over any bytes, with a plan that is right.
+#include "fast_model.h"
 #include "huffman.h"
-#include "light_model.h"
 #include "lz.h"
 #include "methods.h"
 #include "sections.h"
@@ -26,14 +26,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const uint8_t elements[3] = {1, 2, 4};
   e.element = elements[data[1] % 3];
-  const bool integers = e.method == kc::kMethodIntegers || e.method == kc::kMethodLightIntegers;
+  const bool integers = e.method == kc::kMethodIntegers || e.method == kc::kMethodFastIntegers;
   if (integers) e.element = 4;
   e.row = 1 + data[2] % e.count();
   e.last = data[3] % (e.row + 1);
   e.format = e.element == 4 ? 2 : data[1] >> 4 & 1;
   plan.is_patch = kc::has_trait(e.method, kc::kPatchOnly);
-  if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes || e.method == kc::kMethodDrift ||
-      e.method == kc::kMethodLightFloats) {
+  if (e.method == kc::kMethodFloats || e.method == kc::kMethodPlanes ||
+      e.method == kc::kMethodReferenceFloats || e.method == kc::kMethodFastFloats) {
     if (e.element == 1) return 0;
     e.lowest = 0, e.highest = e.format == 0 ? 31 : 255;
     e.modelled = data[1] >> 5;
@@ -46,10 +46,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   if (integers) e.highest = static_cast<uint8_t>(1 + data[2] % 32);
   e.context = static_cast<uint8_t>(data[0] / kc::kMethodCount | (data[1] & 4) << 3);
-  if (!kc::is_light_context(e.context)) return 0;
+  if (!kc::is_fast_context(e.context)) return 0;
   if (e.method == kc::kMethodFill || e.method == kc::kMethodCopy) return 0;
   e.new_section = true;
-  if (e.method == kc::kMethodBeside) {
+  if (e.method == kc::kMethodReferenceBytes) {
     e.window = data[2] % sizeof kBefore;
     e.window_size = sizeof kBefore - e.window;
     e.base = data[3];

@@ -1,4 +1,4 @@
-// Calls Java's door to the core with whatever bytes and lengths come, behind a stand-in for the
+// Calls Java's interface to the core with whatever bytes and lengths come, behind a stand-in for the
 // virtual machine, under AddressSanitizer: no input may read or write outside its buffers.
 //
 //   g++ -std=c++17 -g -O1 -fsanitize=address,undefined -I include -I src -I JDK/include ...

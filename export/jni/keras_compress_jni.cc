@@ -1,4 +1,4 @@
-// Java's door to the C ABI: direct buffers in, direct buffers out, nothing copied.
+// Java's interface to the C ABI: direct buffers in, direct buffers out, nothing copied.
 //
 // Every length that Java hands over is held against the capacity that the virtual machine reports,
 // so that a wrong caller gets an error and not another object's memory. Nothing is thrown from here:

@@ -24,8 +24,8 @@ bool BaseMatches::init(const uint8_t* base, size_t size) {
   base_ = base;
   size_ = size;
   bits_ = 12;
-  while (bits_ < kMostBits && (static_cast<size_t>(1) << bits_) < 2 * size) ++bits_;
-  step_ = 1 + 2 * size / (static_cast<size_t>(1) << kMostBits);
+  while (bits_ < kMaxBits && (static_cast<size_t>(1) << bits_) < 2 * size) ++bits_;
+  step_ = 1 + 2 * size / (static_cast<size_t>(1) << kMaxBits);
   if (!places_.reset(static_cast<size_t>(1) << bits_)) return false;
   if (size < kKey) return true;
   // From the end on, so that of equal keys the first one stays.

@@ -22,7 +22,7 @@ class BaseMatches {
 
  private:
   static constexpr size_t kKey = 32;  // bytes that are looked up
-  static constexpr int kMostBits = 22;
+  static constexpr int kMaxBits = 22;
 
   uint32_t place_of(const uint8_t* p) const;
 

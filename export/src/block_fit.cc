@@ -3,10 +3,10 @@
 namespace kc {
 namespace {
 
-constexpr int kMostInteger = 255;
+constexpr int kMaxInteger = 255;
 // Nearer to an integer than this, in halves of the distance between two: else it tells nothing.
-constexpr double kMostOff = 0.25;
-constexpr uint32_t kMostTried = 64;  // scales of a block
+constexpr double kMaxOff = 0.25;
+constexpr uint32_t kMaxTried = 64;  // scales of a block
 
 int mantissa_bits(int format) { return format == 2 ? 23 : (format == 0 ? 10 : 7); }
 
@@ -96,10 +96,10 @@ bool Block::look(const float* from, size_t n, int of) {
   return true;
 }
 
-bool fit_scale(const Block& b, int most, Fit* fit) {
-  const double share = most / b.reach();
-  const double off = 2.2 * unit_of(b.format) * most + 2 * least_of(b.format) * share;
-  if (off > kMostOff) return false;
+bool fit_scale(const Block& b, int max, Fit* fit) {
+  const double share = max / b.reach();
+  const double off = 2.2 * unit_of(b.format) * max + 2 * least_of(b.format) * share;
+  if (off > kMaxOff) return false;
   for (size_t i = 0; i < b.count; ++i) {
     const double level = b.values[i] * share;
     if (size_of(level - nearest_integer(level)) > off) return false;
@@ -122,10 +122,10 @@ bool fit_scale(const Block& b, int most, Fit* fit) {
   return simplest_between(low, high, &fit->scale) && gives_back(b, *fit, false, share);
 }
 
-bool fit_offset(const Block& b, int most, bool nearly, Fit* fit) {
-  const double least = b.smallest, span = b.largest - least, share = most / span;
+bool fit_offset(const Block& b, int max, bool nearly, Fit* fit) {
+  const double least = b.smallest, span = b.largest - least, share = max / span;
   const double off = share * (2.2 * unit_of(b.format) * (b.reach() + span) + 2 * least_of(b.format));
-  if (off > kMostOff || b.negative_zero) return false;
+  if (off > kMaxOff || b.negative_zero) return false;
   for (size_t i = 0; i < b.count; ++i) {
     const double level = (b.values[i] - least) * share;
     if (size_of(level - nearest_integer(level)) > off) return false;
@@ -142,7 +142,7 @@ bool fit_offset(const Block& b, int most, bool nearly, Fit* fit) {
     high = to < high ? to : high;
   }
   fit->offset = b.smallest;
-  fit->lowest = 0, fit->highest = most;
+  fit->lowest = 0, fit->highest = max;
   const bool found = simplest_between(low, high, &fit->scale);
   if (nearly) {
     if (!found) fit->scale = static_cast<float>(1 / share);
@@ -152,7 +152,7 @@ bool fit_offset(const Block& b, int most, bool nearly, Fit* fit) {
   if (gives_back(b, *fit, true, share)) return true;
   // Then from the middle on, where there are few between the ends all of them.
   const uint32_t from = bits_of(static_cast<float>(low)), to = bits_of(static_cast<float>(high));
-  const uint32_t steps = to - from < kMostTried ? to - from : kMostTried;
+  const uint32_t steps = to - from < kMaxTried ? to - from : kMaxTried;
   for (uint32_t k = 0; k <= steps; ++k) {
     fit->scale = float_of((to - from) / 2 + from + ((k & 1) != 0 ? k / 2 + 1 : 0 - k / 2));
     if (is_normal(bits_of(fit->scale)) && gives_back(b, *fit, true, share)) return true;
@@ -182,8 +182,8 @@ int common_factor(const Block& b, const Fit& fit) {
 }  // namespace
 
 bool fit_block(const Block& b, bool with_offset, int hint, bool part, Fit* fit) {
-  const auto fits = [&](int most) {
-    return with_offset ? fit_offset(b, most, part, fit) : fit_scale(b, most, fit);
+  const auto fits = [&](int max) {
+    return with_offset ? fit_offset(b, max, part, fit) : fit_scale(b, max, fit);
   };
   if (hint != 0 && fits(hint)) {
     // Of the hint's multiples, too, that it was made for.
@@ -191,8 +191,8 @@ bool fit_block(const Block& b, bool with_offset, int hint, bool part, Fit* fit) 
     if (factor == 1 || hint % factor != 0 || fits(hint / factor)) return true;
     return fits(hint);
   }
-  for (int most = 1; most <= kMostInteger; ++most) {
-    if (fits(most)) return true;
+  for (int max = 1; max <= kMaxInteger; ++max) {
+    if (fits(max)) return true;
   }
   return false;
 }

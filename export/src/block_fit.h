@@ -43,12 +43,12 @@ struct Fit {
   int lowest = 0, highest = 0;  // integers
 };
 
-// Every value is an integer times the scale, which is above zero, and the largest integer is `most`;
+// Every value is an integer times the scale, which is above zero, and the largest integer is `max`;
 // signs of zeros don't count.
-bool fit_scale(const Block& block, int most, Fit* fit);
-// Every value is an integer from 0 to `most` times the scale plus the smallest value; or `nearly`, for of
+bool fit_scale(const Block& block, int max, Fit* fit);
+// Every value is an integer from 0 to `max` times the scale plus the smallest value; or `nearly`, for of
 // a part of a block the smallest value is not the offset.
-bool fit_offset(const Block& block, int most, bool nearly, Fit* fit);
+bool fit_offset(const Block& block, int max, bool nearly, Fit* fit);
 
 // Tries `hint` for the largest integer, then all from 1 on. `part`: the block may be a part of one.
 bool fit_block(const Block& block, bool with_offset, int hint, bool part, Fit* fit);

@@ -12,7 +12,7 @@ int possible_orders(const kc_tensor& tensor, uint64_t count, BlockOrder* orders)
     all = d > count ? count + 1 : all * d;
   }
   if (all != count) first = last = count;
-  const BlockOrder possible[kMostOrders] = {
+  const BlockOrder possible[kMaxOrders] = {
       {0, 1, last}, {0, count / first, first}, {0, 1, count / first}, {0, last, count / last}, {0, 1, count}};
   int found = 0;
   for (const BlockOrder& o : possible) {

@@ -10,7 +10,7 @@ namespace kc {
 constexpr uint64_t kShortestBlock = 8;  // elements
 constexpr uint64_t kLongestBlockTried = 1u << 16;
 constexpr size_t kSamples = 10;
-constexpr int kMostOrders = 5;
+constexpr int kMaxOrders = 5;
 
 struct FloatTensor {
   const uint8_t* data;

@@ -8,10 +8,10 @@
 namespace kc {
 namespace {
 
-constexpr uint64_t kFewestElements = 256;
+constexpr uint64_t kMinElements = 256;
 
 struct Sampled {
-  int most = 0;       // the largest integer
+  int max = 0;        // the largest integer
   uint64_t cost = 0;  // bits of 256 elements, about
 };
 
@@ -21,10 +21,10 @@ bool sampled_length(const FloatTensor& tensor, bool with_offset, Scratch* scratc
   uint64_t places[kSamples], told[kSamples];
   const size_t samples = sample_places(tensor, *order, places);
   size_t telling = 0;
-  int most = 0;
+  int max = 0;
   // Of less exact numbers more have to agree until they tell something.
   const uint64_t shortest = tensor.format == 2 ? kShortestBlock : 2 * kShortestBlock;
-  const size_t fewest = tensor.format == 2 ? 3 : 6;
+  const size_t min_nonzero = tensor.format == 2 ? 3 : 6;
   uint64_t bits = 0;  // of samples' elements, and of their scales
   const auto fits = [&](uint64_t place, uint64_t length, bool* tells) {
     const uint64_t rest = order->axis == tensor.count ? order->axis - place : order->axis;
@@ -36,11 +36,11 @@ bool sampled_length(const FloatTensor& tensor, bool with_offset, Scratch* scratc
     if (values == nullptr) return false;
     tensor.gather(place, order->stride, n, values);
     if (!block.look(values, n, tensor.format)) return false;
-    *tells = block.nonzero >= fewest && block.smallest != block.largest;
+    *tells = block.nonzero >= min_nonzero && block.smallest != block.largest;
     if (!*tells) return true;
-    if (!fit_block(block, with_offset, most, true, &fit)) return false;
+    if (!fit_block(block, with_offset, max, true, &fit)) return false;
     const int size = -fit.lowest > fit.highest ? -fit.lowest : fit.highest;
-    most = size > most ? size : most;
+    max = size > max ? size : max;
     const int exact = 28 - __builtin_ctz(bits_of(fit.scale) | 1u << 23);
     bits += 256ull * static_cast<uint64_t>(with_offset ? 2 * exact : exact) / length;
     return true;
@@ -62,12 +62,12 @@ bool sampled_length(const FloatTensor& tensor, bool with_offset, Scratch* scratc
       all = fits(told[k], length, &tells);
     }
     if (!all) break;
-    const uint64_t cost = bits / telling + log2_256(with_offset ? static_cast<uint64_t>(most) + 1
-                                                                : 2 * static_cast<uint64_t>(most) + 1);
+    const uint64_t cost = bits / telling + log2_256(with_offset ? static_cast<uint64_t>(max) + 1
+                                                                : 2 * static_cast<uint64_t>(max) + 1);
     if (block != 0 && cost >= best->cost) continue;
     block = length;
     best->cost = cost;
-    best->most = most;
+    best->max = max;
   }
   order->block = block;
   return block != 0;
@@ -78,7 +78,7 @@ class Fitter {
  public:
   Fitter(const FloatTensor& tensor, FoundBlocks* found) : tensor_(tensor), found_(found) {}
 
-  bool run(int most) {
+  bool run(int max) {
     const BlockOrder& o = found_->order;
     Array<float> values(static_cast<size_t>(o.block));
     if (!values.ok() || !zeros_.reset(static_cast<size_t>(o.blocks(tensor_.count)))) return false;
@@ -87,7 +87,7 @@ class Fitter {
       if (stopped_at(number)) return false;
       tensor_.gather(first, o.stride, n, values.data());
       Block block;
-      return block.look(values.data(), n, tensor_.format) && add(number, block, most);
+      return block.look(values.data(), n, tensor_.format) && add(number, block, max);
     });
     if (!all || before_ == 0) return false;
     if (!found_->has_offsets) settle_signs();
@@ -102,7 +102,7 @@ class Fitter {
  private:
   static constexpr uint8_t kPlain = 1, kNegative = 2, kTold = 4;
 
-  bool add(size_t number, const Block& block, int most) {
+  bool add(size_t number, const Block& block, int max) {
     Fit fit;
     zeros_[number] =
         static_cast<uint8_t>((block.plain_zero ? kPlain : 0) | (block.negative_zero ? kNegative : 0));
@@ -112,7 +112,7 @@ class Fitter {
       fit.scale = before_;
       fit.offset = block.smallest;
     } else {
-      if (!fit_block(block, found_->has_offsets, most, false, &fit)) return false;
+      if (!fit_block(block, found_->has_offsets, max, false, &fit)) return false;
       zeros_[number] |= kTold;
     }
     if (before_ == 0 && fit.scale != 0) {  // those before it told nothing
@@ -167,8 +167,8 @@ bool gives_back(const FloatTensor& tensor, const FoundBlocks& found) {
 bool find_integers(const FloatTensor& tensor, const BlockOrder* orders, int count, bool with_offset,
                    FoundBlocks* found) {
   Scratch scratch;
-  BlockOrder possible[kMostOrders];
-  Sampled sampled[kMostOrders];
+  BlockOrder possible[kMaxOrders];
+  Sampled sampled[kMaxOrders];
   int left = 0;
   for (int k = 0; k < count; ++k) {
     possible[left] = orders[k];
@@ -179,7 +179,7 @@ bool find_integers(const FloatTensor& tensor, const BlockOrder* orders, int coun
     int best = 0;
     for (int k = 1; k < left; ++k) best = sampled[k].cost < sampled[best].cost ? k : best;
     found->order = possible[best];
-    if (Fitter(tensor, found).run(sampled[best].most) && gives_back(tensor, *found)) return true;
+    if (Fitter(tensor, found).run(sampled[best].max) && gives_back(tensor, *found)) return true;
     possible[best] = possible[--left];
     sampled[best] = sampled[left];
   }
@@ -246,9 +246,9 @@ void find_zero_signs(const Blockwise& from, const uint8_t* data, size_t count, c
 }
 
 bool find_blocks(const kc_tensor& shape, const uint8_t* data, size_t count, int format, FoundBlocks* found) {
-  if (count < kFewestElements) return false;
+  if (count < kMinElements) return false;
   const FloatTensor tensor = {data, count, format};
-  BlockOrder orders[kMostOrders];
+  BlockOrder orders[kMaxOrders];
   const int possible = possible_orders(shape, count, orders);
   return find_integers(tensor, orders, possible, false, found) ||
          find_integers(tensor, orders, possible, true, found) ||

@@ -26,7 +26,7 @@ Extent floats_of(const Extent& e, const BlockFloats& f) {
 }  // namespace
 
 bool append_integers(int64_t first, size_t symbols, Bytes* codebooks) {
-  if (first < -kMostLevel || first > kMostLevel) return false;
+  if (first < -kMaxLevel || first > kMaxLevel) return false;
   for (size_t k = 0; k < symbols; ++k) {
     codebooks->u32(bits_of(static_cast<float>(static_cast<int>(first) + static_cast<int>(k))));
   }

@@ -87,7 +87,7 @@ struct Blockwise {
   const uint8_t* zero_signs = nullptr;
 };
 
-constexpr int kMostLevel = 256;  // of integers, either way
+constexpr int kMaxLevel = 256;  // of integers, either way
 
 // The symbol of level 0, or -1.
 inline int zero_of(const float* levels, size_t symbols) {

@@ -7,11 +7,11 @@ namespace {
 constexpr uint64_t kBudget = 300000000;
 // A graph gains most for its time: it may take all, and nothing is left for tensors then.
 constexpr uint64_t kGraphBudget = kBudget;
-constexpr uint64_t kGraphSample = 7000000;
-// What is left for slow models where light ones take most of the budget, or more than it.
-constexpr uint64_t kLeast = kBudget / 4;
+constexpr uint64_t kPrimingTime = 7000000;
+// What is left for slow models where fast ones take most of the budget, or more than it.
+constexpr uint64_t kMinSlow = kBudget / 4;
 
-uint64_t light_time(const kc_tensor& tensor) { return tensor.size * light_restoring_time(tensor.type); }
+uint64_t fast_time(const kc_tensor& tensor) { return tensor.size * fast_model_time(tensor.type); }
 
 }  // namespace
 
@@ -20,13 +20,13 @@ uint64_t tensor_time(const kc_tensor& tensor) { return tensor.size * restoring_t
 Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
   Modelled found;
   found.largest_tensor = UINT64_MAX;
-  uint64_t total = 0, light = 0, outside = file_size;
+  uint64_t total = 0, fast = 0, outside = file_size;
   for (size_t i = 0; i < tensors.size(); ++i) {
     total += tensor_time(tensors[i]);
-    light += light_time(tensors[i]);
+    fast += fast_time(tensors[i]);
     outside -= tensors[i].size < outside ? tensors[i].size : outside;
   }
-  const uint64_t graph = kGraphSample + outside * kByteModelTime;
+  const uint64_t graph = kPrimingTime + outside * kByteModelTime;
   if (graph <= kGraphBudget) {
     found.graph = GraphCoding::kModelled;
     total += graph;
@@ -34,7 +34,7 @@ Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
     found.graph = GraphCoding::kLz;
     total += lz_time(outside, outside / 2);
   }
-  const uint64_t budget = light + kLeast > kBudget ? light + kLeast : kBudget;
+  const uint64_t budget = fast + kMinSlow > kBudget ? fast + kMinSlow : kBudget;
   while (total > budget) {
     uint64_t largest = 0;
     for (size_t i = 0; i < tensors.size(); ++i) {
@@ -42,7 +42,7 @@ Modelled within_budget(const List<kc_tensor>& tensors, uint64_t file_size) {
     }
     if (largest == 0) break;
     for (size_t i = 0; i < tensors.size(); ++i) {
-      if (tensors[i].size == largest) total -= tensor_time(tensors[i]) - light_time(tensors[i]);
+      if (tensors[i].size == largest) total -= tensor_time(tensors[i]) - fast_time(tensors[i]);
     }
     found.largest_tensor = largest - 1;
   }

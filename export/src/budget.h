@@ -10,7 +10,7 @@
 namespace kc {
 
 struct Modelled {
-  uint64_t largest_tensor = 0;                // in bytes; larger ones get light models
+  uint64_t largest_tensor = 0;                // in bytes; larger ones get fast models
   GraphCoding graph = GraphCoding::kRepeats;  // of all bytes outside of tensors
   uint64_t left = 0;                          // nanoseconds of the budget that no part takes
 };

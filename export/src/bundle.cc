@@ -95,7 +95,7 @@ bool BundleWalker::walk_bundle(uint64_t first, uint64_t size, uint32_t parent, i
   if (!find_in_litertlm(data_ + first, size, &found) && !read_zip(data_ + first, size, &found)) return false;
   order(&found);
   uint64_t free = 0;
-  for (size_t i = 0; i < found.size() && parts_.size() < kMostParts; ++i) {
+  for (size_t i = 0; i < found.size() && parts_.size() < kMaxParts; ++i) {
     kc_part part = found[i];
     if (part.offset < free || part.size > size - part.offset) continue;  // what overlaps is left alone
     part.offset += first;
@@ -104,7 +104,7 @@ bool BundleWalker::walk_bundle(uint64_t first, uint64_t size, uint32_t parent, i
     const size_t number = parts_.size();
     if (!parts_.push(part)) return false;
     if (!add_model(part.offset, part.size) &&
-        (depth == kMostDepth ||
+        (depth == kMaxDepth ||
          !walk_bundle(part.offset, part.size, static_cast<uint32_t>(number + 1), depth + 1) ||
          parts_.size() == number + 1)) {
       parts_.pop();  // it holds no model
@@ -147,7 +147,7 @@ bool BundleWalker::read_zip(const uint8_t* data, uint64_t size, List<kc_part>* f
     }
     const uint64_t head = kLocalSize + load16(data + local + 26) + load16(data + local + 28);
     if (head > size - local || entry.size > size - local - head) continue;
-    if (found->size() == kMostParts) return true;
+    if (found->size() == kMaxParts) return true;
     if (!found->push({local + head, entry.size, name, name_size, 0})) return false;
   }
   return true;

@@ -22,8 +22,8 @@ class BundleWalker {
   const List<kc_part>& parts() const { return parts_; }
 
  private:
-  static constexpr int kMostDepth = 3;  // bundles in bundles
-  static constexpr size_t kMostParts = 1u << 12;
+  static constexpr int kMaxDepth = 3;  // bundles in bundles
+  static constexpr size_t kMaxParts = 1u << 12;
 
   bool walk_bundle(uint64_t first, uint64_t size, uint32_t parent, int depth);
   static bool read_zip(const uint8_t* data, uint64_t size, List<kc_part>* found);

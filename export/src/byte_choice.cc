@@ -9,8 +9,8 @@ namespace kc {
 namespace {
 
 constexpr uint64_t kShortest = 128;
-constexpr uint64_t kMostOfBytes = 1u << 22;  // more takes the packer too long
-constexpr uint64_t kSample = 1u << 19;       // what then stands for all of it
+constexpr uint64_t kMaxOfBytes = 1u << 22;  // more takes the packer too long
+constexpr uint64_t kSample = 1u << 19;      // what then stands for all of it
 
 // Bytes, of those where five stand that stood before, for which repeats are worth a trial: one in so many.
 constexpr size_t kFew = 128, kMany = 16;
@@ -78,7 +78,7 @@ void try_bytes(const Plan& plan, const uint8_t* file, const kc_tensor& tensor, i
                uint64_t* left, Extent* e) {
   if (has_trait(e->method, kInline) || e->size < kShortest) return;
   // Larger ones are judged by their first bytes, where they are coded byte by byte.
-  const bool large = e->size > kMostOfBytes;
+  const bool large = e->size > kMaxOfBytes;
   const bool by_byte = e->method == kMethodBytes ||
                        (e->method == kMethodHuffman && e->identity && e->element == 1 && e->in_byte == 1);
   if (large && !by_byte) return;

@@ -11,21 +11,21 @@ namespace kc {
 
 // It also knows how words of a graph move: tables that share a vtable say how far it is, and where a
 // graph repeats an earlier one with a piece more or less, all offsets over that piece differ by its
-// size. With `kBeside` an anchor goes along in what came before, from where it is put, whether its
+// size. With `kWithReference` an anchor goes along in what came before, from where it is put, whether its
 // bytes come or not; a sure match moves it.
-template <bool kBeside>
+template <bool kWithReference>
 class BasicByteModel {
  public:
   // `expected` bytes will be coded (the tables' size depends on it), of words of `stride` bytes.
-  // With `most_bits` below 16 the tables stay smaller; `match_bits` sets the match table's size.
-  bool init(size_t expected, size_t stride, int most_bits = 16, int match_bits = 0) {
+  // With `max_bits` below 16 the tables stay smaller; `match_bits` sets the match table's size.
+  bool init(size_t expected, size_t stride, int max_bits = 16, int match_bits = 0) {
     stride_ = stride < 1 ? 1 : stride;
     int bits = 12;
-    while (bits < most_bits && (static_cast<size_t>(1) << bits) < expected * 8) ++bits;
+    while (bits < max_bits && (static_cast<size_t>(1) << bits) < expected * 8) ++bits;
     group_mask_ = (static_cast<uint32_t>(1) << bits) - 1;
     if (match_bits == 0) match_bits = bits < 16 ? bits + 1 : 18;
-    if (kBeside && !anchor_counters_.reset(256 * 4 * 2)) return false;
-    if (kBeside && !fill_fresh(&anchor_counters_)) return false;
+    if (kWithReference && !anchor_counters_.reset(256 * 4 * 2)) return false;
+    if (kWithReference && !fill_fresh(&anchor_counters_)) return false;
     match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
     if (!guess_counters_.reset(4 * 4 * 4 * 8) || !fill_fresh(&guess_counters_)) return false;
     return groups_.reset((static_cast<size_t>(1) << bits) * 16) &&
@@ -70,10 +70,10 @@ class BasicByteModel {
                   : static_cast<size_t>((prefix & ((1 << (3 - i)) - 1)) | 1 << (3 - i));
   }
 
-  static constexpr int kHashed = kBeside ? 19 : 16;
-  static constexpr size_t kStates = kBeside ? 64 : 16;
+  static constexpr int kHashed = kWithReference ? 19 : 16;
+  static constexpr size_t kStates = kWithReference ? 64 : 16;
   static constexpr int kGuesses = 4;
-  static constexpr int kInputs = kBeside ? 28 : 24;
+  static constexpr int kInputs = kWithReference ? 28 : 24;
   static constexpr int32_t kFirstWeight = 65536 * 15 / 100;
   static constexpr uint32_t kLimit = 250;
   static constexpr size_t kShortestMatch = 5;
@@ -135,7 +135,7 @@ class BasicByteModel {
           ((static_cast<uint32_t>(k) * 4 + static_cast<uint32_t>(in_word)) * 4 + kind) * 8 + guess_came_[k];
     }
     word_place_ = in_word;
-    if (kBeside) {
+    if (kWithReference) {
       anchored_ = anchor_at_ != 0 && anchor_at_ < base_end_ ? history.data()[anchor_at_] | 256 : 0;
       const uint32_t byte = static_cast<uint32_t>(anchored_);
       const uint32_t old = anchored_ != 0 ? history.data()[anchor_at_ - 1] : 0u;
@@ -146,7 +146,7 @@ class BasicByteModel {
     }
     find_groups(0);
     state_ = static_cast<size_t>(match_level() * 4 + static_cast<int>(in_word));
-    if (kBeside) state_ += (agreed_ & 3) * 16;
+    if (kWithReference) state_ += (agreed_ & 3) * 16;
   }
 
   // The byte that follows if the word is `guess`, and whether it agrees so far.
@@ -234,7 +234,7 @@ class BasicByteModel {
   }
 
   void finish_byte(const Bytes&, int byte) {
-    if (kBeside) {
+    if (kWithReference) {
       agreed_ = (agreed_ << 1 | (anchored_ == (byte | 256) ? 1u : 0u)) & 255;
       if (anchor_at_ != 0) ++anchor_at_;
     }
@@ -243,7 +243,7 @@ class BasicByteModel {
       ++match_at_;
       match_length_ = came ? (match_length_ < 65535 ? match_length_ + 1 : match_length_) : 0;
       const bool surer = match_length_ >= kAnchoring && agreed_ != 255 && match_at_ < base_end_;
-      if (kBeside && surer) anchor_at_ = match_at_;
+      if (kWithReference && surer) anchor_at_ = match_at_;
     }
     bool letter = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte >= 128;
     text_hash_ = letter ? mix_hash(text_hash_, static_cast<uint32_t>(byte)) : 0;
@@ -284,7 +284,7 @@ class BasicByteModel {
       inputs[kHashed + 4 + k] = static_cast<int16_t>((guessed_[k] >> i & 1) != 0 ? s : -s);
     }
 
-    const bool anchor_speaks = kBeside && anchored_ != 0 && (anchored_ >> (i + 1)) == prefix;
+    const bool anchor_speaks = kWithReference && anchored_ != 0 && (anchored_ >> (i + 1)) == prefix;
     const int anchor_bit = anchored_ >> i & 1;
     uint32_t* faith = nullptr;
     if (anchor_speaks) {
@@ -295,7 +295,7 @@ class BasicByteModel {
     }
 
     size_t by_state = state_ * 8 + static_cast<size_t>(i);
-    if (!speaks) by_state = (state_ & (kBeside ? 51 : 3)) * 8 + static_cast<size_t>(i);
+    if (!speaks) by_state = (state_ & (kWithReference ? 51 : 3)) * 8 + static_cast<size_t>(i);
     int a = state_mixer_.dot(inputs, by_state);
     int b = prefix_mixer_.dot(inputs, static_cast<size_t>(prefix));
     int c = before_mixer_.dot(inputs, before_ * 8 + static_cast<size_t>(i));
@@ -354,10 +354,10 @@ class BasicByteModel {
 };
 
 using ByteModel = BasicByteModel<false>;
-using BesideModel = BasicByteModel<true>;
+using ReferenceByteModel = BasicByteModel<true>;
 
 // Of the match table beside `bytes` of a base.
-inline int beside_match_bits(uint64_t bytes) {
+inline int reference_match_bits(uint64_t bytes) {
   int bits = 16;
   while (bits < 22 && (static_cast<uint64_t>(1) << bits) < bytes) ++bits;
   return bits;

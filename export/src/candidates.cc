@@ -24,7 +24,7 @@ bool Candidates::open(const uint8_t* data, size_t size, int32_t codec) {
     if (!jobs_[count_++].open(data, size, tried)) return false;
     // So many bytes that are in no tensor are coded in one way by all codecs.
     const PackJob& job = jobs_[count_ - 1];
-    if (job.packing.plan.sections == 0 && job.skeleton().size() > kMostModelledBytes) break;
+    if (job.packing.plan.sections == 0 && job.skeleton().size() > kMaxModelledBytes) break;
   }
   return true;
 }
@@ -42,7 +42,7 @@ bool Candidates::is_beaten(int number) const {
     const uint32_t sections = jobs_[i].sections();
     if (i == number || sections == 0 || loaded(&progress_[i].done) != sections) continue;
     const uint64_t least = loaded(&progress_[i].bytes);
-    if (least < size() / kMostExpansion) continue;  // as small as no reader takes
+    if (least < size() / kMaxExpansion) continue;  // as small as no reader takes
     if (bytes > least + kOfSection * sections + kFrame) return true;
   }
   return false;

@@ -21,7 +21,7 @@ class Candidates {
   size_t size() const { return jobs_[0].size(); }
 
  private:
-  static constexpr int kMost = 4;
+  static constexpr int kMax = 4;
 
   // What a codec has come to; threads count up.
   struct Progress {
@@ -33,8 +33,8 @@ class Candidates {
   bool is_beaten(int number) const;
   void drop_beaten();
 
-  PackJob jobs_[kMost];
-  Progress progress_[kMost];
+  PackJob jobs_[kMax];
+  Progress progress_[kMax];
   int count_ = 0;
   int taken_ = 0;
 };

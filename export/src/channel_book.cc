@@ -6,8 +6,8 @@
 namespace kc {
 namespace {
 
-constexpr size_t kMostEntries = 256;
-constexpr size_t kMostChannels = 8192;  // the search takes up to a tenth of a millisecond for each
+constexpr size_t kMaxEntries = 256;
+constexpr size_t kMaxChannels = 8192;  // the search takes up to a tenth of a millisecond for each
 
 uint64_t zigzag(int64_t value) {
   return static_cast<uint64_t>(value) << 1 ^ static_cast<uint64_t>(value >> 63);
@@ -34,10 +34,10 @@ class ChannelValues {
   bool collect(const uint8_t* data, const ChannelOrder& order, int element) {
     const size_t channels = order.channels();
     // Bytes with more values than this in one channel have nothing to gain.
-    const size_t most = element == 1 ? 64 : kMostEntries;
+    const size_t max = element == 1 ? 64 : kMaxEntries;
     if (!first_.reset(channels + 1)) return false;
     size_t total = 0;
-    Array<uint32_t> found(kMostEntries);
+    Array<uint32_t> found(kMaxEntries);
     if (!found.ok()) return false;
     for (size_t c = 0; c < channels; ++c) {
       if (stopped()) return false;
@@ -61,7 +61,7 @@ class ChannelValues {
         }
         if (low < n && found[low] == key) continue;
         // Most tensors share nothing, and end here in their first channel.
-        if (n == most || n * 3 > (end - start) / step * 2 + 32) return false;
+        if (n == max || n * 3 > (end - start) / step * 2 + 32) return false;
         for (size_t k = n; k > low; --k) found[k] = found[k - 1];
         found[low] = key;
         ++n;
@@ -95,7 +95,7 @@ class ChannelValues {
 };
 
 struct Fit {
-  double shared[kMostEntries + 1];
+  double shared[kMaxEntries + 1];
   size_t entries = 0;
   double tolerance = 0;  // relative
   double slack = 0;      // absolute, in units of the element
@@ -118,7 +118,7 @@ struct Fit {
   }
 
   bool insert(double x) {
-    if (entries == kMostEntries) return false;
+    if (entries == kMaxEntries) return false;
     size_t k = entries++;
     for (; k > 0 && shared[k - 1] > x; --k) shared[k] = shared[k - 1];
     shared[k] = x;
@@ -182,7 +182,7 @@ bool find_shared(const ChannelValues& values, size_t channels, Fit* fit) {
 // Means over all channels are better known than any one channel's rounded products.
 bool refine(const ChannelValues& values, size_t channels, Fit* fit) {
   for (int round = 0; round < 6; ++round) {
-    double sums[kMostEntries] = {}, weights[kMostEntries] = {};
+    double sums[kMaxEntries] = {}, weights[kMaxEntries] = {};
     for (size_t c = 0; c < channels; ++c) {
       double up = 0, down = 0;
       for (size_t k = 0; k < values.count(c); ++k) {
@@ -223,8 +223,8 @@ uint32_t scaled_value(double shared, double scale, int element, int64_t step) {
 }
 
 bool append_grid(uint32_t step, int64_t first, size_t entries, int element, Bytes* codebooks) {
-  constexpr int64_t kMost = 1 << 16;
-  if (first < -kMost || first > kMost || element == 1) return false;
+  constexpr int64_t kMax = 1 << 16;
+  if (first < -kMax || first > kMax || element == 1) return false;
   const double scale = to_double(step, element);
   for (size_t j = 0; j < entries; ++j) {
     const uint32_t value =
@@ -314,7 +314,7 @@ bool find_channel_books(const uint8_t* data, const ChannelOrder& order, int elem
   const size_t channels = order.channels();
   ChannelValues values;
   Fit fit;
-  if (channels < 2 || channels > kMostChannels || !values.collect(data, order, element)) return false;
+  if (channels < 2 || channels > kMaxChannels || !values.collect(data, order, element)) return false;
   fit.tolerance = element == 4 ? 1.0 / (1 << 21) : (element == 2 ? 1.0 / (1 << 10) : 0);
   fit.slack = element == 1 ? 0.75 : 0;
   bool good = find_shared(values, channels, &fit) && refine(values, channels, &fit);
@@ -323,8 +323,8 @@ bool find_channel_books(const uint8_t* data, const ChannelOrder& order, int elem
     write_planes(fit.shared, fit.entries, kSharedBytes, stored);
     write_planes(fit.scales.data(), channels, kScaleBytes, stored);
   }
-  int64_t steps[kMostEntries];
-  bool used[kMostEntries];
+  int64_t steps[kMaxEntries];
+  bool used[kMaxEntries];
   for (size_t c = 0; good && c < channels; ++c) {
     memset(steps, 0, sizeof steps);
     memset(used, 0, sizeof used);

@@ -4,9 +4,9 @@
 #include "channel_book.h"
 #include "distinct.h"
 #include "entropy.h"
+#include "fast_choice.h"
 #include "float_model.h"
 #include "integer_model.h"
-#include "light_choice.h"
 #include "stop.h"
 #include "symbol_choice.h"
 #include "symbols.h"
@@ -32,7 +32,7 @@ int element_bytes(int type) {
 // Returns the estimated bits of an exponent-and-sign.
 void choose_floats(const uint8_t* data, size_t count, uint8_t format, bool sparse, Extent* e) {
   const FloatFormat& f = kFloatFormats[format];
-  const int shown = f.mantissa_bits < FloatModel::kMostModelled ? f.mantissa_bits : FloatModel::kMostModelled;
+  const int shown = f.mantissa_bits < FloatModel::kMaxModelled ? f.mantissa_bits : FloatModel::kMaxModelled;
   const uint32_t sign_bit = 1u << (8 * f.bytes - 1);
   size_t zeros_found = 0, negative = 0;
   uint32_t kept_low = 255, kept_high = 0;
@@ -50,7 +50,7 @@ void choose_floats(const uint8_t* data, size_t count, uint8_t format, bool spars
   e->sparse = sparse && zeros_found != 0 && zeros_found != count && kept_high - kept_low < 255;
   e->signed_zeros = e->sparse && negative != 0;
   uint32_t mask = (1u << f.mantissa_bits) - 1, seen = 0, low = 255, high = 0;
-  Array<uint32_t> tree(2u << FloatModel::kMostModelled);
+  Array<uint32_t> tree(2u << FloatModel::kMaxModelled);
   for (size_t i = 0; i < count && !stopped_at(i); ++i) {
     uint32_t value = load_element(data + i * static_cast<size_t>(f.bytes), f.bytes);
     if (e->sparse && (value & ~sign_bit) == 0) continue;
@@ -332,7 +332,7 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   return true;
 }
 
-void make_fast(Extent* e) {
+void use_plain_method(Extent* e) {
   switch (e->method) {
     case kMethodSymbols: {
       if (e->in_byte != 1) return take_bytes(e);              // of two symbols at once more is known

@@ -12,7 +12,7 @@ namespace kc {
 bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Extent* extent);
 
 // Changes the extent's method to its counterpart that decodes fastest.
-void make_fast(Extent* extent);
+void use_plain_method(Extent* extent);
 
 }  // namespace kc
 

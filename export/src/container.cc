@@ -11,8 +11,8 @@ __thread const int32_t* stop_flag = nullptr;
 
 namespace {
 
-constexpr uint64_t kMostSectionsAtOnce = 1u << 11;  // in a header that is read without knowing how long it is
-constexpr size_t kLongestHeader = 64 + 10 * kMostSectionsAtOnce;
+constexpr uint64_t kMaxSectionsAtOnce = 1u << 11;  // in a header that is read without knowing how long it is
+constexpr size_t kLongestHeader = 64 + 10 * kMaxSectionsAtOnce;
 
 }  // namespace
 
@@ -80,7 +80,7 @@ int32_t read_compact(const Source& source, const Reader& in, Container* c, uint6
   }
   if (count == 0) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
   c->form = kFormCompact;
-  if (c->original_size / kMostExpansion > size) {
+  if (c->original_size / kMaxExpansion > size) {
     if (error != nullptr) error->value = c->original_size;
     return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
   }
@@ -129,8 +129,8 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
     c->base_crc = in.u32();
   }
   uint64_t count = in.varint();
-  if (!in.bad() && count > kMostSections + 1) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
-  if (!in.bad() && count > kMostSectionsAtOnce) {  // a longer table
+  if (!in.bad() && count > kMaxSections + 1) return fail(error, KC_ERROR_MALFORMED, KC_PLACE_HEADER);
+  if (!in.bad() && count > kMaxSectionsAtOnce) {  // a longer table
     const size_t longest = 64 + 10 * static_cast<size_t>(count), passed = in.position();
     begun = size < longest ? static_cast<size_t>(size) : longest;
     read = source.take(0, begun, &longer, &data);
@@ -166,7 +166,7 @@ int32_t read_frame(const Source& source, Container* c, kc_error* error) {
   c->form = static_cast<Form>(form);
   // What a patch takes from its base costs it nothing.
   const uint64_t base = c->base_size < UINT64_MAX - size ? c->base_size : 0;
-  if (c->original_size / kMostExpansion > size + base) {
+  if (c->original_size / kMaxExpansion > size + base) {
     if (error != nullptr) error->value = c->original_size;
     return fail(error, KC_ERROR_LIMIT, KC_PLACE_HEADER);
   }

@@ -13,7 +13,7 @@ constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kLargestCompact = 1u << 16;             // bytes of a compact file
 constexpr size_t kLongestCompactHeader = 64 + 3 * 2048;  // of up to 2048 sections
 // A packed byte stands for at most so many original ones, so a tiny file can't ask for the world.
-constexpr uint64_t kMostExpansion = 1u << 20;
+constexpr uint64_t kMaxExpansion = 1u << 20;
 
 enum Form : uint8_t {
   kFormStored = 0,    // one section: the original as it is

@@ -27,8 +27,8 @@ inline uint64_t restoring_time(int32_t type) {
   }
 }
 
-// Of one that light models restore, or where there are none, Huffman codes.
-inline uint64_t light_restoring_time(int32_t type) {
+// Of one that fast models restore, or where there are none, Huffman codes.
+inline uint64_t fast_model_time(int32_t type) {
   switch (type) {
     case 0: return 25;  // float32
     case 1:

@@ -8,7 +8,7 @@ namespace kc {
 namespace {
 
 constexpr uint64_t kLargestSection = 1000000;  // elements, while there is room for more sections
-constexpr int kMostGrowth = 40;
+constexpr int kMaxGrowth = 40;
 constexpr uint64_t kFewSections = 1u << 10;  // while they needn't be of the largest size
 
 struct Parts {
@@ -16,16 +16,16 @@ struct Parts {
 };
 
 // Of these the statistics of all would have to be written again for each part.
-bool stays_whole(const Extent& e, uint64_t most) {
-  return e.count() <= most || !needs_section(e.method) ||
-         (e.channels != 0 && (e.interleaved || e.row > most)) || division_unit(e) > most;
+bool stays_whole(const Extent& e, uint64_t max) {
+  return e.count() <= max || !needs_section(e.method) ||
+         (e.channels != 0 && (e.interleaved || e.row > max)) || division_unit(e) > max;
 }
 
 // In how many elements at a time a tensor is divided, so that rows stay whole where they can.
-uint64_t part_elements(const Extent& e, uint64_t most) {
-  uint64_t unit = e.row != 0 && e.row <= most ? e.row : e.last != 0 && e.last <= most ? e.last : 1;
+uint64_t part_elements(const Extent& e, uint64_t max) {
+  uint64_t unit = e.row != 0 && e.row <= max ? e.row : e.last != 0 && e.last <= max ? e.last : 1;
   if (unit % division_unit(e) != 0) unit = division_unit(e);
-  const uint64_t parts = (e.count() + most - 1) / most;
+  const uint64_t parts = (e.count() + max - 1) / max;
   return ((e.count() + parts - 1) / parts + unit - 1) / unit * unit;
 }
 
@@ -35,16 +35,16 @@ bool find_parts(const Plan& plan, int growth, Array<uint64_t>* bytes, Parts* par
   *parts = Parts();
   for (size_t i = 0; i < plan.extents.size(); ++i) {
     const Extent& e = plan.extents[i];
-    const uint64_t most = section_elements(e.method, growth);
-    uint64_t part = stays_whole(e, most) ? e.size : part_elements(e, most) / e.in_byte * e.element;
+    const uint64_t max = section_elements(e.method, growth);
+    uint64_t part = stays_whole(e, max) ? e.size : part_elements(e, max) / e.in_byte * e.element;
     if (e.method == kMethodCopy) part = (*bytes)[i - static_cast<size_t>(e.back)];
     (*bytes)[i] = part;
     parts->extents += (e.size + part - 1) / part;
     if (needs_section(e.method)) total[e.method] += e.count();
   }
   for (size_t m = 0; m < kMethodCount; ++m) {
-    const uint64_t most = section_elements(static_cast<uint8_t>(m), growth);
-    parts->sections += (total[m] + most - 1) / most;
+    const uint64_t max = section_elements(static_cast<uint8_t>(m), growth);
+    parts->sections += (total[m] + max - 1) / max;
   }
   return true;
 }
@@ -86,7 +86,7 @@ bool divide(Plan* plan, const Array<uint64_t>& bytes) {
     Extent whole = plan->extents[i];
     moved[i] = divided.size();
     if (whole.method == kMethodCopy) whole.back = divided.size() - moved[i - static_cast<size_t>(whole.back)];
-    if (whole.method == kMethodBytes && bytes[i] > kMostModelledBytes) make_fast(&whole);
+    if (whole.method == kMethodBytes && bytes[i] > kMaxModelledBytes) use_plain_method(&whole);
     for (uint64_t at = 0; at < whole.size; at += bytes[i]) {
       Extent e;
       const uint64_t rest = whole.size - at;
@@ -111,17 +111,17 @@ bool open_sections(Plan* plan, int growth) {
   for (size_t i = 0; i < plan->extents.size(); ++i) {
     Extent& e = plan->extents[i];
     if (!needs_section(e.method)) continue;
-    const uint64_t most = section_elements(e.method, growth);
-    const uint64_t sections = (total[e.method] + most - 1) / most;
+    const uint64_t max = section_elements(e.method, growth);
+    const uint64_t sections = (total[e.method] + max - 1) / max;
     const uint64_t share = (total[e.method] + sections - 1) / sections;
-    const bool full = opened[e.method] + e.count() / 2 > share && plan->sections < kMostSections;
-    const bool elsewhere = e.method == kMethodBeside && e.window != window;
+    const bool full = opened[e.method] + e.count() / 2 > share && plan->sections < kMaxSections;
+    const bool elsewhere = e.method == kMethodReferenceBytes && e.window != window;
     if (open[e.method] == 0 || full || elsewhere) {
-      if (plan->sections == kMostSections) return false;
+      if (plan->sections == kMaxSections) return false;
       e.new_section = true;
       open[e.method] = ++plan->sections;
       opened[e.method] = 0;
-      if (e.method == kMethodBeside) window = e.window;
+      if (e.method == kMethodReferenceBytes) window = e.window;
     }
     opened[e.method] += e.count();
     e.section = open[e.method];
@@ -149,7 +149,7 @@ void cut_blocks(uint64_t first, uint64_t count, Extent* e) {
 // nothing from each other are in shorter ones, so that threads get equal shares.
 uint64_t section_elements(uint8_t method, int growth) {
   const MethodInfo& info = *find_method(method);
-  const uint64_t few = info.has(kLearns) ? kLargestSection : (info.has(kLight) ? 120000 : 250000);
+  const uint64_t few = info.has(kLearns) ? kLargestSection : (info.has(kFast) ? 120000 : 250000);
   if (info.has(kFarBack)) return growth <= 2 ? 4 * kLargestSection : 4 * kLargestSection << (growth - 2);
   constexpr int kFull = 4;  // from here on all are of the largest size
   if (growth <= kFull) return few << growth < kLargestSection ? few << growth : kLargestSection;
@@ -160,12 +160,12 @@ bool divide_into_sections(Plan* plan) {
   Array<uint64_t> bytes(plan->extents.size() + 1);
   if (!bytes.ok()) return false;
   int growth = 0;
-  for (; growth < kMostGrowth; ++growth) {
+  for (; growth < kMaxGrowth; ++growth) {
     Parts parts;
     if (!find_parts(*plan, growth, &bytes, &parts)) return false;
     // Some are opened for a few elements more or less.
-    const uint64_t most = growth < 5 ? kFewSections : kMostSections;
-    if (parts.extents <= kMostExtents && parts.sections + parts.sections / 16 <= most) break;
+    const uint64_t max = growth < 5 ? kFewSections : kMaxSections;
+    if (parts.extents <= kMaxExtents && parts.sections + parts.sections / 16 <= max) break;
   }
   return divide(plan, bytes) && open_sections(plan, growth);
 }

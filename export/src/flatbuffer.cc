@@ -14,7 +14,7 @@ constexpr uint32_t kOperatorInputs = 1, kOperatorCustomOffset = 9, kOperatorCust
 
 // A model may hold many tables, but a file of a few bytes must not make us walk for hours by
 // pointing all elements of a long vector at one table.
-constexpr size_t kMostElements = 1u << 20;
+constexpr size_t kMaxElements = 1u << 20;
 
 template <typename T, typename Before>
 void sort(T* items, size_t count, Before before) {  // heap sort: in place, no recursion
@@ -126,7 +126,7 @@ bool ModelWalker::walk(const uint8_t* data, size_t size) {
 
 bool ModelWalker::read_buffers(const Table& model) {
   Vector buffers;
-  if (!vector(model, kModelBuffers, 4, &buffers) || buffers.count > kMostElements) return false;
+  if (!vector(model, kModelBuffers, 4, &buffers) || buffers.count > kMaxElements) return false;
   for (size_t i = 0; i < buffers.count; ++i) {
     Table buffer;
     if (!element(buffers, i, &buffer)) return false;
@@ -157,7 +157,7 @@ bool ModelWalker::read_buffers(const Table& model) {
 bool ModelWalker::read_subgraphs(const Table& model) {
   Vector subgraphs;
   if (!vector(model, kModelSubgraphs, 4, &subgraphs)) return false;
-  budget_ = kMostElements;
+  budget_ = kMaxElements;
   for (size_t i = 0; i < subgraphs.count; ++i) {
     if (budget_-- == 0) return false;
     Table subgraph;

@@ -36,7 +36,7 @@ inline void store_element(uint8_t* p, uint32_t value, int bytes) {
 
 class FloatModel {
  public:
-  static constexpr int kMostModelled = 10;
+  static constexpr int kMaxModelled = 10;
 
   // The exponents of what will be run take at most `bits` bits.
   bool init(int bits) {
@@ -132,7 +132,7 @@ class FloatModel {
   }
 
  private:
-  static constexpr size_t kTree = 1u << kMostModelled;
+  static constexpr size_t kTree = 1u << kMaxModelled;
   static constexpr int32_t kFirstWeight = 65536 * 35 / 100;
 
   static int sign_of(const uint8_t* data, size_t i, const FloatLayout& l) {

@@ -55,12 +55,12 @@ struct PairTable {
 template <int kElement>
 void decode_four(HuffmanStream* streams, const uint16_t* table, const PairTable& pairs, size_t gaps,
                  size_t count, size_t* at, uint8_t* data) {
-  const size_t most = FourStreams::kCodes * (gaps + 1);
+  const size_t max = FourStreams::kCodes * (gaps + 1);
   FourStreams four(streams);
   for (;;) {
     size_t rounds = four.reloads();
     for (int s = 0; s < kStreams; ++s) {
-      const size_t left = (part(count, s).end - at[s]) / most;
+      const size_t left = (part(count, s).end - at[s]) / max;
       rounds = left < rounds ? left : rounds;
     }
     if (rounds == 0) break;

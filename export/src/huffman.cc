@@ -177,9 +177,9 @@ void HuffmanCode::write_lengths(Bytes* out) const {
   out->append(coded.data(), coded.size());
 }
 
-bool HuffmanCode::read_lengths(Reader* in, size_t most) {
+bool HuffmanCode::read_lengths(Reader* in, size_t max) {
   uint64_t symbols = in->varint(), size = in->varint();
-  if (in->bad() || symbols < 2 || symbols > most || symbols > kHuffmanAlphabet) return false;
+  if (in->bad() || symbols < 2 || symbols > max || symbols > kHuffmanAlphabet) return false;
   const uint8_t* bytes = size > in->left() ? nullptr : in->take(static_cast<size_t>(size));
   if (bytes == nullptr) return false;
   symbols_ = static_cast<size_t>(symbols);

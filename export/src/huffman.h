@@ -17,7 +17,7 @@ class HuffmanCode {
   // The lengths, by themselves, as bytes of a small arithmetic coder: varint size, then bytes.
   void write_lengths(Bytes* out) const;
   // False if the lengths are no complete code, or out of `symbols`.
-  bool read_lengths(Reader* in, size_t most);
+  bool read_lengths(Reader* in, size_t max);
 
   void put(BitWriter* out, size_t symbol) const { out->put(codes_[symbol], lengths_[symbol]); }
   uint64_t cost(const uint32_t* counts) const;  // bits

@@ -5,7 +5,7 @@
 namespace kc {
 namespace {
 
-constexpr size_t kMostListed = 64;
+constexpr size_t kMaxListed = 64;
 
 // Levels that are no integers, such as NF4's: shares of a block's largest element, which is one of them.
 class LevelFinder {
@@ -14,8 +14,8 @@ class LevelFinder {
 
   // Are there few different values at the start of a block that is long?
   bool has_few(const BlockOrder& o) const {
-    float values[2 * kMostListed];
-    const size_t n = static_cast<size_t>(o.block < 2 * kMostListed ? o.block : 2 * kMostListed);
+    float values[2 * kMaxListed];
+    const size_t n = static_cast<size_t>(o.block < 2 * kMaxListed ? o.block : 2 * kMaxListed);
     tensor_.gather(0, o.stride, n, values);
     size_t different = 0;
     for (size_t i = 0; i < n; ++i) {
@@ -23,7 +23,7 @@ class LevelFinder {
       while (k < different && values[k] != values[i]) ++k;
       if (k == different) values[different++] = values[i];
     }
-    return different <= kMostListed;
+    return different <= kMaxListed;
   }
 
   // The shares of some blocks' elements; false if there are too many different ones.
@@ -38,8 +38,8 @@ class LevelFinder {
       const uint64_t rest = o.axis == tensor_.count ? o.axis - places[k] : o.axis;
       const size_t n = static_cast<size_t>(o.block < rest ? o.block : rest);
       tensor_.gather(places[k], o.stride, n, values);
-      if (!add(values, n, n < kMostSeen ? n : kMostSeen)) return false;
-      seen += n < kMostSeen ? n : kMostSeen;
+      if (!add(values, n, n < kMaxSeen ? n : kMaxSeen)) return false;
+      seen += n < kMaxSeen ? n : kMaxSeen;
     }
     return found_ >= 4 && seen >= 4 * found_;
   }
@@ -87,7 +87,7 @@ class LevelFinder {
   }
 
  private:
-  static constexpr size_t kMostSeen = 48;  // elements of a sampled block
+  static constexpr size_t kMaxSeen = 48;  // elements of a sampled block
 
   // Takes the shares of the first `taken` elements.
   bool add(const float* values, size_t n, size_t taken) {
@@ -101,7 +101,7 @@ class LevelFinder {
       const size_t k = place_of(share);
       if (k < found_ && near(share, centre_[k])) continue;
       if (k > 0 && near(share, centre_[k - 1])) continue;
-      if (found_ == kMostListed) return false;
+      if (found_ == kMaxListed) return false;
       for (size_t j = found_; j > k; --j)
         centre_[j] = centre_[j - 1], from_[j] = from_[j - 1], to_[j] = to_[j - 1];
       ++found_;
@@ -145,7 +145,7 @@ class LevelFinder {
   }
 
   const FloatTensor& tensor_;
-  double centre_[kMostListed], from_[kMostListed], to_[kMostListed];
+  double centre_[kMaxListed], from_[kMaxListed], to_[kMaxListed];
   size_t found_ = 0;
   float scale_ = 0;
   bool negative_zero_ = false;
@@ -158,17 +158,17 @@ bool find_levels(const FloatTensor& tensor, const BlockOrder* orders, int count,
   Scratch scratch;
   LevelFinder finder(tensor);
   // Other lengths than the block's, or a part of it, see more levels than there are.
-  size_t fewest = kMostListed + 1;
+  size_t min_levels = kMaxListed + 1;
   uint64_t longest = 0;
   for (int k = 0; k < count; ++k) {
     BlockOrder o = orders[k];
     for (uint64_t block = 2 * kShortestBlock; block <= o.axis && block <= kLongestBlockTried; ++block) {
       if (!may_be_block(o, block)) continue;
       o.block = block;
-      if (block > kMostListed && !finder.has_few(o)) break;
-      if (!finder.sample(o, &scratch) || finder.levels() > fewest) continue;
-      if (finder.levels() == fewest && block <= longest) continue;
-      fewest = finder.levels();
+      if (block > kMaxListed && !finder.has_few(o)) break;
+      if (!finder.sample(o, &scratch) || finder.levels() > min_levels) continue;
+      if (finder.levels() == min_levels && block <= longest) continue;
+      min_levels = finder.levels();
       longest = block;
       found->order = o;
     }

@@ -10,7 +10,7 @@ constexpr uint32_t kSectionMetadata = 1, kObjects = 0;
 constexpr uint32_t kItems = 0, kBegin = 1, kEnd = 2;
 constexpr uint32_t kKey = 0, kValueType = 1, kValue = 2, kText = 0;
 constexpr uint64_t kStringValue = 9;  // in the union of values
-constexpr size_t kMostSections = 1u << 12, kMostItems = 64;
+constexpr size_t kMaxSections = 1u << 12, kMaxItems = 64;
 constexpr char kNameKey[] = "model_type";
 
 class Header : public FlatBuffer {
@@ -25,7 +25,7 @@ class Header : public FlatBuffer {
     Table metadata, sections;
     Vector objects;
     if (!follow(0, &root) || !table(root, &metadata) || !child(metadata, kSectionMetadata, &sections) ||
-        !vector(sections, kObjects, 4, &objects) || objects.count > kMostSections) {
+        !vector(sections, kObjects, 4, &objects) || objects.count > kMaxSections) {
       return false;
     }
     for (size_t i = 0; i < objects.count; ++i) {
@@ -46,7 +46,7 @@ class Header : public FlatBuffer {
   void find_name(const Table& object, kc_part* part) const {
     Vector items;
     if (!vector(object, kItems, 4, &items)) return;
-    for (size_t i = 0; i < items.count && i < kMostItems; ++i) {
+    for (size_t i = 0; i < items.count && i < kMaxItems; ++i) {
       Table item, value;
       Vector key, text;
       if (!element(items, i, &item) || !vector(item, kKey, 1, &key) || key.count != sizeof kNameKey - 1 ||

@@ -6,7 +6,7 @@
 
 namespace kc {
 
-// Codes `history` from byte `start` on; matches may reach into what lies before (samples).
+// Codes `history` from byte `start` on; matches may reach into what lies before (priming graphs).
 bool lz_encode(const Bytes& history, size_t start, Bytes* out);
 
 // Appends `size` bytes to `history`. False: malformed, or no memory (then `history->failed()`).

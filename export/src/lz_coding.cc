@@ -10,7 +10,7 @@ Decoded lz_decode_modelled(const uint8_t* data, size_t length, size_t size, Byte
   LzModel model;
   const size_t start = history->size(), end = start + size;
   if (!model.init()) return Decoded::kMemory;
-  LightDecoder coder(data, length);
+  RangeDecoder coder(data, length);
   LzState state;
   while (history->size() < end) {
     const size_t at = history->size();

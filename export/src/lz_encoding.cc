@@ -78,7 +78,7 @@ bool lz_encode_modelled(const Bytes& history, size_t start, Bytes* out) {
   LzModel model;
   LzParser<LzModel> parser(history.data(), history.size(), &model);
   if (!model.init() || !parser.init(start, kDepth)) return false;
-  LightEncoder coder(out);
+  RangeEncoder coder(out);
   LzState state;
   List<LzStep> steps;
   for (size_t at = start; at < history.size();) {

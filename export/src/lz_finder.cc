@@ -29,16 +29,16 @@ void LzFinder::insert(size_t at) {
   heads_[h] = here;
 }
 
-size_t LzFinder::match(size_t at, size_t from, size_t most) const {
+size_t LzFinder::match(size_t at, size_t from, size_t max) const {
   size_t n = 0;
-  while (n + 8 <= most) {
+  while (n + 8 <= max) {
     uint64_t a, b;
     memcpy(&a, data_ + at + n, 8);
     memcpy(&b, data_ + from + n, 8);
     if (a != b) break;
     n += 8;
   }
-  while (n < most && data_[from + n] == data_[at + n]) ++n;
+  while (n < max && data_[from + n] == data_[at + n]) ++n;
   return n;
 }
 
@@ -46,12 +46,12 @@ size_t LzFinder::find(size_t at, Match* out) {
   size_t found = 0, best = 1;
   if (at + 4 > size_) return 0;
   const uint8_t* p = data_ + at;
-  const size_t most = size_ - at < kLongest ? size_ - at : kLongest;
+  const size_t max = size_ - at < kLongest ? size_ - at : kLongest;
   const auto look = [&](uint32_t place) {
-    if (place == 0 || found == kMost) return;
+    if (place == 0 || found == kMax) return;
     const size_t from = place - 1;
-    if (best < most && data_[from + best] != p[best]) return;
-    const size_t n = match(at, from, most);
+    if (best < max && data_[from + best] != p[best]) return;
+    const size_t n = match(at, from, max);
     if (n <= best) return;
     best = n;
     out[found++] = {static_cast<uint32_t>(n), static_cast<uint32_t>(at - from)};
@@ -59,7 +59,7 @@ size_t LzFinder::find(size_t at, Match* out) {
   look(two_[two_bytes(p)]);
   look(three_[three_bytes(p)]);
   uint32_t next = heads_[load32(p) * 0x9E3779B1u >> (32 - bits_)];
-  for (int i = 0; next != 0 && i < depth_ && best < most && best < 4096; ++i, next = chain_[next - 1])
+  for (int i = 0; next != 0 && i < depth_ && best < max && best < 4096; ++i, next = chain_[next - 1])
     look(next);
   insert(at);
   return found;

@@ -5,9 +5,9 @@
 #ifndef KC_LZ_MODEL_H_
 #define KC_LZ_MODEL_H_
 
-#include "light_coder.h"
 #include "lz_step.h"
 #include "mixing.h"
+#include "range_coder.h"
 
 namespace kc {
 

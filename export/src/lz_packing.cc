@@ -12,8 +12,8 @@ namespace {
 constexpr int kDepth = 64;       // earlier places that are looked at
 constexpr int kRounds = 3;       // of parsing with the prices of the round before
 constexpr size_t kPiece = 1024;  // steps that a block has at least
-constexpr size_t kMostPieces = 100;
-constexpr size_t kMostAgain = 1u << 20;  // bytes of which there is more than one round
+constexpr size_t kMaxPieces = 100;
+constexpr size_t kMaxAgain = 1u << 20;  // bytes of which there is more than one round
 
 // Prices in 1/256 bit, by what the codes of a block will be like.
 struct TokenPrices {
@@ -131,7 +131,7 @@ bool find_steps(const Bytes& bytes, size_t start, const List<TokenPrices>& price
 
 // Pieces of some steps each, joined where one code does for both.
 bool find_blocks(const List<LzStep>& steps, List<Block>* blocks) {
-  const size_t piece = kPiece > steps.size() / kMostPieces ? kPiece : steps.size() / kMostPieces;
+  const size_t piece = kPiece > steps.size() / kMaxPieces ? kPiece : steps.size() / kMaxPieces;
   blocks->clear();
   for (size_t i = 0; i < steps.size(); ++i) {
     if (i % piece == 0 && !blocks->push(Block())) return false;
@@ -196,7 +196,7 @@ bool lz_encode(const Bytes& history, size_t start, Bytes* out) {
     return false;
   }
   prices[0].begin(history.data() + start, history.size() - start);
-  const int rounds = history.size() - start <= kMostAgain ? kRounds : 1;
+  const int rounds = history.size() - start <= kMaxAgain ? kRounds : 1;
   for (int round = 0; round < rounds; ++round) {
     if (!find_steps(history, start, prices, ends, &steps) || !find_blocks(steps, &blocks)) return false;
     prices.clear();

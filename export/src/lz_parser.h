@@ -40,7 +40,7 @@ class LzParser {
     LzStep last;  // one that goes on past the block
     for (size_t i = 0; i < count; ++i) {
       if (i != 0) arrive(i);
-      LzFinder::Match matches[LzFinder::kMost];
+      LzFinder::Match matches[LzFinder::kMax];
       const size_t found = finder_.find(at + i, matches);
       if (long_step(at, i, matches, found, &last)) {
         end = i;

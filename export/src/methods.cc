@@ -1,9 +1,9 @@
 #include "methods.h"
 
-#include "fast_coding.h"
-#include "light_coding.h"
+#include "fast_model_coding.h"
 #include "lz_coding.h"
 #include "modelled_coding.h"
+#include "plain_coding.h"
 #include "plan_fields.h"
 
 namespace kc {
@@ -18,12 +18,12 @@ namespace {
 #define KC_FIELDS(Fields) KC_WRITES(Fields::write), Fields::read
 #define KC_PLAINLY KC_WRITES(encode_plainly), decode_plainly
 #define KC_MODELLED(Run) KC_WRITES(encode_modelled<Run>), decode_modelled<Run>
-#define KC_LIGHT KC_WRITES(encode_light), decode_light
+#define KC_FAST KC_WRITES(encode_fast), decode_fast
 
-using LightSymbolFields = ContextAnd<SymbolFields>;
-using LightFloatFields = ContextAnd<FloatFields>;
-using LightIntegerFields = ContextAnd<IntegerFields>;
-using PartnerFields = BaseAnd<SymbolFields>;
+using FastSymbolFields = ContextAnd<SymbolFields>;
+using FastFloatFields = ContextAnd<FloatFields>;
+using FastIntegerFields = ContextAnd<IntegerFields>;
+using ReferenceSymbolFields = BaseAnd<SymbolFields>;
 
 constexpr MethodInfo kMethods[] = {
     // as it is
@@ -46,23 +46,23 @@ constexpr MethodInfo kMethods[] = {
     {kMethodPlanes, "planes", 0, KC_FIELDS(FloatFields), KC_PLAINLY},
     // patches: the bytes of the base file at an offset
     {kMethodBase, "base", kInline | kPatchOnly | kTakesBase, KC_FIELDS(BaseAnd<NoFields>), nullptr, nullptr},
-    // patches: symbols, by the partner model
-    {kMethodPartner, "partner", kPatchOnly | kTakesBase | kInRows | kLearns, KC_FIELDS(PartnerFields),
-     KC_MODELLED(PartnerRun)},
-    // patches: floats, by the drift model
-    {kMethodDrift, "drift", kPatchOnly | kTakesBase | kInRows | kLearns, KC_FIELDS(BaseAnd<DriftFields>),
-     KC_MODELLED(DriftRun)},
+    // patches: symbols, by the reference model
+    {kMethodReferenceSymbols, "reference symbols", kPatchOnly | kTakesBase | kInRows | kLearns,
+     KC_FIELDS(ReferenceSymbolFields), KC_MODELLED(ReferenceSymbolRun)},
+    // patches: floats, by the reference model of floats
+    {kMethodReferenceFloats, "reference floats", kPatchOnly | kTakesBase | kInRows | kLearns,
+     KC_FIELDS(BaseAnd<ReferenceFloatFields>), KC_MODELLED(ReferenceFloatRun)},
     // 32-bit integers, by the integer model
     {kMethodIntegers, "integers", 0, KC_FIELDS(IntegerFields), KC_MODELLED(IntegerRun)},
-    // symbols, by the light model
-    {kMethodLight, "light", kInRows | kLight, KC_FIELDS(LightSymbolFields), KC_LIGHT},
-    // floats, by the light float model
-    {kMethodLightFloats, "light floats", kInRows | kLight, KC_FIELDS(LightFloatFields), KC_LIGHT},
-    // 32-bit integers, by the light integer model
-    {kMethodLightIntegers, "light integers", kLight, KC_FIELDS(LightIntegerFields), KC_LIGHT},
+    // symbols, by the fast model
+    {kMethodFastSymbols, "fast symbols", kInRows | kFast, KC_FIELDS(FastSymbolFields), KC_FAST},
+    // floats, by the fast float model
+    {kMethodFastFloats, "fast floats", kInRows | kFast, KC_FIELDS(FastFloatFields), KC_FAST},
+    // 32-bit integers, by the fast integer model
+    {kMethodFastIntegers, "fast integers", kFast, KC_FIELDS(FastIntegerFields), KC_FAST},
     // patches: bytes, by the byte model beside a window of the base
-    {kMethodBeside, "beside", kPatchOnly | kOfBytes | kLearns, KC_FIELDS(BaseAnd<WindowFields>),
-     KC_MODELLED(BesideRun)},
+    {kMethodReferenceBytes, "reference bytes", kPatchOnly | kOfBytes | kLearns,
+     KC_FIELDS(BaseAnd<ReferenceByteFields>), KC_MODELLED(ReferenceByteRun)},
     // bytes, by repeats with Huffman codes
     {kMethodRepeats, "repeats", kOfBytes, KC_FIELDS(NoFields), KC_PLAINLY},
     // bytes, by repeats with adaptive codes

@@ -15,7 +15,7 @@ enum Trait : uint16_t {
   kFloatBits = 16,  // the fields of floats
   kOfBytes = 32,    // by a model of bytes, of a bounded size
   kLearns = 64,     // by a model that is worth keeping over many elements
-  kLight = 128,     // by light models
+  kFast = 128,      // by fast models
   kFarBack = 256,   // what is alike may be far apart
 };
 

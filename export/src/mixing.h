@@ -158,9 +158,9 @@ class Apm {
 
 inline uint32_t clamp_p16(uint32_t p) { return p < 1 ? 1 : (p > 65535 ? 65535 : p); }
 
-// Lets go of what a counter has seen beyond `most` bits: it soon learns something else.
-inline uint32_t weakened_counter(uint32_t c, uint32_t most) {
-  return (c & 1023) > most ? (c & ~1023u) | most : c;
+// Lets go of what a counter has seen beyond `max` bits: it soon learns something else.
+inline uint32_t weakened_counter(uint32_t c, uint32_t max) {
+  return (c & 1023) > max ? (c & ~1023u) | max : c;
 }
 
 inline bool fill_fresh(Array<uint32_t>* counters) {

@@ -3,10 +3,10 @@
 #include "arithmetic.h"
 #include "block_side.h"
 #include "byte_model.h"
-#include "drift_model.h"
 #include "integer_model.h"
-#include "partner.h"
-#include "partner_model.h"
+#include "reference_float_model.h"
+#include "reference_model.h"
+#include "reference_tensor.h"
 #include "section_parts.h"
 #include "symbols.h"
 
@@ -20,13 +20,13 @@ namespace {
 // Bits of the largest symbol of the section.
 template <typename LayoutOf>
 int section_bits(const Plan& plan, uint32_t number, LayoutOf layout_of) {
-  int most = 0;
+  int max = 0;
   each_extent(plan, number, [&](const Extent& e) {
     const int bits = SymbolModel::magnitude_bits(layout_of(e));
-    most = bits > most ? bits : most;
+    max = bits > max ? bits : max;
     return true;
   });
-  return most;
+  return max;
 }
 
 uint64_t section_bytes(const Plan& plan, uint32_t number) {
@@ -131,12 +131,13 @@ struct ByteRun {
   Bytes history;
 };
 
-struct BesideRun {
+struct ReferenceByteRun {
   bool init(const Plan& plan, uint32_t number) {
     const Extent& first = *first_extent(plan, number);
     const uint64_t total = section_bytes(plan, number);
     window = first.window, window_size = first.window_size;
-    if (!model.init(static_cast<size_t>(total), first.stride, 16, beside_match_bits(total + window_size))) {
+    if (!model.init(static_cast<size_t>(total), first.stride, 16,
+                    reference_match_bits(total + window_size))) {
       return false;
     }
     history.push(0);  // what no match begins at
@@ -156,25 +157,26 @@ struct BesideRun {
     return done(ByteRun::code_bytes(&model, &history, e, coder, data));
   }
 
-  BesideModel model;
+  ReferenceByteModel model;
   Bytes history;
   uint64_t window = 0, window_size = 0;
 };
 
-struct PartnerRun {
+struct ReferenceSymbolRun {
   bool init(const Plan&, uint32_t) { return model.init(); }
 
   template <typename Coder, typename Noise>
   Decoded run(const Plan& plan, const Extent& e, Coder* coder, Noise*, uint8_t* data) {
     const size_t count = static_cast<size_t>(e.count());
     const SymbolLayout l = symbol_layout(e);
-    Array<uint8_t> partners(count), values(count);
-    if (!partners.ok() || !values.ok() || !find_partners(plan, e, partners.data())) return Decoded::kMemory;
+    Array<uint8_t> references(count), values(count);
+    if (!references.ok() || !values.ok() || !references_of(plan, e, references.data()))
+      return Decoded::kMemory;
     if (!Coder::kDecodes) {
       symbols_of(plan, e, data, values.data());
       to_differences(plan, e, values.data());
     }
-    if (!model.run(coder, values.data(), partners.data(), count, l.row, l.last, partner_bits(e))) {
+    if (!model.run(coder, values.data(), references.data(), count, l.row, l.last, reference_bits(e))) {
       return Decoded::kMemory;
     }
     if (!Coder::kDecodes) return Decoded::kDone;
@@ -182,10 +184,10 @@ struct PartnerRun {
     return restore_symbols(plan, e, values.data(), count, data) ? Decoded::kDone : Decoded::kMalformed;
   }
 
-  PartnerModel model;
+  ReferenceModel model;
 };
 
-struct DriftRun {
+struct ReferenceFloatRun {
   bool init(const Plan&, uint32_t) { return model.init(); }
 
   template <typename Coder, typename Noise>
@@ -194,7 +196,7 @@ struct DriftRun {
     return done(model.run(coder, noise, data, plan.base + e.base, l.count, l.row, l.last, e.element));
   }
 
-  DriftModel model;
+  ReferenceFloatModel model;
 };
 
 namespace {
@@ -252,9 +254,9 @@ KC_FOR_RUN(SymbolRun)
 KC_FOR_RUN(FloatRun)
 KC_FOR_RUN(IntegerRun)
 KC_FOR_RUN(ByteRun)
-KC_FOR_RUN(BesideRun)
-KC_FOR_RUN(PartnerRun)
-KC_FOR_RUN(DriftRun)
+KC_FOR_RUN(ReferenceByteRun)
+KC_FOR_RUN(ReferenceSymbolRun)
+KC_FOR_RUN(ReferenceFloatRun)
 #undef KC_FOR_RUN
 
 }  // namespace kc

@@ -11,9 +11,9 @@ struct SymbolRun;
 struct FloatRun;
 struct IntegerRun;
 struct ByteRun;
-struct BesideRun;
-struct PartnerRun;
-struct DriftRun;
+struct ReferenceByteRun;
+struct ReferenceSymbolRun;
+struct ReferenceFloatRun;
 
 template <typename Run>
 bool encode_modelled(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out);

@@ -6,7 +6,7 @@
 #include "checksum.h"
 #include "choose.h"
 #include "dividing.h"
-#include "light_choice.h"
+#include "fast_choice.h"
 #include "patching.h"
 #include "repeats.h"
 #include "rules.h"
@@ -71,7 +71,7 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& 
     found.clear();
     return true;
   };
-  for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMostExtents; ++i) {
+  for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMaxExtents; ++i) {
     if (stopped()) return false;
     const kc_tensor& tensor = tensors[i];
     Extent e;
@@ -83,10 +83,10 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& 
     share_or_choose(tensor, data, plan, &e, &use);
     bool slowly = false;
     if (use && codec == KC_CODEC_FAST) {
-      make_fast(&e);
+      use_plain_method(&e);
     } else if (use && (codec == KC_CODEC_SMALL ||
                        (codec == KC_CODEC_AUTO && tensor.size > modelled.largest_tensor))) {
-      make_light(*plan, data, &e);
+      use_fast_model(*plan, data, &e);
     } else if (use) {
       slowly = true;
       try_repeats(*plan, data, &e);
@@ -140,7 +140,7 @@ void name_changed_sizes(Plan* plan) {
 // Keeps the rules that hold for at least half of their values, and that can be turned back.
 bool keep_rules(const List<ScaleRule>& found, Plan* plan, const uint8_t* skeleton, size_t size) {
   uint64_t free_from = 0;
-  for (size_t i = 0; i < found.size() && plan->rules.size() < kMostRules; ++i) {
+  for (size_t i = 0; i < found.size() && plan->rules.size() < kMaxRules; ++i) {
     const ScaleRule& f = found[i];
     Rule rule;
     uint64_t weights = f.weights_single ? 1 : f.count;
@@ -249,7 +249,7 @@ int32_t PackJob::finish(Bytes* out, kc_error* error) {
         container, out, [](void* job, uint32_t s) { static_cast<PackJob*>(job)->parts_[s].payload->drop(); },
         this);
   }
-  const bool plausible = size_ / kMostExpansion <= out->size() + plan.base_size;
+  const bool plausible = size_ / kMaxExpansion <= out->size() + plan.base_size;
   if (!modelled || out->failed() || out->size() > size_ + 32 || !plausible) {
     out->clear();
     packing.stored = true;

@@ -1,7 +1,7 @@
 #include "patching.h"
 
 #include "dividing.h"
-#include "partner.h"
+#include "reference_tensor.h"
 #include "sections.h"
 
 namespace kc {
@@ -21,19 +21,19 @@ constexpr uint64_t kSmallestRange = 128;  // of the base: shorter tensors count 
 
 // Bytes that the extent takes, about: of a large one its first part stands for all.
 uint64_t cost_of(const Plan& plan, const Extent& e, const uint8_t* data) {
-  const uint64_t most = section_elements(e.method) * e.element;
+  const uint64_t max = section_elements(e.method) * e.element;
   uint64_t fixed = kExtentCost;
   if (!e.identity && e.channels == 0 && !e.grid && !e.has_blocks()) fixed += e.symbols * e.element * 7u / 8;
-  if (e.size <= most || e.channels != 0 || e.has_blocks()) {
+  if (e.size <= max || e.channels != 0 || e.has_blocks()) {
     const uint64_t cost = extent_cost(plan, e, data);
     return cost == UINT64_MAX ? cost : cost + fixed;
   }
   Extent part = e;
-  part.size = most;
+  part.size = max;
   if (part.row > part.count()) part.row = part.count();
   if (part.last > part.row) part.last = 0;
   const uint64_t cost = extent_cost(plan, part, data);
-  return cost == UINT64_MAX ? cost : cost * (e.size / most) + fixed;
+  return cost == UINT64_MAX ? cost : cost * (e.size / max) + fixed;
 }
 
 Extent run_of(const BaseMatch& m) {
@@ -54,7 +54,7 @@ bool Patcher::init(const uint8_t* base, size_t base_size) {
   return matches_.init(base, base_size);
 }
 
-// Where the tensor's bytes are the partner's: takes them from the base, with what stands alike before
+// Where the tensor's bytes are the reference's: takes them from the base, with what stands alike before
 // it, down to `free`, and after it, up to `next`.
 bool Patcher::take_whole(const uint8_t* data, size_t free, size_t next, uint64_t base, Extent* e) const {
   if (memcmp(data + e->offset, base_ + base, static_cast<size_t>(e->size)) != 0) return false;
@@ -74,7 +74,7 @@ bool Patcher::take_whole(const uint8_t* data, size_t free, size_t next, uint64_t
 // The extent's bytes beside the base, of which those at `base` are expected first.
 Extent Patcher::beside(const Extent& e, uint64_t base) const {
   Extent other;
-  other.method = kMethodBeside;
+  other.method = kMethodReferenceBytes;
   other.offset = other.place = e.offset;
   other.size = e.size;
   other.stride = e.method == kMethodBytes ? e.stride : e.element;
@@ -130,9 +130,9 @@ bool Patcher::split(const uint8_t* data, const Extent& whole, bool typed, const 
 bool Patcher::place(const uint8_t* data, const kc_tensor& tensor, size_t index, bool use, size_t free,
                     size_t next, const Extent& e, const Plan& plan, List<Extent>* out) const {
   const bool typed = use;
-  const kc_tensor* partner = walked_ ? find_partner(walker_, base_, tensor, index, data) : nullptr;
+  const kc_tensor* reference = walked_ ? find_reference(walker_, base_, tensor, index, data) : nullptr;
   Extent best = e;
-  if (partner != nullptr && take_whole(data, free, next, partner->offset, &best)) return out->push(best);
+  if (reference != nullptr && take_whole(data, free, next, reference->offset, &best)) return out->push(best);
   best = e;
   List<BaseMatch> matches;
   const uint64_t end = tensor.offset + tensor.size;
@@ -145,24 +145,26 @@ bool Patcher::place(const uint8_t* data, const kc_tensor& tensor, size_t index, 
   if (!use && matches.size() == 0) {
     // With the graph it is coded beside the base as well; but what is noise only costs there.
     if (tensor.size < kShortestRun || tensor.size > kLargestWindow) return true;
-    const uint64_t cost = cost_of(plan, beside(e, partner != nullptr ? partner->offset : 0), data);
+    const uint64_t cost = cost_of(plan, beside(e, reference != nullptr ? reference->offset : 0), data);
     return cost <= tensor.size + kRunCost || out->push(raw);
   }
   uint64_t least = use ? cost_of(plan, e, data) : tensor.size * 3 / 4;
   if (use && least > tensor.size) least = tensor.size, best = raw;
   const bool floats = e.method == kMethodFloats;
-  if (use && partner != nullptr && e.channels == 0 && e.in_byte == 1 && !e.has_blocks() &&
+  if (use && reference != nullptr && e.channels == 0 && e.in_byte == 1 && !e.has_blocks() &&
       (e.method == kMethodSymbols || floats)) {
     Extent other = e;
-    other.method = floats ? kMethodDrift : kMethodPartner;
-    other.base = partner->offset;
+    other.method = floats ? kMethodReferenceFloats : kMethodReferenceSymbols;
+    other.base = reference->offset;
     const uint64_t cost = cost_of(plan, other, data);
     if (cost < least) least = cost, best = other;
   }
-  if (partner != nullptr || matches.size() != 0 || tensor.size <= kLargestWindow) {
+  if (reference != nullptr || matches.size() != 0 || tensor.size <= kLargestWindow) {
     const uint64_t from_match =
         matches.size() == 0 ? 0 : matches[0].base - (matches[0].offset - tensor.offset);
-    const uint64_t anchor = partner != nullptr ? partner->offset : from_match < base_size_ ? from_match : 0;
+    const uint64_t anchor = reference != nullptr      ? reference->offset
+                            : from_match < base_size_ ? from_match
+                                                      : 0;
     const Extent other = beside(e, anchor);
     const uint64_t cost = cost_of(plan, other, data);
     if (cost < least) least = cost, best = other, use = true;
@@ -210,7 +212,7 @@ bool Patcher::graph_ranges(List<BaseRange>* ranges) const {
     if (end > at && !ranges->push({at, end - at})) return false;
     if (!last) at = tensors[i].offset + tensors[i].size;
   }
-  if (ranges->size() > kMostRanges) ranges->clear();
+  if (ranges->size() > kMaxRanges) ranges->clear();
   return true;
 }
 

@@ -1,4 +1,4 @@
-// What a patch takes from its base: equal runs, partners of tensors, and what is coded beside it.
+// What a patch takes from its base: equal runs, references of tensors, and what is coded beside it.
 #ifndef KC_PATCHING_H_
 #define KC_PATCHING_H_
 

@@ -49,7 +49,7 @@ bool fits(const Plan& plan, size_t i) {
       e.window_size > plan.base_size - e.window) {
     return false;
   }
-  if (method.has(kOfBytes) && e.size > kMostModelledBytes) return false;
+  if (method.has(kOfBytes) && e.size > kMaxModelledBytes) return false;
   return !method.has(kInRows) || (e.row != 0 && e.last <= e.row && e.row <= e.count());
 }
 
@@ -66,7 +66,7 @@ void write_plan(const Plan& plan, Bytes* out) {
 Decoded read_plan(const uint8_t* data, size_t size, Plan* plan) {
   Reader in(data, size);
   uint64_t extents = in.varint(), rules = in.varint();
-  if (extents > kMostExtents || rules > kMostRules || extents > size || rules > size) {
+  if (extents > kMaxExtents || rules > kMaxRules || extents > size || rules > size) {
     return Decoded::kMalformed;
   }
   uint32_t open[kMethodCount] = {};
@@ -81,7 +81,7 @@ Decoded read_plan(const uint8_t* data, size_t size, Plan* plan) {
     if (needs_section(e.method)) {
       // Extents of one method share a section until one of them opens the next.
       if (e.new_section) open[e.method] = ++plan->sections;
-      if (open[e.method] == 0 || plan->sections > kMostSections) return Decoded::kMalformed;
+      if (open[e.method] == 0 || plan->sections > kMaxSections) return Decoded::kMalformed;
       e.section = open[e.method];
     }
     if (!plan->extents.push(e)) return Decoded::kMemory;

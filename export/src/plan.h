@@ -19,23 +19,23 @@ enum Method : uint8_t {
   kMethodGaps = 7,
   kMethodPlanes = 8,
   kMethodBase = 9,
-  kMethodPartner = 10,
-  kMethodDrift = 11,
+  kMethodReferenceSymbols = 10,
+  kMethodReferenceFloats = 11,
   kMethodIntegers = 12,
-  kMethodLight = 13,
-  kMethodLightFloats = 14,
-  kMethodLightIntegers = 15,
-  kMethodBeside = 16,
+  kMethodFastSymbols = 13,
+  kMethodFastFloats = 14,
+  kMethodFastIntegers = 15,
+  kMethodReferenceBytes = 16,
   kMethodRepeats = 17,
   kMethodLz = 18,
   kMethodCount
 };
 
-constexpr uint64_t kMostExtents = 1u << 16;
-constexpr uint64_t kMostRules = 1u << 16;
-constexpr uint32_t kMostSections = 1u << 16;  // of data
+constexpr uint64_t kMaxExtents = 1u << 16;
+constexpr uint64_t kMaxRules = 1u << 16;
+constexpr uint32_t kMaxSections = 1u << 16;  // of data
 // Longest skeleton, plan, and byte model extent; the slow model shall not run for hours.
-constexpr uint64_t kMostModelledBytes = 1u << 26;
+constexpr uint64_t kMaxModelledBytes = 1u << 26;
 // Bytes of the base beside which a section is coded at most.
 constexpr uint64_t kLargestWindow = 1u << 22;
 // A plan entry takes some ten bytes and a codebook up to 1 KiB, for a buffer that is larger.
@@ -125,7 +125,7 @@ struct Extent : ExtentPlace, ExtentRows, ExtentSymbols, ExtentFloats, ExtentBloc
   uint8_t fill = 0;
   uint64_t back = 0;    // copy: how many extents back
   uint8_t stride = 1;   // byte models
-  uint8_t context = 0;  // light: what its second counters are chosen by
+  uint8_t context = 0;  // fast models: what its second counters are chosen by
 
   uint64_t count() const { return size / element * in_byte; }
   size_t channel(size_t i) const {

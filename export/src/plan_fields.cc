@@ -160,7 +160,7 @@ bool SymbolFields::read(Reader* in, Plan* plan, BasePlaces*, Extent* e) {
   if (by_block) return read_blocks(in, plan, e);
   if (by_channel) {
     e->channels = in->varint();
-    return e->channels != 0 && e->channels <= kMostModelledBytes &&
+    return e->channels != 0 && e->channels <= kMaxModelledBytes &&
            read_channel_books(in, e->symbols, static_cast<size_t>(e->channels), e->element, &plan->codebooks);
   }
   if (e->grid) {

@@ -2,7 +2,7 @@
 #ifndef KC_PLAN_FIELDS_H_
 #define KC_PLAN_FIELDS_H_
 
-#include "light_model.h"
+#include "fast_model.h"
 #include "methods.h"
 
 namespace kc {
@@ -50,7 +50,7 @@ struct FloatFields {
   static bool read(Reader* in, Plan* plan, BasePlaces*, Extent* e);
 };
 
-struct DriftFields {
+struct ReferenceFloatFields {
   static void write(const Plan&, const Extent& e, BasePlaces*, Bytes* out) {
     out->push(e.element);
     out->varint(e.last);
@@ -64,7 +64,7 @@ struct DriftFields {
   }
 };
 
-struct WindowFields {
+struct ReferenceByteFields {
   static void write(const Plan&, const Extent& e, BasePlaces*, Bytes* out) {
     out->push(e.stride);
     if (!e.new_section) return;
@@ -90,12 +90,12 @@ struct BaseAnd {
   }
   static bool read(Reader* in, Plan* plan, BasePlaces* places, Extent* e) {
     places->read(in, e);
-    // Partners are looked up in one codebook.
+    // References are looked up in one codebook.
     return Fields::read(in, plan, places, e) && e->channels == 0 && !e->has_blocks() && e->in_byte == 1;
   }
 };
 
-// A light model's context, then the others.
+// A fast model's context, then the others.
 template <typename Fields>
 struct ContextAnd {
   static void write(const Plan& plan, const Extent& e, BasePlaces* places, Bytes* out) {
@@ -104,7 +104,7 @@ struct ContextAnd {
   }
   static bool read(Reader* in, Plan* plan, BasePlaces* places, Extent* e) {
     e->context = in->byte();
-    return is_light_context(e->context) && Fields::read(in, plan, places, e);
+    return is_fast_context(e->context) && Fields::read(in, plan, places, e);
   }
 };
 

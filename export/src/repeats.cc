@@ -1,7 +1,7 @@
 #include "repeats.h"
 
+#include "fast_choice.h"
 #include "float_model.h"
-#include "light_choice.h"
 #include "sections.h"
 #include "symbols.h"
 
@@ -9,9 +9,9 @@ namespace kc {
 namespace {
 
 constexpr uint64_t kShortestRow = 32;
-constexpr uint64_t kShortest = 4;          // of a repeat; nearer neighbours are known anyway
-constexpr uint64_t kMostTried = 1u << 20;  // elements: above, coding twice more takes too long
-constexpr size_t kMostLooked = 1u << 18;   // elements that a repeat is judged by
+constexpr uint64_t kShortest = 4;         // of a repeat; nearer neighbours are known anyway
+constexpr uint64_t kMaxTried = 1u << 20;  // elements: above, coding twice more takes too long
+constexpr size_t kMaxLooked = 1u << 18;   // elements that a repeat is judged by
 constexpr int kLargest = 15;
 
 // How far symbols are from the centre, or floats from zero in powers of two; 0 to kLargest.
@@ -58,12 +58,12 @@ bool mostly_zero(const Array<uint8_t>& magnitude) {
 void try_repeats(const Plan& plan, const uint8_t* file, Extent* e) {
   const uint64_t count = e->count();
   const bool flat = e->last == 0 && e->row >= kShortestRow && count >= 2 * e->row;
-  if (!flat || count > kMostTried || e->channels != 0 || e->has_blocks()) return;
+  if (!flat || count > kMaxTried || e->channels != 0 || e->has_blocks()) return;
   Array<uint8_t> magnitude(static_cast<size_t>(count));
   if (!magnitude.ok() || !magnitudes(plan, *e, file + e->offset, magnitude.data())) return;
   const size_t row = static_cast<size_t>(e->row);
   size_t rows = static_cast<size_t>(count) / row;
-  if (rows * row > kMostLooked) rows = kMostLooked / row + 1;
+  if (rows * row > kMaxLooked) rows = kMaxLooked / row + 1;
   uint64_t best = 0, lag = 0;
   for (size_t divisor = kShortest; divisor <= row / 2; ++divisor) {
     if (row % divisor != 0) continue;
@@ -74,7 +74,7 @@ void try_repeats(const Plan& plan, const uint8_t* file, Extent* e) {
   Extent other = *e;
   other.last = lag;
   // Where most is zero, which neighbour says where the rest is makes all the difference, and a
-  // light model doesn't see it.
+  // fast model doesn't see it.
   const auto cost = mostly_zero(magnitude) ? extent_cost : estimated_cost;
   // The divisor takes a byte or two of the plan.
   if (cost(plan, other, file) + 2 < cost(plan, *e, file)) *e = other;

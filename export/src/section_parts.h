@@ -38,7 +38,7 @@ inline FloatLayout float_layout(const Extent& e) {
 
 inline bool float_layout_fits(const Extent& e) {
   const FloatFormat& f = kFloatFormats[e.format];
-  return e.modelled <= FloatModel::kMostModelled && e.modelled + e.zeros <= f.mantissa_bits &&
+  return e.modelled <= FloatModel::kMaxModelled && e.modelled + e.zeros <= f.mantissa_bits &&
          e.highest < (1 << f.exponent_bits);
 }
 

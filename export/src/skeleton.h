@@ -5,7 +5,7 @@
 #include "arithmetic.h"
 #include "byte_model.h"
 #include "methods.h"
-#include "samples.h"
+#include "priming.h"
 
 namespace kc {
 
@@ -13,14 +13,14 @@ namespace kc {
 enum SkeletonForm : uint8_t {
   kSkeletonPlain = 0,
   kSkeletonRepeats = 1,        // lz.h
-  kSkeletonSampleRepeats = 2,  // so, with all samples before it
+  kSkeletonPrimedRepeats = 2,  // so, with all priming graphs before it
   kSkeletonLz = 3,             // lz_coding.h
-  kSkeletonSampleLz = 4,       // so, with all samples before it
-  // 16 times 1 to 3, for tables of 2^14, 2^16 or 2^18 groups, + the number of the sample beside which
-  // it is modelled.
+  kSkeletonPrimedLz = 4,       // so, with all priming graphs before it
+  // 16 times 1 to 3, for tables of 2^14, 2^16 or 2^18 groups, + the number of the priming graph
+  // that the model has learned.
   kSkeletonModel = 16,
 };
-constexpr int kMostTables = 3;
+constexpr int kMaxTables = 3;
 constexpr int table_bits(int tables) { return 12 + 2 * tables; }
 
 // Bytes of a patch's base.
@@ -28,36 +28,36 @@ struct BaseRange {
   uint64_t first = 0, size = 0;
 };
 
-constexpr uint64_t kMostRanges = 1u << 12;
+constexpr uint64_t kMaxRanges = 1u << 12;
 
-// The model beside a sample; with `kBeside` beside a patch's base, too.
-template <bool kBeside>
+// The model that has learned a priming graph; with `kWithReference` it has learned a patch's base, too.
+template <bool kWithReference>
 class BasicSkeletonCoder {
  public:
-  // All samples are there for repeats; the one of number `nearest` goes through the model as if it had
+  // All priming graphs are there for repeats; the one of number `nearest` goes through the model as if it had
   // been coded. False: no memory.
   bool init(size_t nearest, int tables, uint64_t base_size = 0) {
-    Bytes samples;
+    Bytes graphs;
     const int bits = table_bits(tables);
-    const int match_bits = kBeside ? beside_match_bits(base_size) : bits + 1;
-    if (!read_samples(&samples) || !model_.init(SIZE_MAX / 16, 4, bits, match_bits)) return false;
+    const int match_bits = kWithReference ? reference_match_bits(base_size) : bits + 1;
+    if (!read_priming(&graphs) || !model_.init(SIZE_MAX / 16, 4, bits, match_bits)) return false;
     size_t at = 0, found = 0;
-    for (size_t s = 0; s < kSamples; ++s) {
-      const size_t size = kSampleSizes[s].plan + kSampleSizes[s].skeleton;
+    for (size_t s = 0; s < kPrimingGraphs; ++s) {
+      const size_t size = kPrimingSizes[s].plan + kPrimingSizes[s].skeleton;
       if (s == nearest) found = at;
       for (size_t i = 0; s != nearest && i < size; ++i) {
         model_.remember(history_);
-        history_.push(samples.data()[at + i]);
+        history_.push(graphs.data()[at + i]);
       }
       at += size;
     }
-    const uint8_t* plan_bytes = samples.data() + found;
-    const uint8_t* skeleton = plan_bytes + kSampleSizes[nearest].plan;
+    const uint8_t* plan_bytes = graphs.data() + found;
+    const uint8_t* skeleton = plan_bytes + kPrimingSizes[nearest].plan;
     Plan plan;
     KnownBits known;
-    run(&known, plan_bytes, kSampleSizes[nearest].plan, 0);
-    uint64_t original = kSampleSizes[nearest].skeleton;
-    if (read_plan(plan_bytes, kSampleSizes[nearest].plan, &plan) != Decoded::kDone) return false;
+    run(&known, plan_bytes, kPrimingSizes[nearest].plan, 0);
+    uint64_t original = kPrimingSizes[nearest].skeleton;
+    if (read_plan(plan_bytes, kPrimingSizes[nearest].plan, &plan) != Decoded::kDone) return false;
     const uint8_t* end = skeleton;
     for (size_t i = 0; i < plan.extents.size(); ++i) {
       Extent& e = plan.extents[i];
@@ -75,7 +75,7 @@ class BasicSkeletonCoder {
     for (size_t i = 0; i <= plan.extents.size(); ++i) {
       const bool last = i == plan.extents.size();
       const uint64_t gap = last ? original_size - offset : plan.extents[i].gap;
-      if (gap > original_size - offset || gap > kMostModelledBytes - used) return false;
+      if (gap > original_size - offset || gap > kMaxModelledBytes - used) return false;
       // Piece by piece, so that a cut file doesn't make us work for long.
       for (uint64_t done = 0; done < gap;) {
         const uint64_t piece = gap - done < kPiece ? gap - done : kPiece;
@@ -92,7 +92,7 @@ class BasicSkeletonCoder {
       const uint64_t size = e.size_known ? e.size : load32(coded(4));
       if (size > original_size - offset) return false;
       offset += size;
-      if (kBeside) anchor_behind(e);
+      if (kWithReference) anchor_behind(e);
     }
     skeleton_size_ = static_cast<size_t>(used);
     return true;
@@ -112,7 +112,7 @@ class BasicSkeletonCoder {
       if (!learned_.push({range, history_.size()})) return false;
       for (uint64_t i = range.first; i < range.first + range.size; ++i) {
         if (stopped_at(static_cast<size_t>(i))) return false;
-        if (primed_++ < kMostKnown) {
+        if (primed_++ < kMaxKnown) {
           run(&known, plan.base + i, 1, static_cast<size_t>(i));
         } else {
           model_.remember(history_);
@@ -141,7 +141,7 @@ class BasicSkeletonCoder {
 
  private:
   static constexpr int kBaseBlock = 6;
-  static constexpr size_t kMostKnown = 1u << 17;
+  static constexpr size_t kMaxKnown = 1u << 17;
   static constexpr uint64_t kPiece = 1u << 14;
 
   // Stands in for a coder of bits that both sides know.
@@ -184,7 +184,7 @@ class BasicSkeletonCoder {
 
   // What stands in the base behind the extent's bytes there may well stand here, too.
   void anchor_behind(const Extent& e) {
-    if (!has_trait(e.method, kTakesBase) && e.method != kMethodBeside) return;
+    if (!has_trait(e.method, kTakesBase) && e.method != kMethodReferenceBytes) return;
     const uint64_t at = e.base + e.size;
     size_t low = 0, high = learned_.size();  // the first range that ends behind it
     while (low < high) {
@@ -205,7 +205,7 @@ class BasicSkeletonCoder {
   size_t skeleton_size_ = 0;
   size_t primed_ = 0;
   List<Learned> learned_;
-  BasicByteModel<kBeside> model_;
+  BasicByteModel<kWithReference> model_;
   Bytes history_;
 };
 

@@ -8,40 +8,40 @@
 namespace kc {
 namespace {
 
-// How much of a skeleton is compared with the samples.
-constexpr size_t kMostCompared = 1u << 16;
+// How much of a skeleton is compared with the priming graphs.
+constexpr size_t kMaxCompared = 1u << 16;
 constexpr size_t kHalfTables = 1u << 10;  // bytes that fill half of tables of 2^12 groups
 constexpr uint64_t kMuchOfFile = 4;
 constexpr int kPatchTables = 2;
-// Skeletons beside which the nearest samples, or all of them, are tried, and how many.
+// Skeletons for which the nearest priming graphs, or all of them, are tried, and how many.
 constexpr size_t kTriesSeveral = 1u << 15;
-constexpr size_t kTriedSamples = 3;
-// The samples must save this share of what the quick form takes without them.
-constexpr size_t kSamplesSave = 64;
+constexpr size_t kTriedGraphs = 3;
+// The priming graphs must save this share of what the quick form takes without them.
+constexpr size_t kPrimingSaves = 64;
 
-// The samples in the order of how many runs of eight bytes they have in common with the skeleton.
-bool nearest_samples(const Bytes& skeleton, List<size_t>* order) {
+// The priming graphs in the order of how many runs of eight bytes they have in common with the skeleton.
+bool nearest_graphs(const Bytes& skeleton, List<size_t>* order) {
   constexpr int kBits = 14;
   constexpr size_t kRun = 8;
   Array<uint8_t> seen(1u << kBits);
   auto place = [](const uint8_t* p) {
     return ((load32(p) * 0x9E3779B1u ^ load32(p + 4)) * 0x85EBCA6Bu) >> (32 - kBits);
   };
-  const size_t size = skeleton.size() < kMostCompared ? skeleton.size() : kMostCompared;
+  const size_t size = skeleton.size() < kMaxCompared ? skeleton.size() : kMaxCompared;
   size_t at = 0;
-  Bytes samples;
+  Bytes graphs;
   List<size_t> shares;
-  if (!seen.ok() || !read_samples(&samples)) return false;
+  if (!seen.ok() || !read_priming(&graphs)) return false;
   for (size_t i = 0; i + kRun <= size; ++i) seen[place(skeleton.data() + i)] = 1;
-  for (size_t s = 0; s < kSamples; ++s) {
-    at += kSampleSizes[s].plan;
+  for (size_t s = 0; s < kPrimingGraphs; ++s) {
+    at += kPrimingSizes[s].plan;
     size_t common = 0;
-    for (size_t i = 0; i + kRun <= kSampleSizes[s].skeleton; ++i) {
-      common += seen[place(samples.data() + at + i)];
+    for (size_t i = 0; i + kRun <= kPrimingSizes[s].skeleton; ++i) {
+      common += seen[place(graphs.data() + at + i)];
     }
     // Of what is much longer, much is of no use.
-    if (!shares.push(common * 4096 / (kSampleSizes[s].skeleton + size + 1)) || !order->push(s)) return false;
-    at += kSampleSizes[s].skeleton;
+    if (!shares.push(common * 4096 / (kPrimingSizes[s].skeleton + size + 1)) || !order->push(s)) return false;
+    at += kPrimingSizes[s].skeleton;
     for (size_t k = s; k > 0 && shares[s] > shares[(*order)[k - 1]]; --k) {
       (*order)[k] = (*order)[k - 1];
       (*order)[k - 1] = s;
@@ -50,12 +50,12 @@ bool nearest_samples(const Bytes& skeleton, List<size_t>* order) {
   return true;
 }
 
-// Beside a sample, and of a patch beside `ranges` of the base, or with none of what the plan doesn't take.
+// Primed by one graph, and of a patch by `ranges` of the base, or with none by what the plan doesn't take.
 template <typename Model>
-bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton, size_t sample,
+bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& skeleton, size_t priming,
                        int tables, const List<BaseRange>& ranges, uint64_t original_size, Bytes* out) {
   uint64_t at = 0, total = 0;
-  out->push(static_cast<uint8_t>(kSkeletonModel * tables + static_cast<int>(sample)));
+  out->push(static_cast<uint8_t>(kSkeletonModel * tables + static_cast<int>(priming)));
   out->varint(plan_bytes.size());
   if (plan.is_patch) out->varint(ranges.size());
   for (size_t r = 0; r < ranges.size(); ++r) {
@@ -66,7 +66,7 @@ bool encode_with_model(const Plan& plan, const Bytes& plan_bytes, const Bytes& s
   }
   ArithmeticEncoder coder(out);
   Model model;
-  if (!model.init(sample, tables, ranges.size() == 0 ? plan.base_size : total)) return false;
+  if (!model.init(priming, tables, ranges.size() == 0 ? plan.base_size : total)) return false;
   model.run(&coder, plan_bytes.data(), plan_bytes.size(), 0);
   if (plan.is_patch && !model.learn_base(plan, ranges)) return false;
   if (!model.run_graph(&coder, plan, skeleton.data(), original_size)) return false;
@@ -83,8 +83,8 @@ void write_head(SkeletonForm form, const Bytes& plan_bytes, const Bytes& skeleto
 // `form` is one of repeats.
 bool encode_repeats(SkeletonForm form, const Bytes& plan_bytes, const Bytes& skeleton, Bytes* out) {
   Bytes history;
-  const bool after_samples = form == kSkeletonSampleRepeats || form == kSkeletonSampleLz;
-  if (after_samples && !read_samples(&history)) return false;
+  const bool primed = form == kSkeletonPrimedRepeats || form == kSkeletonPrimedLz;
+  if (primed && !read_priming(&history)) return false;
   const size_t start = history.size();
   history.append(plan_bytes.data(), plan_bytes.size());
   history.append(skeleton.data(), skeleton.size());
@@ -114,23 +114,23 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
   const List<BaseRange> none;
   write_plan(plan, &plan_bytes);
   // What no reader takes is left to the stored form.
-  if (plan_bytes.failed() || plan_bytes.size() > kMostModelledBytes ||
+  if (plan_bytes.failed() || plan_bytes.size() > kMaxModelledBytes ||
       plan_bytes.size() > original_size + kPlanSlack) {
     return false;
   }
   const size_t total = plan_bytes.size() + skeleton.size();
   const bool slow =
-      (coding >= GraphCoding::kModelled || plan.is_patch) && skeleton.size() <= kMostModelledBytes;
-  List<size_t> samples;
-  if (slow && !nearest_samples(skeleton, &samples)) return false;
-  size_t sample = slow ? samples[0] : 0;
+      (coding >= GraphCoding::kModelled || plan.is_patch) && skeleton.size() <= kMaxModelledBytes;
+  List<size_t> graphs;
+  if (slow && !nearest_graphs(skeleton, &graphs)) return false;
+  size_t nearest = slow ? graphs[0] : 0;
   if (plan.is_patch && slow) {
-    if (!encode_with_model<PatchSkeletonCoder>(plan, plan_bytes, skeleton, sample, kPatchTables, none,
+    if (!encode_with_model<PatchSkeletonCoder>(plan, plan_bytes, skeleton, nearest, kPatchTables, none,
                                                original_size, out)) {
       return false;
     }
     if (ranges.size() == 0) return true;
-    if (!encode_with_model<PatchSkeletonCoder>(plan, plan_bytes, skeleton, sample, kPatchTables, ranges,
+    if (!encode_with_model<PatchSkeletonCoder>(plan, plan_bytes, skeleton, nearest, kPatchTables, ranges,
                                                original_size, &other)) {
       return false;
     }
@@ -140,33 +140,34 @@ bool encode_skeleton(const Plan& plan, const Bytes& skeleton, uint64_t original_
   if (!encode_plain(plan_bytes, skeleton, out)) return false;
   // What a faster codec would do hardly ever wins, and of smaller files all codecs are tried.
   if (!slow) {
-    const bool quick = coding == GraphCoding::kRepeats || skeleton.size() > kMostModelledBytes;
+    const bool quick = coding == GraphCoding::kRepeats || skeleton.size() > kMaxModelledBytes;
     if (!encode_repeats(quick ? kSkeletonRepeats : kSkeletonLz, plan_bytes, skeleton, &other)) return false;
     keep_smaller(&other, out);
     const size_t without = out->size();
-    if (!encode_repeats(quick ? kSkeletonSampleRepeats : kSkeletonSampleLz, plan_bytes, skeleton, &other)) {
+    if (!encode_repeats(quick ? kSkeletonPrimedRepeats : kSkeletonPrimedLz, plan_bytes, skeleton, &other)) {
       return false;
     }
-    // Samples take some of the time that the quick form is for.
-    if (!quick || other.size() + without / kSamplesSave < without) keep_smaller(&other, out);
+    // Priming takes some of the time that the quick form is for.
+    if (!quick || other.size() + without / kPrimingSaves < without) keep_smaller(&other, out);
     return true;
   }
-  size_t tried = total > kTriesSeveral ? 1 : (coding == GraphCoding::kSmallest ? kSamples : kTriedSamples);
-  if (tried > samples.size()) tried = samples.size();
+  size_t tried =
+      total > kTriesSeveral ? 1 : (coding == GraphCoding::kSmallest ? kPrimingGraphs : kTriedGraphs);
+  if (tried > graphs.size()) tried = graphs.size();
   for (size_t k = 0; k < tried; ++k) {
-    if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, samples[k], 1, none, original_size,
+    if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, graphs[k], 1, none, original_size,
                                           &other)) {
       return false;
     }
-    if (other.size() < out->size()) sample = samples[k];
+    if (other.size() < out->size()) nearest = graphs[k];
     keep_smaller(&other, out);
   }
   // `auto` takes 4 MB for tables only where much of the file is text and zips behind the model.
   const bool much = skeleton.size() >= original_size / kMuchOfFile;
-  const int most_tables = coding == GraphCoding::kSmallest ? kMostTables : (much ? 2 : 1);
-  for (int tables = 2; tables <= most_tables; ++tables) {
+  const int max_tables = coding == GraphCoding::kSmallest ? kMaxTables : (much ? 2 : 1);
+  for (int tables = 2; tables <= max_tables; ++tables) {
     if (total < (kHalfTables << (2 * tables))) break;
-    if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, sample, tables, none, original_size,
+    if (!encode_with_model<SkeletonCoder>(plan, plan_bytes, skeleton, nearest, tables, none, original_size,
                                           &other)) {
       return false;
     }

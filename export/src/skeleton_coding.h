@@ -10,7 +10,7 @@ namespace kc {
 enum class GraphCoding {
   kRepeats,   // restored at once
   kLz,        // restored no slower than xz does
-  kModelled,  // beside the nearest sample
+  kModelled,  // primed by the nearest graph
   kSmallest,  // so, with tables that take more memory than `auto` may
 };
 

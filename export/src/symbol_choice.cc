@@ -7,7 +7,7 @@
 namespace kc {
 namespace {
 
-size_t most_frequent(const uint32_t* counts, size_t kinds) {
+size_t max_frequent(const uint32_t* counts, size_t kinds) {
   size_t best = 0;
   for (size_t i = 1; i < kinds; ++i) best = counts[i] > counts[best] ? i : best;
   return best;
@@ -46,7 +46,7 @@ void shape_of(const kc_tensor& tensor, uint64_t count, Extent* e) {
 }
 
 void choose_centre(const uint32_t* counts, size_t kinds, uint64_t total, size_t zero, Extent* e) {
-  size_t mode = most_frequent(counts, kinds);
+  size_t mode = max_frequent(counts, kinds);
   size_t centre = zero < kinds ? zero : median(counts, kinds, total);
   if (counts[mode] * 5ull >= total) centre = mode;
   e->centre = static_cast<uint8_t>(centre);

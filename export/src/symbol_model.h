@@ -81,18 +81,18 @@ class SymbolModel {
   }
 
   // 4 steps an octave.
-  static int level(uint32_t x, int most) {
+  static int level(uint32_t x, int max) {
     x += 4;
     int octave = 31 - __builtin_clz(x);
     int q = (octave - 2) * 4 + static_cast<int>(x >> (octave - 2) & 3);
-    return q < most ? q : most;
+    return q < max ? q : max;
   }
   // 2 steps an octave.
-  static constexpr int coarse(uint32_t x, int most) {
+  static constexpr int coarse(uint32_t x, int max) {
     x += 2;
     int octave = 31 - __builtin_clz(x);
     int q = (octave - 1) * 2 + static_cast<int>(x >> (octave - 1) & 1);
-    return q < most ? q : most;
+    return q < max ? q : max;
   }
 
   // Sign and size in 32 classes.

@@ -12,7 +12,7 @@ namespace {
 // The ranges of the base that a patch's graph is coded beside.
 Decoded read_ranges(Reader* in, uint64_t base_size, List<BaseRange>* ranges, uint64_t* total) {
   const uint64_t count = in->varint();
-  if (count > kMostRanges) return Decoded::kMalformed;
+  if (count > kMaxRanges) return Decoded::kMalformed;
   uint64_t at = 0;
   *total = count == 0 ? base_size : 0;
   for (uint64_t r = 0; r < count; ++r) {
@@ -33,15 +33,15 @@ Decoded read_ranges(Reader* in, uint64_t base_size, List<BaseRange>* ranges, uin
 template <typename Model>
 Decoded decode_with_model(Reader* in, uint8_t form, size_t plan_size, uint64_t original_size, Plan* plan,
                           Bytes* skeleton) {
-  const size_t sample = form % kSkeletonModel;
-  if (sample >= kSamples) return Decoded::kMalformed;
+  const size_t priming = form % kSkeletonModel;
+  if (priming >= kPrimingGraphs) return Decoded::kMalformed;
   List<BaseRange> ranges;
   uint64_t total = 0;
   Decoded read = plan->is_patch ? read_ranges(in, plan->base_size, &ranges, &total) : Decoded::kDone;
   if (read != Decoded::kDone) return read;
   ArithmeticDecoder coder(in->here(), in->left());
   Model model;
-  if (!model.init(sample, form / kSkeletonModel, total)) return Decoded::kMemory;
+  if (!model.init(priming, form / kSkeletonModel, total)) return Decoded::kMemory;
   model.run(&coder, nullptr, plan_size, 0);
   if (model.failed()) return Decoded::kMemory;
   if (coder.overrun() > 4) return Decoded::kMalformed;
@@ -67,11 +67,11 @@ Decoded decode_skeleton(const Container& container, const Span& first, Plan* pla
   const uint8_t form = in.byte();
   const bool modelled = form >= kSkeletonModel;
   const uint64_t plan_size = in.varint(), skeleton_size = modelled ? 0 : in.varint();
-  if (in.bad() || skeleton_size > container.original_size || plan_size > kMostModelledBytes ||
+  if (in.bad() || skeleton_size > container.original_size || plan_size > kMaxModelledBytes ||
       plan_size > container.original_size + kPlanSlack) {
     return Decoded::kMalformed;
   }
-  if (form / kSkeletonModel > kMostTables) return Decoded::kUnsupported;
+  if (form / kSkeletonModel > kMaxTables) return Decoded::kUnsupported;
   const size_t plan_bytes = static_cast<size_t>(plan_size), size = static_cast<size_t>(skeleton_size);
   if (modelled) {
     const auto decode =
@@ -83,9 +83,9 @@ Decoded decode_skeleton(const Container& container, const Span& first, Plan* pla
   if (form == kSkeletonPlain) {
     if (in.left() < plan_bytes || in.left() - plan_bytes != size) return Decoded::kMalformed;
     coded = in.here();
-  } else if (form <= kSkeletonSampleLz) {
-    const bool after_samples = form == kSkeletonSampleRepeats || form == kSkeletonSampleLz;
-    if (after_samples && !read_samples(&history)) return Decoded::kMemory;
+  } else if (form <= kSkeletonPrimedLz) {
+    const bool primed = form == kSkeletonPrimedRepeats || form == kSkeletonPrimedLz;
+    if (primed && !read_priming(&history)) return Decoded::kMemory;
     const size_t start = history.size();
     const Decoded result = decode_repeats(form, in.here(), in.left(), plan_bytes + size, &history);
     if (result != Decoded::kDone) return result;

@@ -81,12 +81,12 @@ void q4_0(float* w, size_t n, size_t stride) {  // the largest is -8, and the sc
 
 template <bool kHalf>
 void q4_1(float* w, size_t n, size_t stride) {
-  float least = w[0], most = w[0];
+  float least = w[0], max = w[0];
   for (size_t i = 0; i < n; ++i) {
     least = w[i * stride] < least ? w[i * stride] : least;
-    most = w[i * stride] > most ? w[i * stride] : most;
+    max = w[i * stride] > max ? w[i * stride] : max;
   }
-  const float exact = (most - least) / 15, scale = kHalf ? as_half(exact) : exact,
+  const float exact = (max - least) / 15, scale = kHalf ? as_half(exact) : exact,
               offset = kHalf ? as_half(least) : least;
   for (size_t i = 0; i < n; ++i) {
     const float product = rintf((w[i * stride] - least) / exact) * scale;
@@ -123,13 +123,13 @@ bool find(int format, FoundBlocks* found) {
   return find_blocks(t, made.bytes, kCount, format, found);
 }
 
-void test_found(Quantizer quantize, const BlockOrder& order, int format, size_t most_symbols, bool offsets,
+void test_found(Quantizer quantize, const BlockOrder& order, int format, size_t max_symbols, bool offsets,
                 bool listed) {
   make(quantize, order);
   FoundBlocks found;
   CHECK(find(format, &found));
   CHECK(found.order.stride == order.stride && found.order.block == order.block);
-  CHECK(found.symbols <= most_symbols && found.has_offsets == offsets && found.listed == listed);
+  CHECK(found.symbols <= max_symbols && found.has_offsets == offsets && found.listed == listed);
   Blockwise parts = found.parts(format);
   static uint8_t symbols[kCount];
   static uint8_t signs[kCount / 8 + 1];

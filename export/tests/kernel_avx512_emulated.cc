@@ -112,8 +112,8 @@ __m512i _mm512_permutexvar_epi32(__m512i places, __m512i a) {
 }
 template <class T>
 T clipped(int32_t x) {
-  const int32_t most = (1 << (8 * sizeof(T) - 1)) - 1;
-  return static_cast<T>(x < -most - 1 ? -most - 1 : x > most ? most : x);
+  const int32_t max = (1 << (8 * sizeof(T) - 1)) - 1;
+  return static_cast<T>(x < -max - 1 ? -max - 1 : x > max ? max : x);
 }
 // Narrowed by quarters of a vector: each of the result's holds a's quarter, then b's.
 template <class From, class To>

@@ -119,7 +119,7 @@ void test_repeats() {
 }
 
 // A plan of tensors that need not be there: floats of `count` elements each, and a copy of the last.
-void test_sections_grow(size_t tensors, uint64_t count, uint8_t method, uint32_t most_sections) {
+void test_sections_grow(size_t tensors, uint64_t count, uint8_t method, uint32_t max_sections) {
   Plan plan;
   for (size_t i = 0; i <= tensors; ++i) {
     Extent e;
@@ -132,7 +132,7 @@ void test_sections_grow(size_t tensors, uint64_t count, uint8_t method, uint32_t
     CHECK(plan.extents.push(e));
   }
   CHECK(divide_into_sections(&plan));
-  CHECK(plan.sections <= most_sections && plan.extents.size() <= kMostExtents);
+  CHECK(plan.sections <= max_sections && plan.extents.size() <= kMaxExtents);
   List<uint64_t> elements;
   for (uint32_t s = 0; s < plan.sections; ++s) CHECK(elements.push(0));
   uint64_t end = 0;
@@ -163,12 +163,12 @@ int main() {
   }
   test_incomplete_codes_are_refused();
   test_repeats();
-  for (uint8_t method : {kMethodFloats, kMethodLightFloats, kMethodPlanes}) {
+  for (uint8_t method : {kMethodFloats, kMethodFastFloats, kMethodPlanes}) {
     test_sections_grow(3, 100000, method, 4);
     test_sections_grow(1, 100000000, method, 1024);
-    test_sections_grow(40, 20000000, method, 1024);             // 3.2 GB
-    test_sections_grow(400, 20000000, method, 8200);            // 32 GB
-    test_sections_grow(300, 200000000, method, kMostSections);  // 240 GB
+    test_sections_grow(40, 20000000, method, 1024);            // 3.2 GB
+    test_sections_grow(400, 20000000, method, 8200);           // 32 GB
+    test_sections_grow(300, 200000000, method, kMaxSections);  // 240 GB
   }
   return 0;
 }

@@ -161,16 +161,18 @@ def next_channels(
     """
     kinds, of = np.unique(group.makes, axis=1, return_inverse=True)
     if kinds.shape[1] == 1:
-        return _fewest(group, scores, mask, mask)
+        return _minimal_step(group, scores, mask, mask)
     # Channels that run through other layers than others of the group, as with shortcuts padded by
     # zeros: taken from one kind alone they keep all layers in step.
-    steps = [_fewest(group, scores, mask, mask & (of.reshape(-1) == k)) for k in np.unique(of)]
-    steps.append(_fewest(group, scores, mask, mask))
+    steps = [
+        _minimal_step(group, scores, mask, mask & (of.reshape(-1) == k)) for k in np.unique(of)
+    ]
+    steps.append(_minimal_step(group, scores, mask, mask))
     found = [step for step in steps if step is not None]
     return min(found, key=lambda step: float(scores[step].mean()), default=None)
 
 
-def _fewest(
+def _minimal_step(
     group: ChannelGroup,
     scores: NDArray[np.float64],
     mask: NDArray[np.bool_],
@@ -180,12 +182,12 @@ def _fewest(
     kept = mask.copy()
     left = group.makes @ kept + group.rests
     full = group.makes.sum(axis=1) + group.rests
-    least = np.minimum(full, np.maximum(group.min_channels, 1))
+    minimum = np.minimum(full, np.maximum(group.min_channels, 1))
     floors = group.floors @ kept
     gone: list[int] = []
     for channel in np.flatnonzero(among)[np.argsort(scores[among], kind="stable")]:
         after, floors_after = left - group.makes[:, channel], floors - group.floors[:, channel]
-        if (after < least).any() or (floors_after < 1).any():
+        if (after < minimum).any() or (floors_after < 1).any():
             continue
         left, floors = after, floors_after
         kept[channel] = False

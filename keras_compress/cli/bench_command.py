@@ -49,7 +49,7 @@ def register(subparsers: Any) -> None:
         type=at_least(1),
         default=50,
         metavar="N",
-        help="fewest timed runs of each model (default: 50)",
+        help="smallest number of timed runs of each model (default: 50)",
     )
     parser.add_argument(
         "--min-secs",

@@ -81,8 +81,8 @@ def _print_table(seen: Any) -> None:
         print(f"{name:<17} not installed: not compared")
 
 
-def _shorten(text: str, most: int) -> str:
-    return text if len(text) <= most else "…" + text[-(most - 1) :]
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else "…" + text[-(width - 1) :]
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -57,7 +57,7 @@ class LayerCopy:
                 self.copy = type(original).from_config(config)
                 if isinstance(original, keras.Layer):
                     self._build()
-        if isinstance(original, keras.Layer) and self._is_built_alike():
+        if isinstance(original, keras.Layer) and self._has_all_variables():
             self.complete()
 
     def complete(self) -> None:
@@ -97,7 +97,7 @@ class LayerCopy:
         shapes = original.get_build_config()
         if shapes and not copy.built and (_has_own_build(original) or not _parts(copy)):
             copy.build_from_config(shapes)
-        if self._is_built_alike():
+        if self._has_all_variables():
             return
         # Within another layer, so that no call of the copy itself is remembered.
         for spread, inputs in _symbolic_inputs(original):
@@ -105,10 +105,10 @@ class LayerCopy:
                 _Probe(copy, spread)(inputs)
             except (TypeError, ValueError, IndexError):
                 continue
-            if self._is_built_alike():
+            if self._has_all_variables():
                 return
 
-    def _is_built_alike(self) -> bool:
+    def _has_all_variables(self) -> bool:
         pairs = list(zip(*self._made_here(), strict=False))
         return all(copy.built or not layer.built for layer, copy in pairs[1:]) and all(
             len(_own_variables(layer)) == len(_own_variables(copy)) for layer, copy in pairs

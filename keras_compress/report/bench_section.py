@@ -86,9 +86,9 @@ def _faster(model: Node) -> str:
     comparison = model.node("comparison")
     if comparison is None:
         return "baseline" if model.flag("is_baseline") else formatting.NOTHING
-    shown = formatting.ratio(comparison.number("latency_ratio", least=0))
-    low = comparison.number("latency_ratio_low", least=0)
-    high = comparison.number("latency_ratio_high", least=0)
+    shown = formatting.ratio(comparison.number("latency_ratio", minimum=0))
+    low = comparison.number("latency_ratio_low", minimum=0)
+    high = comparison.number("latency_ratio_high", minimum=0)
     if low is None or high is None:
         return shown
     return f"{shown} ({low:.2f}\u2013{high:.2f})"
@@ -131,4 +131,4 @@ def _verdicts(models: list[Node], titles: dict[str, str]) -> Markup | None:
 
 
 def _milliseconds(node: Node | None, key: str) -> str:
-    return formatting.milliseconds(node.number(key, least=0) if node else None)
+    return formatting.milliseconds(node.number(key, minimum=0) if node else None)

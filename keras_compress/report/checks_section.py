@@ -42,16 +42,16 @@ def _by_stage(node: Node | None) -> Iterator[tuple[str, Node]]:
 def _verification_table(verification: Node | None, titles: dict[str, str]) -> Markup:
     rows = []
     for name, entry in _by_stage(verification):
-        means = [output.number("mean_abs_error", least=0) for output in entry.nodes("outputs")]
+        means = [output.number("mean_abs_error", minimum=0) for output in entry.nodes("outputs")]
         rows.append(
             [
                 titles.get(name, name),
                 formatting.count(entry.count("samples")),
-                formatting.plain(entry.number("max_abs_error", least=0), 3),
+                formatting.plain(entry.number("max_abs_error", minimum=0), 3),
                 formatting.plain(
                     max((mean for mean in means if mean is not None), default=None), 3
                 ),
-                formatting.percent(entry.number("top1_agreement", least=0, most=1)),
+                formatting.percent(entry.number("top1_agreement", minimum=0, maximum=1)),
                 entry.string("runtime") or formatting.NOTHING,
             ]
         )

@@ -169,7 +169,7 @@ def document_of(report: Mapping[str, Any]) -> Document:
     return Document(
         title=top.string("title") or "Compression report",
         created=top.string("created"),
-        duration_s=top.number("duration_s", least=0),
+        duration_s=top.number("duration_s", minimum=0),
         baseline=_stage(baseline, name="baseline", title="Baseline") if baseline else None,
         compressed=(
             _stage(compressed, name="compressed", title="Compressed") if compressed else None
@@ -192,11 +192,11 @@ def _stage(node: Node, *, name: str, title: str) -> Stage:
         name=name,
         title=node.string("title") or title,
         precision=node.string("precision"),
-        accuracy=node.number("accuracy", least=0, most=1),
+        accuracy=node.number("accuracy", minimum=0, maximum=1),
         tflite_bytes=node.count("tflite_bytes"),
         packed_bytes=node.count("packed_bytes"),
-        latency_ms=node.number("latency_ms", least=0),
-        sparsity=node.number("sparsity", least=0, most=1),
+        latency_ms=node.number("latency_ms", minimum=0),
+        sparsity=node.number("sparsity", minimum=0, maximum=1),
         note=node.string("note"),
         shipped=bool(node.flag("shipped")),
     )
@@ -220,7 +220,7 @@ def _layer(node: Node) -> Layer:
             "In a report a layer has at most as many `zeros` as `weights`. "
             f"Received: weights={weights}, zeros={zeros}"
         )
-    sparsity = node.number("sparsity", least=0, most=1)
+    sparsity = node.number("sparsity", minimum=0, maximum=1)
     if sparsity is None and weights and zeros is not None:
         sparsity = zeros / weights
     return Layer(

@@ -61,7 +61,7 @@ def packed_section(packed: Node | None) -> Markup:
 def _row(tensor: Node) -> list[object]:
     count, zeros = tensor.count("count"), tensor.count("zeros")
     # Nothing takes no bytes at all: a 0 stands for a share that isn't known.
-    packed = tensor.number("packed_bytes", least=0) or None
+    packed = tensor.number("packed_bytes", minimum=0) or None
     return [
         _short_name(tensor.string("name") or "of no tensor"),
         tensor.string("dtype") or formatting.NOTHING,
@@ -69,11 +69,11 @@ def _row(tensor: Node) -> list[object]:
         formatting.count(tensor.count("size")),
         meter(zeros / count if count and zeros is not None and zeros <= count else None),
         formatting.count(tensor.count("distinct")),
-        formatting.bits(tensor.number("entropy", least=0)),
+        formatting.bits(tensor.number("entropy", minimum=0)),
         tensor.string("coder") or formatting.NOTHING,
         formatting.NOTHING if packed is None else formatting.count(round(packed)),
-        formatting.bits(tensor.number("bits_per_weight", least=0) or None),
-        formatting.bits(tensor.number("bits_per_kept_weight", least=0) or None),
+        formatting.bits(tensor.number("bits_per_weight", minimum=0) or None),
+        formatting.bits(tensor.number("bits_per_kept_weight", minimum=0) or None),
     ]
 
 
@@ -88,7 +88,7 @@ def _share_chart(packed: Node) -> Markup:
     """Return what takes the bytes: the largest tensors, the rest of them, graph and header."""
     shares = []
     for tensor in packed.nodes("tensors"):
-        taken = tensor.number("packed_bytes", least=0)
+        taken = tensor.number("packed_bytes", minimum=0)
         if taken:
             shares.append((taken, _short_name(tensor.string("name") or "unnamed")))
     shares.sort(key=lambda share: -share[0])

@@ -111,31 +111,37 @@ class Node:
             raise self._bad(key, "true or false", value)
         return value
 
-    def number(self, key: str, *, least: float = -math.inf, most: float = math.inf) -> float | None:
-        """Return the finite number under `key`, from `least` to `most`."""
+    def number(
+        self, key: str, *, minimum: float = -math.inf, maximum: float = math.inf
+    ) -> float | None:
+        """Return the finite number under `key`, from `minimum` to `maximum`."""
         value = self._value.get(key)
         if value is None:
             return None
         rule = "a finite number"
-        if least > -math.inf:
-            rule += f" from {least:g} to {most:g}" if most < math.inf else f", at least {least:g}"
+        if minimum > -math.inf:
+            rule += (
+                f" from {minimum:g} to {maximum:g}"
+                if maximum < math.inf
+                else f", at least {minimum:g}"
+            )
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._bad(key, rule, value)
         try:
             number = float(value)
         except OverflowError:
             raise self._bad(key, rule, "a whole number of hundreds of digits") from None
-        if not math.isfinite(number) or not least <= number <= most:
+        if not math.isfinite(number) or not minimum <= number <= maximum:
             raise self._bad(key, rule, value)
         return number
 
-    def count(self, key: str, *, most: int = 1 << 53) -> int | None:
-        """Return the whole number under `key`, from 0 to `most`."""
+    def count(self, key: str, *, maximum: int = 1 << 53) -> int | None:
+        """Return the whole number under `key`, from 0 to `maximum`."""
         value = self._value.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-            raise self._bad(key, f"a whole number from 0 to {most}", value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= maximum:
+            raise self._bad(key, f"a whole number from 0 to {maximum}", value)
         return value
 
     def counts(self, key: str, *, longest: int) -> list[int]:

@@ -119,11 +119,11 @@ def test_criteria_of_gradients(case):
 
 def test_a_compiled_loss_is_taken(case):
     model, groups, data = case
-    twin = keras.models.clone_model(model)
-    twin.set_weights(model.get_weights())
-    twin.compile("sgd", data.loss)
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    copy.compile("sgd", data.loss)
     compiled = get_criterion("group_fisher").scores(
-        find_groups(twin), Data(data.x, data.y, batch_size=3)
+        find_groups(copy), Data(data.x, data.y, batch_size=3)
     )
     given = get_criterion("group_fisher").scores(groups, data)
     assert np.allclose(compiled["stem"], given["stem"], rtol=1e-5)

@@ -89,7 +89,7 @@ def stored_kernels(model, **arguments):
     return len(pack(exported.tflite)), kernels
 
 
-def most_per_channel(kernels):
+def max_per_channel(kernels):
     # The first axis is the output channel, in TFLite's kernels of both kinds.
     return max(np.unique(channel).size for kernel in kernels for channel in kernel)
 
@@ -102,12 +102,12 @@ def test_clusters_live_through_int8_and_the_packed_file_is_smaller(by_channel):
     # Its convolution is followed by a BatchNormalization, which the converter folds into it.
     plain = fitted(training.sequential(), epochs=2)
     size, kernels = stored_kernels(plain)
-    assert most_per_channel(kernels) > 8
+    assert max_per_channel(kernels) > 8
     model = clustering.cluster_weights(plain, 8, cluster_per_channel=by_channel)
     small = clustering.strip_clustering(fitted(model, rate=1e-4))
     clustered_size, kernels = stored_kernels(small)
     assert len(kernels) == 3
-    assert most_per_channel(kernels) <= 8
+    assert max_per_channel(kernels) <= 8
     assert clustered_size < 0.95 * size
 
 

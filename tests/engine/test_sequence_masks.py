@@ -103,7 +103,7 @@ def targets_of(model):
     return np.random.default_rng(1).normal(size=(len(TOKENS), *model.output_shape[1:]))
 
 
-def alike(stock, wrapped, fit=False):
+def same_results(stock, wrapped, fit=False):
     """Assert that both compute, evaluate and, if asked for, train to the same numbers."""
     x, y = inputs_of(stock), targets_of(stock)
     for model in (stock, wrapped) if fit else ():
@@ -126,7 +126,7 @@ def test_pruned(make, body):
     stock = compiled(make, body)
     # Nothing is cut off: what is wrapped is the net itself.
     trained = {"lstm", "both_ways_of_steps", "own"}
-    alike(
+    same_results(
         stock, pruning.prepare(stock, PruningConfig(0.5)), fit=make is embedded and body in trained
     )
 
@@ -136,7 +136,7 @@ def test_clustered_and_rate_aware(body):
     stock = compiled(embedded, body)
     grid = [np.round(16 * w) / 16 if w.ndim > 1 else w for w in stock.get_weights()]
     stock.set_weights(grid)
-    alike(stock, rate.prepare(stock))
+    same_results(stock, rate.prepare(stock))
     few = [np.round(2 * w) / 2 if w.ndim > 1 else w for w in stock.get_weights()]
     stock.set_weights(few)
     config = ClusteringConfig(2, layers=lambda layer: isinstance(layer, layers.Dense))
@@ -144,7 +144,7 @@ def test_clustered_and_rate_aware(body):
     kernel.assign(
         np.where(np.arange(kernel.shape[0])[:, None] % 2, 0.5, -0.5) + np.zeros(kernel.shape)
     )
-    alike(stock, clustering.prepare(stock, config))
+    same_results(stock, clustering.prepare(stock, config))
 
 
 @tensorflow_only
@@ -154,7 +154,7 @@ def test_wrapped_as_in_tfmot(body):
     if body == "lstm":  # As tfmot, which doesn't prune both ways at once.
         pruned = tfmot.sparsity.keras.prune_low_magnitude(stock)
         pruned.compile("sgd", "mse", weighted_metrics=["mae"])
-        alike(stock, pruned)
+        same_results(stock, pruned)
     few = [np.sign(w) * 0.5 if w.ndim > 1 else w for w in stock.get_weights()]
     stock.set_weights(few)
     clustered = tfmot.clustering.keras.cluster_weights(
@@ -163,7 +163,7 @@ def test_wrapped_as_in_tfmot(body):
         cluster_centroids_init=tfmot.clustering.keras.CentroidInitialization.LINEAR,
     )
     clustered.compile("sgd", "mse", weighted_metrics=["mae"])
-    alike(stock, clustered)
+    same_results(stock, clustered)
 
 
 def test_arguments_go_by_the_names_of_the_layer():
@@ -172,7 +172,7 @@ def test_arguments_go_by_the_names_of_the_layer():
     x = attention(query=inputs, value=inputs, use_causal_mask=True)
     model = keras.Model(inputs, layers.Dense(2)(x))
     model.compile("sgd", "mse")
-    alike(model, pruning.prepare(model, PruningConfig(0.5)))
+    same_results(model, pruning.prepare(model, PruningConfig(0.5)))
 
 
 def test_a_mask_that_a_layer_ends_goes_no_further():

@@ -134,13 +134,13 @@ def test_weights_for_a_model_of_ones_own(fixtures):
     with pytest.raises(ModelFileError, match="stem/conv"):
         keras_compress.load_weights(model, fixtures / "image_weights.h5")
     assert all(map(np.array_equal, before, model.get_weights()))
-    twin = open_model(fixtures / "table.h5", verify=False).model
+    reopened = open_model(fixtures / "table.h5", verify=False).model
     other = keras.Sequential(
-        [keras.Input((3,)), *(type(x).from_config(x.get_config()) for x in twin.layers)]
+        [keras.Input((3,)), *(type(x).from_config(x.get_config()) for x in reopened.layers)]
     )
     other.add(keras.layers.Dense(2, name="head"))
     assert keras_compress.load_weights(other, fixtures / "table.h5") == ["head"]
-    np.testing.assert_array_equal(other.layers[1].kernel, twin.layers[1].kernel)
+    np.testing.assert_array_equal(other.layers[1].kernel, reopened.layers[1].kernel)
 
 
 def test_lambdas_run_only_when_trusted(fixtures):

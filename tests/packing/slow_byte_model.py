@@ -261,7 +261,7 @@ class ByteModel:
         return bit
 
 
-class BesideModel(ByteModel):
+class ReferenceByteModel(ByteModel):
     """Section 8.1: with an anchor in what comes from the base."""
 
     def __init__(self, total: int, stride: int, reach: int, bits: int = 0) -> None:

@@ -12,10 +12,10 @@ _SOURCE = Path(__file__).parents[2] / "export" / "src"
 
 
 @cache
-def samples() -> list[tuple[bytes, bytes]]:
-    """Plan and skeleton of each sample, from the files in the source."""
-    sizes = [int(n) for n in re.findall(r"\d+", (_SOURCE / "sample_sizes.inc").read_text())]
-    coded = (_SOURCE / "samples.bin").read_bytes()
+def priming_graphs() -> list[tuple[bytes, bytes]]:
+    """Plan and skeleton of each priming graph, from the files in the source."""
+    sizes = [int(n) for n in re.findall(r"\d+", (_SOURCE / "priming_sizes.inc").read_text())]
+    coded = (_SOURCE / "priming.bin").read_bytes()
     data = Input(read_repeats(Input(coded), sum(sizes)))
     return [(data.take(a), data.take(b)) for a, b in zip(sizes[::2], sizes[1::2], strict=True)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.packing.slow_coding import ArithmeticDecoder, Bits
-from tests.packing.slow_light_model import LightDecoder, LightModel
+from tests.packing.slow_fast_model import FastModel, RangeDecoder
 from tests.packing.slow_mixing import Counters, learn, probability
 from tests.packing.slow_symbol_model import Layout, SymbolModel
 
@@ -15,7 +15,7 @@ class _Parts:
         self.counters = Counters()
 
     def number(
-        self, coder: ArithmeticDecoder | LightDecoder, noise: Bits, length: int, before: int
+        self, coder: ArithmeticDecoder | RangeDecoder, noise: Bits, length: int, before: int
     ) -> tuple[int, int]:
         """The number, and what it is to the one after it."""
         if length <= 0:
@@ -30,7 +30,7 @@ class _Parts:
         found = found << left | noise.take(left)
         return (-found if negative else found) & 0xFFFFFFFF, 1 + negative
 
-    def _bit(self, coder: ArithmeticDecoder | LightDecoder, key: object) -> int:
+    def _bit(self, coder: ArithmeticDecoder | RangeDecoder, key: object) -> int:
         counter = self.counters[key]
         bit = coder.bit(probability(counter[0] >> 6))
         learn(counter, bit, 255)
@@ -50,11 +50,11 @@ class IntegerModel:
         return bytes(out)
 
 
-class LightIntegerModel:
+class FastIntegerModel:
     def __init__(self) -> None:
-        self.symbols, self.parts = LightModel(), _Parts()
+        self.symbols, self.parts = FastModel(), _Parts()
 
-    def decode(self, lanes: list[LightDecoder], noise: Bits, e: dict) -> bytes:
+    def decode(self, lanes: list[RangeDecoder], noise: Bits, e: dict) -> bytes:
         count, longest = e["count"], e["highest"]
         layout = Layout(count, count, count, 0, longest, 0, False)
         depths = self.symbols.decode(lanes, noise, layout, e["context"])

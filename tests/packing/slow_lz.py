@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.packing.slow_light_model import LightDecoder
+from tests.packing.slow_fast_model import RangeDecoder
 from tests.packing.slow_mixing import Counters, Mixer, input_of, learn, squash
 
 _LIMIT = 60
@@ -14,7 +14,7 @@ def _clamped(p: int) -> int:
 
 class LzModel:
     def __init__(self, data: bytes, before: bytes = b"") -> None:
-        self.coder, self.counters, self.mixer = LightDecoder(data), Counters(), Mixer(26214)
+        self.coder, self.counters, self.mixer = RangeDecoder(data), Counters(), Mixer(26214)
         self.out, self.kinds, self.last = bytearray(before), 0, [1, 1, 1, 1]
 
     def decode(self, size: int) -> bytes:

@@ -16,7 +16,7 @@ def taken_blocks(extents: list[dict]) -> set[int]:
     return taken
 
 
-class PartnerModel:
+class ReferenceModel:
     def __init__(self) -> None:
         self.counters, self.mixer = Counters(), Mixer(26214)
 
@@ -62,11 +62,13 @@ def words_of(data: bytes, width: int) -> list[int]:
     return [int.from_bytes(data[i : i + width], "little") for i in range(0, len(data), width)]
 
 
-def by_partner(model: PartnerModel, coder: ArithmeticDecoder, e: dict, partner: bytes) -> bytes:
-    """*partner*: the bytes of one extent."""
+def by_reference(
+    model: ReferenceModel, coder: ArithmeticDecoder, e: dict, reference: bytes
+) -> bytes:
+    """*reference*: the bytes of one extent."""
     if e["flags"] & 1:
         flip = 128 if e["flags"] & 4 else 0
-        symbols = [value ^ flip for value in partner]
+        symbols = [value ^ flip for value in reference]
         values = model.decode(coder, [s >> 2 for s in symbols], e["row"], e["last"], 8)
         moves = [-(v + 1) // 2 if v & 1 else v // 2 for v in values]
         return bytes((s + d) % 256 ^ flip for s, d in zip(symbols, moves, strict=True))
@@ -74,7 +76,7 @@ def by_partner(model: PartnerModel, coder: ArithmeticDecoder, e: dict, partner: 
     entries = [_along(int.from_bytes(entry, "little"), e["element"]) for entry in book]
     nearest: dict[int, int] = {}
     hints = []
-    for word in words_of(partner, e["element"]):
+    for word in words_of(reference, e["element"]):
         if word not in nearest:
             at = _along(word, e["element"])
             nearest[word] = min(range(len(entries)), key=lambda k: abs(entries[k] - at))
@@ -90,14 +92,14 @@ def _along(word: int, width: int) -> int:
     return -(word & ~sign) if word & sign else word
 
 
-class DriftModel:
+class ReferenceFloatModel:
     def __init__(self) -> None:
-        self.lengths, self.upper = PartnerModel(), Counters()
+        self.lengths, self.upper = ReferenceModel(), Counters()
 
-    def decode(self, coder: ArithmeticDecoder, noise: Bits, e: dict, partner: bytes) -> bytes:
+    def decode(self, coder: ArithmeticDecoder, noise: Bits, e: dict, reference: bytes) -> bytes:
         width = e["element"]
         everything, sign = (1 << 8 * width) - 1, 1 << 8 * width - 1
-        words = words_of(partner, width)
+        words = words_of(reference, width)
         hints = [word >> 8 * width - 9 & 255 for word in words]
         lengths = self.lengths.decode(coder, hints, e["row"], e["last"], 6)
         out = bytearray()

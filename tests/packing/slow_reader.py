@@ -12,32 +12,32 @@ from typing import Any
 
 from tests.packing.kcz_writer import crc32c
 from tests.packing.slow_blocks import restore, sides, zeros_of
-from tests.packing.slow_byte_model import BesideModel, ByteModel
+from tests.packing.slow_byte_model import ByteModel, ReferenceByteModel
 from tests.packing.slow_coding import (
     ArithmeticDecoder,
     Bits,
     Input,
+    priming_graphs,
     read_gaps,
     read_planes,
     read_repeats,
     read_symbols,
-    samples,
 )
+from tests.packing.slow_fast_model import FastFloatModel, FastModel, RangeDecoder
 from tests.packing.slow_float_model import FloatModel
-from tests.packing.slow_integer_model import IntegerModel, LightIntegerModel
-from tests.packing.slow_light_model import LightDecoder, LightFloatModel, LightModel
+from tests.packing.slow_integer_model import FastIntegerModel, IntegerModel
 from tests.packing.slow_lz import LzModel
 from tests.packing.slow_patch import (
-    DriftModel,
-    PartnerModel,
-    by_partner,
+    ReferenceFloatModel,
+    ReferenceModel,
+    by_reference,
     taken_blocks,
 )
 from tests.packing.slow_plan import Places, apply_rules, read_extent
 from tests.packing.slow_symbol_model import Layout, SymbolModel
 
 _MODELLED = (3, 4, 5, 10, 11, 12, 16)
-_LIGHT = (13, 14, 15)
+_FAST = (13, 14, 15)
 
 
 def unpack(data: bytes, base: bytes = b"") -> bytes:
@@ -86,7 +86,7 @@ def read_first(section: bytes, size: int, base: bytes | None) -> tuple[list[dict
         extents, rules, plan, skeleton = read_with_model(source, form, plan_size, size, base)
     else:
         total = plan_size + source.varint()
-        before = b"".join(a + b for a, b in samples()) if form in (2, 4) else b""
+        before = b"".join(a + b for a, b in priming_graphs()) if form in (2, 4) else b""
         body = source.take(len(section) - source.at)
         if form in (1, 2):
             body = read_repeats(Input(body), total, before)
@@ -112,15 +112,15 @@ def graph_positions(extents: list[dict], size: int, skeleton: bytearray):
 
 @functools.cache
 def primed(number: int, bits: int, reach: int | None) -> bytes:
-    """A model that knows the samples, pickled; beside a base where `reach` is its size.
+    """A model that knows the priming graphs, pickled; beside a base where `reach` is its size.
 
-    Learning a sample bit by bit takes seconds, and most files begin from the same few.
+    Learning a graph bit by bit takes seconds, and most files begin from the same few.
     """
-    model = ByteModel(0, 4, bits) if reach is None else BesideModel(0, 4, reach, bits)
-    for k, (its_plan, its_skeleton) in enumerate(samples()):
+    model = ByteModel(0, 4, bits) if reach is None else ReferenceByteModel(0, 4, reach, bits)
+    for k, (its_plan, its_skeleton) in enumerate(priming_graphs()):
         if k != number:
             model.remember_all(its_plan + its_skeleton)
-    its_plan, its_skeleton = samples()[number]
+    its_plan, its_skeleton = priming_graphs()[number]
     for position, byte in enumerate(its_plan):
         model.know(byte, position)
     seen = bytearray()
@@ -169,7 +169,7 @@ def outside(base: bytes, extents: list[dict]) -> list[range]:
     return [range(64 * k, min(64 * k + 64, len(base))) for k in blocks]
 
 
-def learn_base(model: BesideModel, base: bytes, ranges: list[range]) -> dict[int, int]:
+def learn_base(model: ReferenceByteModel, base: bytes, ranges: list[range]) -> dict[int, int]:
     """Section 8.2: where the bytes that were learned stand in the history."""
     known: dict[int, int] = {}
     for position in (k for r in ranges for k in r):
@@ -197,8 +197,8 @@ def read_modelled(sections: list[bytes], size: int, base: bytes | None = None) -
             streams.append(section_of[extent["method"]])
         if "base" in extent and extent["method"] != 16:
             at = extent["base"]
-            extent["partner"] = base[at : at + extent["size"]]
-            assert len(extent["partner"]) == extent["size"]
+            extent["reference"] = base[at : at + extent["size"]]
+            assert len(extent["reference"]) == extent["size"]
         if extent["method"] not in (1, 2, 9):
             extent["section"] = section_of[extent["method"]]
             extent["section"].total += extent["size"]
@@ -214,7 +214,7 @@ def read_modelled(sections: list[bytes], size: int, base: bytes | None = None) -
             at = extents[i - extent["back"]]["offset"]
             out += out[at : at + extent["size"]]
         elif extent["method"] == 9:
-            out += extent["partner"]
+            out += extent["reference"]
         else:
             out += extent["section"].read(extent)
     for stream in streams:
@@ -233,9 +233,9 @@ class Section:
         if first["method"] in _MODELLED:
             self.coder = ArithmeticDecoder(self.source.take(self.source.varint()))
             self.noise = Bits(self.source.take(len(data) - self.source.at))
-        if first["method"] in _LIGHT:
+        if first["method"] in _FAST:
             lengths = [self.source.varint() for _ in range(2)]
-            self.lanes = [LightDecoder(self.source.take(length)) for length in lengths]
+            self.lanes = [RangeDecoder(self.source.take(length)) for length in lengths]
             self.noise = Bits(self.source.take(len(data) - self.source.at))
 
     def read(self, extent: dict) -> bytes:
@@ -263,7 +263,7 @@ class Section:
             start, size = self.first["window"]
             if self.model is None:
                 stride = self.first["stride"]
-                self.model = BesideModel(self.total, stride, self.total + size)
+                self.model = ReferenceByteModel(self.total, stride, self.total + size)
                 self.model.history.append(0)
                 self.model.remember_all(self.base[start : start + size])
                 self.model.base_end = 1 + size
@@ -277,17 +277,17 @@ class Section:
             self.model = self.model or FloatModel()
             return self.model.decode(self.coder, self.noise, extent)
         if method == 14:
-            self.model = self.model or LightFloatModel()
+            self.model = self.model or FastFloatModel()
             return self.model.decode(self.lanes, self.noise, extent)
         if method == 15:
-            self.model = self.model or LightIntegerModel()
+            self.model = self.model or FastIntegerModel()
             return self.model.decode(self.lanes, self.noise, extent)
         if method == 10:
-            self.model = self.model or PartnerModel()
-            return by_partner(self.model, self.coder, extent, extent["partner"])
+            self.model = self.model or ReferenceModel()
+            return by_reference(self.model, self.coder, extent, extent["reference"])
         assert method == 11
-        self.model = self.model or DriftModel()
-        return self.model.decode(self.coder, self.noise, extent, extent["partner"])
+        self.model = self.model or ReferenceFloatModel()
+        return self.model.decode(self.coder, self.noise, extent, extent["reference"])
 
     def read_symbols(self, extent: dict) -> list[int]:
         if extent["method"] == 7:
@@ -297,7 +297,7 @@ class Section:
         keys = ("count", "row", "last", "lowest", "highest", "centre")
         layout = Layout(**{key: extent[key] for key in keys}, centre_flag=bool(extent["flags"] & 2))
         if extent["method"] == 13:
-            self.model = self.model or LightModel()
+            self.model = self.model or FastModel()
             return self.model.decode(self.lanes, self.noise, layout, extent["context"])
         self.model = self.model or SymbolModel()
         return self.model.decode(self.coder, layout)
@@ -318,15 +318,15 @@ class Section:
             self.sides = self.sides or FloatModel()
             return self.sides.decode(self.coder, self.noise, side)
         if extent["method"] == 13:
-            self.sides = self.sides or LightFloatModel()
+            self.sides = self.sides or FastFloatModel()
             return self.sides.decode(self.lanes, self.noise, side)
         return read_planes(self.source, side)
 
     def finish(self) -> None:
         assert self.source.at == len(self.source.data)
-        if self.first["method"] in _MODELLED + _LIGHT:
+        if self.first["method"] in _MODELLED + _FAST:
             self.noise.finish()
-        if self.first["method"] in _LIGHT:
+        if self.first["method"] in _FAST:
             for lane in self.lanes:
                 lane.finish()
 

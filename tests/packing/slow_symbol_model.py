@@ -75,9 +75,9 @@ class SymbolModel:
         return out
 
     @staticmethod
-    def _cut(counters: Counters, most: int) -> None:
+    def _cut(counters: Counters, limit: int) -> None:
         for counter in counters.values():
-            counter[1] = min(counter[1], most)
+            counter[1] = min(counter[1], limit)
 
     def _look_around(self, out: list[int], in_row: int, mean: int, column_mean: int) -> None:
         l, i = self.l, len(out)  # noqa: E741

@@ -15,7 +15,7 @@ from tests.packing.foreign_models import Foreign, nibbles
 from tests.packing.kcz_writer import Plan, huffman_lengths, streams, write_kcz
 from tests.packing.quantizers import QUANTIZERS, blockwise, model_of
 
-_CODERS = {"fast": {"huffman", "gaps"}, "small": {"light"}, "smallest": {"symbols"}}
+_CODERS = {"fast": {"huffman", "gaps"}, "small": {"fast symbols"}, "smallest": {"symbols"}}
 _T = schema.TensorType
 
 

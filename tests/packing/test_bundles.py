@@ -58,7 +58,7 @@ def test_inspect_names_the_part():
         assert {tensor.part for tensor in seen.tensors} == set(parts)
         kernels = [tensor for tensor in seen.tensors if tensor.name == "kernel"]
         assert len(kernels) == 3
-        assert {tensor.coder for tensor in kernels} <= {"symbols", "light"}
+        assert {tensor.coder for tensor in kernels} <= {"symbols", "fast symbols"}
 
 
 def test_a_name_of_several_parts_is_asked_for_with_its_part():

@@ -112,8 +112,8 @@ def test_both_readers_agree(codec):
     assert slow_reader.unpack(packed) == model
 
 
-def test_both_readers_agree_on_a_graph_after_the_samples():
-    # Names as converters write them are in the samples, and tell the small codec's graph apart.
+def test_both_readers_agree_on_a_primed_graph():
+    # Names as converters write them are in the priming graphs, and tell the small codec's form.
     text = words(40) + b"StatefulPartitionedCall:0 serving_default_input_1:0 " * 2
     packed = packing.pack(text, codec="small")
     assert slow_reader.unpack(packed) == text

@@ -21,16 +21,17 @@ def parts(packed: bytes) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize(
-    ("codec", "most", "method"), [("fast", 250_000, "huffman"), ("small", 120_000, "light")]
+    ("codec", "maximum", "method"),
+    [("fast", 250_000, "huffman"), ("small", 120_000, "fast symbols")],
 )
-def test_a_copy_is_divided_as_what_it_is_a_copy_of(codec, most, method):
+def test_a_copy_is_divided_as_what_it_is_a_copy_of(codec, maximum, method):
     weights = np.random.default_rng(0).integers(0, 113, (700, 1000))
     model = build_model({"a": weights.astype(np.int8), "b": weights.astype(np.int8)})
     packed = packing.pack(model, codec=codec)
     found = parts(packed)
     copies = [size for name, size in found if name == "copy"]
     assert copies == [size for name, size in found if name == method]
-    assert max(copies) <= most + 1000 and sum(copies) == 700_000
+    assert max(copies) <= maximum + 1000 and sum(copies) == 700_000
     assert packing.unpack(packed, threads=2) == model
     with packing.open_packed(packed) as file:
         np.testing.assert_array_equal(file.tensor("a"), weights)

@@ -11,7 +11,7 @@ from keras_compress import packing
 from keras_compress.errors import PackedFileError
 from tests.packing import slow_reader
 from tests.packing.kcz_writer import ArithmeticEncoder, Plan, container, crc32c, varint, write_kcz
-from tests.packing.slow_patch import PartnerModel
+from tests.packing.slow_patch import ReferenceModel
 from tests.packing.test_attacks import memory_taken
 
 _HUGE = [2**31, 2**32 - 1, 2**32, 2**32 + 50, 2**63, 2**64 - 50, 2**64 - 1]
@@ -41,9 +41,9 @@ def _framed(**changes) -> bytes:
 
 # Method, place in the base (10, as in the file), then as
 # for symbols: element, flags, last, row, centre, lowest, highest.
-_PARTNER = (0x8A, 0, 1, 1, 0, 50, 0, 0, 255)
+_SYMBOLS = (0x8A, 0, 1, 1, 0, 50, 0, 0, 255)
 _BOOK = (0x8A, 0, 2, 0, 0, 25, 0, 0, 2, *[7] * 6)
-_DRIFT = (0x8B, 0, 2, 0, 25)
+_FLOATS = (0x8B, 0, 2, 0, 25)
 _SECTION = varint(30) + bytes(60)
 
 ATTACKS: dict[str, tuple[bytes, str]] = {
@@ -80,7 +80,11 @@ for _n in _HUGE:
         _framed(original_size=_n),
         "declared size of",
     )
-    for _name, _record in {"base": (9,), "partner": _PARTNER, "drift": _DRIFT}.items():
+    for _name, _record in {
+        "base": (9,),
+        "reference symbols": _SYMBOLS,
+        "reference floats": _FLOATS,
+    }.items():
         _at = (_record[0], _place(_n), *_record[2:])
         ATTACKS[f"{_name} at {_n}"] = (
             _patch(Plan().record(10, 50, *_at), _SECTION), _MALFORMED + _SKELETON_SECTION,
@@ -90,20 +94,20 @@ for _n in _HUGE:
             _MALFORMED + _SKELETON_SECTION,
         )
     for _what, _record in {
-        "row of a partner": (*_PARTNER[:5], _n, *_PARTNER[6:]),
-        "last of a partner": (*_PARTNER[:4], _n, *_PARTNER[5:]),
-        "row of a drift": (*_DRIFT[:4], _n),
-        "last of a drift": (*_DRIFT[:3], _n, 25),
+        "row of a reference": (*_SYMBOLS[:5], _n, *_SYMBOLS[6:]),
+        "last of a reference": (*_SYMBOLS[:4], _n, *_SYMBOLS[5:]),
+        "row of a drift": (*_FLOATS[:4], _n),
+        "last of a drift": (*_FLOATS[:3], _n, 25),
     }.items():
         ATTACKS[f"{_what}: {_n}"] = (
             _patch(Plan().record(10, 50, *_record), _SECTION), _MALFORMED + _SKELETON_SECTION,
         )  # fmt: skip
-    for _what, _record in {"partner": _PARTNER, "drift": _DRIFT}.items():
+    for _what, _record in {"reference symbols": _SYMBOLS, "reference floats": _FLOATS}.items():
         ATTACKS[f"arithmetic code of a {_what}: {_n}"] = (
             _patch(Plan().record(10, 50, *_record), varint(_n) + bytes(40)), _MALFORMED + _FIRST,
         )  # fmt: skip
 for _what, _record in {
-    "channels beside a partner": (0x8A, 0, 2, 8, 0, 25, 0, 0, 2, 1, *[0] * 40),
+    "channels beside a reference": (0x8A, 0, 2, 8, 0, 25, 0, 0, 2, 1, *[0] * 40),
     "elements of three bytes": (0x8A, 0, 3, 0, 0, 10, 0, 0, 2, *[7] * 9),
     "identity of two bytes": (0x8A, 0, 2, 1, 0, 25, 0, 0, 2),
     "a centre out of range": (0x8A, 0, 1, 1, 0, 50, 9, 0, 3),
@@ -114,20 +118,20 @@ for _what, _record in {
     "drift of three bytes": (0x8B, 0, 3, 0, 10),
     "drift of eight bytes": (0x8B, 0, 8, 0, 5),
     "drift of a half element": (0x8B, 0, 4, 0, 12),
-    "a partner past the end": (0x8A, _place(51), *_PARTNER[2:]),
-    "a drift past the end": (0x8B, _place(51), *_DRIFT[2:]),
-    "no section opened": (10, *_PARTNER[1:]),
+    "a reference past the end": (0x8A, _place(51), *_SYMBOLS[2:]),
+    "a drift past the end": (0x8B, _place(51), *_FLOATS[2:]),
+    "no section opened": (10, *_SYMBOLS[1:]),
 }.items():
     ATTACKS[_what] = (
         _patch(Plan().record(10, 50, *_record), _SECTION), _MALFORMED + _SKELETON_SECTION,
     )  # fmt: skip
 for _what, _record, _payload in (
-    ("nothing for a partner", _PARTNER, b""),
-    ("a partner's code cut short", _PARTNER, varint(3) + b"\xff\xee\xdd"),
-    ("noise for a partner", _PARTNER, varint(4) + bytes(5)),
-    ("nothing for a drift", _DRIFT, b""),
-    ("no noise for a drift", _DRIFT, varint(40) + b"\x55" * 40),
-    ("noise too long for a drift", _DRIFT, varint(4) + bytes(400)),
+    ("nothing for a reference", _SYMBOLS, b""),
+    ("a reference's code cut short", _SYMBOLS, varint(3) + b"\xff\xee\xdd"),
+    ("noise for a reference", _SYMBOLS, varint(4) + bytes(5)),
+    ("nothing for a drift", _FLOATS, b""),
+    ("no noise for a drift", _FLOATS, varint(40) + b"\x55" * 40),
+    ("noise too long for a drift", _FLOATS, varint(4) + bytes(400)),
     # Two bits, 3, where the codebook has three entries.
     ("a symbol outside the codebook", _BOOK, varint(40) + bytes(40)),
 ):
@@ -177,22 +181,22 @@ def test_the_attacks_differ_from_good_patches_in_one_thing_only():
 
 
 def _encoded_values(values: list[int], hints: list[int], row: int, bits: int) -> bytes:
-    """Values by the slow model of partners, which decodes what an encoder tells it."""
+    """Values by the slow model of references, which decodes what an encoder tells it."""
     wanted = [value >> b & 1 for value in values for b in range(bits - 1, -1, -1)]
     coder = ArithmeticEncoder(wanted)
-    assert PartnerModel().decode(coder, hints, row, row, bits) == values
+    assert ReferenceModel().decode(coder, hints, row, row, bits) == values
     return coder.finish()
 
 
-def test_a_partner_written_by_hand():
+def test_a_reference_written_by_hand():
     rng = np.random.default_rng(3)
     moves = rng.integers(-3, 4, 50)
-    partner = np.frombuffer(_BASE[10:60], np.uint8)
-    elements = ((partner + moves) % 256).astype(np.uint8).tobytes()
+    reference = np.frombuffer(_BASE[10:60], np.uint8)
+    elements = ((reference + moves) % 256).astype(np.uint8).tobytes()
     values = [int(2 * d if d >= 0 else -2 * d - 1) for d in moves]
     coded = _encoded_values(values, [b >> 2 for b in _BASE[10:60]], 50, 8)
     original = _SKELETON[:10] + elements + _SKELETON[10:]
-    plan = Plan().record(10, 50, *_PARTNER)
+    plan = Plan().record(10, 50, *_SYMBOLS)
     patch = write_kcz(plan, _SKELETON, [varint(len(coded)) + coded], original, _BASE)
     assert packing.unpack(patch, base=_BASE) == slow_reader.unpack(patch, _BASE) == original
 
@@ -205,7 +209,7 @@ def test_moves_longer_than_any_element_count_as_32_bits(length):
     coded = _encoded_values(lengths, hints, 25, 6)
     # What follows are bits of counters: 0 by the coder's end, and noise as it likes.
     noise = b"\x5a" * 7 + b"\x1a"  # a sign and 29 bits below the upper two, twice; and a sign
-    plan = Plan().record(10, 50, *_DRIFT)
+    plan = Plan().record(10, 50, *_FLOATS)
     section = varint(len(coded)) + coded + noise
     first = slow_reader.read_modelled(
         [b"\0" + varint(len(plan.encode())) + varint(50) + plan.encode() + _SKELETON, section],
@@ -217,7 +221,7 @@ def test_moves_longer_than_any_element_count_as_32_bits(length):
 
 
 # Method, place, stride, and the window of the base.
-_BESIDE = (0x90, 0, 1, 0, 100)
+_BYTES = (0x90, 0, 1, 0, 100)
 
 
 def _beside(plan: Plan, *sections: bytes, first: bytes | None = None) -> bytes:
@@ -229,22 +233,22 @@ def _beside(plan: Plan, *sections: bytes, first: bytes | None = None) -> bytes:
     )  # fmt: skip
 
 
-_BESIDES: dict[str, tuple[bytes, str]] = {}
+_BYTES_FILES: dict[str, tuple[bytes, str]] = {}
 for _n in _HUGE:
     for _name, _record in {
         "a window": (0x90, 0, 1, _n, 100),
         "a window's size": (0x90, 0, 1, 0, _n),
         "a run": (9, _place(_n)),
     }.items():
-        _BESIDES[f"{_name} of {_n}"] = (
+        _BYTES_FILES[f"{_name} of {_n}"] = (
             _beside(Plan().record(10, 50, *_record), *[_SECTION] * (_record[0] > 127)),
             _MALFORMED + _SKELETON_SECTION,
         )
-    _BESIDES[f"ranges: {_n}"] = (
+    _BYTES_FILES[f"ranges: {_n}"] = (
         _beside(Plan(), first=b"\x10\x02" + varint(_n) + bytes(60)), _MALFORMED + _SKELETON_SECTION,
     )  # fmt: skip
     for _name, _range in {"first": varint(_n) + b"\1", "size": b"\0" + varint(_n)}.items():
-        _BESIDES[f"a range's {_name} of {_n}"] = (
+        _BYTES_FILES[f"a range's {_name} of {_n}"] = (
             _beside(Plan(), first=b"\x10\x02\x01" + _range + bytes(60)),
             _MALFORMED + _SKELETON_SECTION,
         )
@@ -253,24 +257,24 @@ for _what, _record in {
     "a stride of nothing": (0x90, 0, 0, 0, 100),
     "no section opened beside": (16, 0, 1),
 }.items():
-    _BESIDES[_what] = (
+    _BYTES_FILES[_what] = (
         _beside(Plan().record(10, 50, *_record), _SECTION), _MALFORMED + _SKELETON_SECTION,
     )  # fmt: skip
-_BESIDES["an unknown size"] = (
+_BYTES_FILES["an unknown size"] = (
     _beside(Plan().record(10, 0, 9, 0)), _MALFORMED + _SKELETON_SECTION,
 )  # fmt: skip
-_BESIDES["an empty range"] = (
+_BYTES_FILES["an empty range"] = (
     _beside(Plan(), first=b"\x10\x02\x01\0\0" + bytes(60)), _MALFORMED + _SKELETON_SECTION,
 )  # fmt: skip
-_BESIDES["nothing beside"] = _beside(Plan().record(10, 50, *_BESIDE), b""), _MALFORMED + _FIRST
-_BESIDES["a code cut short beside"] = (
-    _beside(Plan().record(10, 50, *_BESIDE), varint(3) + b"\xff\xee\xdd"), _MALFORMED + _FIRST,
+_BYTES_FILES["nothing beside"] = _beside(Plan().record(10, 50, *_BYTES), b""), _MALFORMED + _FIRST
+_BYTES_FILES["a code cut short beside"] = (
+    _beside(Plan().record(10, 50, *_BYTES), varint(3) + b"\xff\xee\xdd"), _MALFORMED + _FIRST,
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(_BESIDES))
+@pytest.mark.parametrize("name", sorted(_BYTES_FILES))
 def test_attack_beside_a_base(name):
-    data, error = _BESIDES[name]
+    data, error = _BYTES_FILES[name]
     with pytest.raises(PackedFileError) as caught:
         packing.unpack(data, base=_BASE)
     assert error in str(caught.value)

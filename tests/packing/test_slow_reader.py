@@ -78,7 +78,7 @@ def test_a_patch_of_every_kind():
     patch = packing.pack(models[1], base=models[0])
     assert len(patch) < len(packing.pack(models[1]))
     # Each way of a patch is taken, and read again.
-    assert methods(patch, models[0]) == {"base", "symbols", "partner", "drift"}
+    assert methods(patch, models[0]) == {"base", "symbols", "reference symbols", "reference floats"}
     assert slow_reader.unpack(patch, models[0]) == models[1]
 
 
@@ -120,7 +120,10 @@ def test_short_tensors_leave_streams_empty(count):
 
 @pytest.mark.parametrize(
     ("codec", "wanted"),
-    [("smallest", {"symbols", "floats"}), ("small", {"light", "light floats", "light integers"})],
+    [
+        ("smallest", {"symbols", "floats"}),
+        ("small", {"fast symbols", "fast floats", "fast integers"}),
+    ],
 )
 def test_all_models_at_once(codec, wanted):
     rng = np.random.default_rng(8)

@@ -1,4 +1,4 @@
-"""What there is for small files: compact frames, samples of graphs, grids, integers."""
+"""What there is for small files: compact frames, priming graphs, grids, integers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_compress.errors import PackedFileError
 from tests.packing.kcz_writer import Plan, crc32c, varint
 from tests.packing.tflite_models import build_model
 
-_INTEGERS = {"integers", "light integers", "skeleton"}
+_INTEGERS = {"integers", "fast integers", "skeleton"}
 
 
 def _grid(shape, step, kind=np.float32):
@@ -23,11 +23,11 @@ def _grid(shape, step, kind=np.float32):
 @pytest.mark.parametrize(
     ("values", "coders"),
     [
-        (_grid((9, 20), 0.1171875), {"symbols", "gaps", "light"}),
-        (_grid((9, 20), 0.3) * np.float32(1), {"symbols", "gaps", "light"}),
-        (_grid((9, 20), 0.0625, np.float16), {"symbols", "gaps", "light"}),
-        (3 * _grid((9, 20), 0.25), {"symbols", "gaps", "light"}),
-        (-np.abs(_grid((200,), 0.5)) + np.float32(0), {"symbols", "gaps", "light"}),
+        (_grid((9, 20), 0.1171875), {"symbols", "gaps", "fast symbols"}),
+        (_grid((9, 20), 0.3) * np.float32(1), {"symbols", "gaps", "fast symbols"}),
+        (_grid((9, 20), 0.0625, np.float16), {"symbols", "gaps", "fast symbols"}),
+        (3 * _grid((9, 20), 0.25), {"symbols", "gaps", "fast symbols"}),
+        (-np.abs(_grid((200,), 0.5)) + np.float32(0), {"symbols", "gaps", "fast symbols"}),
         (np.arange(40, dtype=np.int32) * 3777 - 70000, _INTEGERS),
         (np.array([-(2**31), 2**31 - 1, 0, 1, -1] * 8, np.int32), _INTEGERS),
     ],

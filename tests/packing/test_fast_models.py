@@ -1,4 +1,4 @@
-"""The light models: what they are for, and files that abuse them."""
+"""The fast models: what they are for, and files that abuse them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TENSORS = {
 def test_both_readers_agree(name):
     model = build_model({name: _TENSORS[name]})
     packed = packing.pack(model, codec="small")
-    assert any(t.coder.startswith("light") for t in packing.inspect(packed).tensors)
+    assert any(t.coder.startswith("fast symbols") for t in packing.inspect(packed).tensors)
     assert packing.unpack(packed) == model
     assert slow_reader.unpack(packed) == model
 
@@ -68,16 +68,16 @@ def test_contexts_are_chosen_that_tell_something():
     assert sizes[0] < 0.8 * sizes[1]
 
 
-def test_auto_leaves_large_tensors_to_light_models():
+def test_auto_leaves_large_tensors_to_fast_models():
     large = np.clip(_filters((1000, 1500), 20), -128, 127).astype(np.int8)
     packed = packing.pack(build_model({"large": large, "w": _TENSORS["int8"]}))
     coders = {t.count: t.coder for t in packing.inspect(packed).tensors}
-    assert coders[large.size] == "light"
+    assert coders[large.size] == "fast symbols"
     assert coders[_TENSORS["int8"].size] == "symbols"
 
 
 _DATA = bytes(range(50)) * 2
-_LIGHT = (0x8D, 0, 1, 1, 0, 50, 1, 0, 3)
+_FAST = (0x8D, 0, 1, 1, 0, 50, 1, 0, 3)
 _FLOATS = (0x8E, 0, 0, 0, 25, 3, 9, 4, 0)
 _INTEGERS = (0x8F, 0, 20)
 
@@ -103,19 +103,19 @@ _HUGE = (2**31, 2**32 - 1, 2**63, 2**64 - 1)
 @pytest.mark.parametrize(
     ("data", "place"),
     [
-        *((_file(_changed(_LIGHT, 1, c), bytes(9)), "skeleton") for c in (7, 15, 63, 64, 255)),
+        *((_file(_changed(_FAST, 1, c), bytes(9)), "skeleton") for c in (7, 15, 63, 64, 255)),
         *((_file(_changed(_FLOATS, 1, c), bytes(9)), "skeleton") for c in (7, 64, 128)),
         *((_file(_changed(_INTEGERS, 2, n), bytes(9)), "skeleton") for n in (0, 33, 255)),
-        (_file(_changed(_LIGHT, 5, 51), bytes(9)), "skeleton"),  # a row longer than the extent
-        (_file(_changed(_LIGHT, 4, 51), bytes(9)), "skeleton"),
+        (_file(_changed(_FAST, 5, 51), bytes(9)), "skeleton"),  # a row longer than the extent
+        (_file(_changed(_FAST, 4, 51), bytes(9)), "skeleton"),
         (_file(_INTEGERS, bytes(9)), "skeleton"),  # no whole elements
-        *((_file(_LIGHT, varint(n) + bytes(20)), "section 1") for n in _HUGE),
-        *((_file(_LIGHT, varint(4) + varint(n) + bytes(20)), "section 1") for n in _HUGE),
-        (_file(_LIGHT, b""), "section 1"),
-        (_file(_LIGHT, _lanes(bytes(40), bytes(1))), "section 1"),  # bytes left over
-        (_file(_LIGHT, _lanes(bytes(1), bytes(40))), "section 1"),
-        (_file(_LIGHT, _lanes(b"\x80", b"\x80", bytes(3))), "section 1"),  # noise left over
-        (_file(_changed(_LIGHT, 1, 56), _lanes(b"\x80", b"\x80")), "section 1"),  # none there
+        *((_file(_FAST, varint(n) + bytes(20)), "section 1") for n in _HUGE),
+        *((_file(_FAST, varint(4) + varint(n) + bytes(20)), "section 1") for n in _HUGE),
+        (_file(_FAST, b""), "section 1"),
+        (_file(_FAST, _lanes(bytes(40), bytes(1))), "section 1"),  # bytes left over
+        (_file(_FAST, _lanes(bytes(1), bytes(40))), "section 1"),
+        (_file(_FAST, _lanes(b"\x80", b"\x80", bytes(3))), "section 1"),  # noise left over
+        (_file(_changed(_FAST, 1, 56), _lanes(b"\x80", b"\x80")), "section 1"),  # none there
         (_file(_FLOATS, _lanes(b"\x80", b"\x80", bytes(4))), "section 1"),
         (_file(_changed(_FLOATS, 7, 11), _lanes(b"\x80", b"\x80")), "section 1"),  # 11 bits of 10
         (_file(_changed(_FLOATS, 6, 32), _lanes(b"\x80", b"\x80")), "section 1"),  # exponent 32
@@ -128,7 +128,7 @@ def test_attack(data, place):
 
 
 @pytest.mark.parametrize("context", [0, 1, 2, 3, 4, 5, 6, 0o52, 0o37])
-@pytest.mark.parametrize("record", [_LIGHT, _FLOATS, _INTEGERS])
+@pytest.mark.parametrize("record", [_FAST, _FLOATS, _INTEGERS])
 def test_any_code_ends_in_an_error(record, context):
     """Whatever the lanes hold, symbols stay in their codebook's range or the file is refused."""
     rng = np.random.default_rng(context)

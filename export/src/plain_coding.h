@@ -1,6 +1,6 @@
 // Raw bytes, and coding with canonical Huffman codes, for the fastest decoding: one extent at a time.
-#ifndef KC_FAST_CODING_H_
-#define KC_FAST_CODING_H_
+#ifndef KC_PLAIN_CODING_H_
+#define KC_PLAIN_CODING_H_
 
 #include "plan.h"
 
@@ -12,4 +12,4 @@ Decoded decode_plainly(Plan* plan, uint32_t number, const uint8_t* payload, size
 
 }  // namespace kc
 
-#endif  // KC_FAST_CODING_H_
+#endif  // KC_PLAIN_CODING_H_

@@ -1,37 +1,37 @@
-// Light model of one symbol a weight: the same decisions as the symbol model's, each predicted by the
+// Fast model of one symbol a weight: the same decisions as the symbol model's, each predicted by the
 // mean of two counters instead of by a mix of many. A fifteenth of the time for a hundredth of size.
 //
 // The extent's halves are coded in turns, each with a coder of its own.
-#ifndef KC_LIGHT_MODEL_H_
-#define KC_LIGHT_MODEL_H_
+#ifndef KC_FAST_MODEL_H_
+#define KC_FAST_MODEL_H_
 
 #include "bit_io.h"
-#include "light_coder.h"
+#include "range_coder.h"
 #include "symbol_model.h"
 
 namespace kc {
 
 // What chooses the second counter of a magnitude's bits. Numbers of the format.
-enum LightContext : uint8_t {
-  kLightAlone = 0,    // nothing: there is one counter only
-  kLightScale = 1,    // how large the magnitudes around are
-  kLightMeans = 2,    // the mean magnitudes lately, and of the column
-  kLightUp = 3,       // the symbol one row before
-  kLightLag = 4,      // the symbol `last` before
-  kLightLagLeft = 5,  // that, and the symbol before
-  kLightUpLeft = 6,
-  kLightContexts = 7,
+enum FastContext : uint8_t {
+  kFastAlone = 0,    // nothing: there is one counter only
+  kFastScale = 1,    // how large the magnitudes around are
+  kFastMeans = 2,    // the mean magnitudes lately, and of the column
+  kFastUp = 3,       // the symbol one row before
+  kFastLag = 4,      // the symbol `last` before
+  kFastLagLeft = 5,  // that, and the symbol before
+  kFastUpLeft = 6,
+  kFastContexts = 7,
 };
 
-// The context byte of an extent: a LightContext, how many low bits of a magnitude are noise, and
+// The context byte of an extent: a FastContext, how many low bits of a magnitude are noise, and
 // whether the side is.
-constexpr int kLightNoiseShift = 3;
-constexpr int kMostLightNoise = 3;
-constexpr uint8_t kLightPlainSide = 32;
+constexpr int kFastNoiseShift = 3;
+constexpr int kMaxFastNoise = 3;
+constexpr uint8_t kFastPlainSide = 32;
 
-inline bool is_light_context(uint8_t byte) { return byte < 64 && (byte & 7) < kLightContexts; }
+inline bool is_fast_context(uint8_t byte) { return byte < 64 && (byte & 7) < kFastContexts; }
 
-// SymbolModel::coarse of what light models meet.
+// SymbolModel::coarse of what fast models meet.
 struct CoarseTable {
   uint8_t of[2048];
 };
@@ -46,7 +46,7 @@ KC_INLINE size_t coarse_of(uint32_t x) {
   return kForSize ? static_cast<size_t>(SymbolModel::coarse(x, 255)) : kCoarse.of[x];
 }
 
-class LightModel {
+class FastModel {
  public:
   bool init() {
     if (!base_.reset(kNodes) || !near_.reset(256) || !density_.reset(256) || !column_kept_.reset(kColumns) ||
@@ -67,8 +67,8 @@ class LightModel {
       layout.centre_flag ? code_kept(lanes, first, end) : list_all(first, end);
       // Without a table of its own the second counter is the first, which learns from what it was: but
       // for the time it takes this is the same.
-      context_ == kLightAlone && !kForSize ? code_listed<!kForSize>(lanes, noise, first)
-                                           : code_listed<false>(lanes, noise, first);
+      context_ == kFastAlone && !kForSize ? code_listed<!kForSize>(lanes, noise, first)
+                                          : code_listed<false>(lanes, noise, first);
     }
     return true;
   }
@@ -86,18 +86,17 @@ class LightModel {
     uint16_t column;
   };
 
-  static void weaken(Array<uint32_t>* table, uint32_t most) {
-    for (uint32_t *c = table->data(), *end = c + table->size(); c != end; ++c)
-      *c = weakened_counter(*c, most);
+  static void weaken(Array<uint32_t>* table, uint32_t max) {
+    for (uint32_t *c = table->data(), *end = c + table->size(); c != end; ++c) *c = weakened_counter(*c, max);
   }
 
   bool begin(const SymbolLayout& l, uint8_t context) {
     layout_ = l;
     context_ = context & 7;
     bits_ = SymbolModel::magnitude_bits(l);
-    const int noise = context >> kLightNoiseShift & kMostLightNoise;
+    const int noise = context >> kFastNoiseShift & kMaxFastNoise;
     noise_bits_ = noise < bits_ ? noise : bits_;
-    plain_side_ = (context & kLightPlainSide) != 0;
+    plain_side_ = (context & kFastPlainSide) != 0;
     start_[0] = 0;
     start_[1] = (l.count + 1) / 2;
     start_[2] = l.count;
@@ -108,7 +107,7 @@ class LightModel {
     for (int s = 0; s < kLanes; ++s) mean_[s] = 0, row_kept_[s] = kFreshCounter;
     one_sided_ = l.highest == l.centre || l.lowest == l.centre;
     Array<uint32_t>& table = tables_[context_];
-    if (context_ == kLightAlone || table.ok()) return true;
+    if (context_ == kFastAlone || table.ok()) return true;
     if (!table.reset(kContexts * kNodes)) return false;
     fill_fresh(&table);
     return true;
@@ -223,17 +222,17 @@ class LightModel {
     const int up = before(i, layout_.row, start);
     const int lag = layout_.last < layout_.row ? before(i, layout_.last, start) : 0;
     switch (context_) {
-      case kLightScale: {
+      case kFastScale: {
         const uint32_t near =
             size(before(i, 1, start)) * 2 + size(before(i, 2, start)) + size(up) * 2 + size(lag) * 2;
         const uint32_t scale = static_cast<uint32_t>(mean * 3 + column_mean * 3) + near * 256;
         return static_cast<size_t>(SymbolModel::level(scale >> 9, 63));
       }
-      case kLightMeans: return mean_class(mean) * 8 + mean_class(column_mean);
-      case kLightUp: return SymbolModel::signed_class(up);
-      case kLightLag: return SymbolModel::signed_class(lag);
-      case kLightLagLeft: return class_of(lag) * 8 + class_of(before(i, 1, start));
-      case kLightUpLeft: return class_of(up) * 8 + class_of(before(i, 1, start));
+      case kFastMeans: return mean_class(mean) * 8 + mean_class(column_mean);
+      case kFastUp: return SymbolModel::signed_class(up);
+      case kFastLag: return SymbolModel::signed_class(lag);
+      case kFastLagLeft: return class_of(lag) * 8 + class_of(before(i, 1, start));
+      case kFastUpLeft: return class_of(up) * 8 + class_of(before(i, 1, start));
       default: return 0;
     }
   }
@@ -289,7 +288,7 @@ class LightModel {
   template <bool kAlone, typename Lane>
   KC_INLINE void begin_symbol(Cursor<Lane>* c, int s) {
     c->base = c->table = base_.data();
-    if (kAlone || context_ == kLightAlone) return;
+    if (kAlone || context_ == kFastAlone) return;
     c->table =
         tables_[context_].data() + kNodes * context_at(c->at, start_[s], mean_[s], column_mean_[c->column]);
   }
@@ -344,7 +343,7 @@ class LightModel {
   }
 
   Array<uint32_t> base_, near_, density_, column_kept_;
-  Array<uint32_t> tables_[kLightContexts];  // made when first used
+  Array<uint32_t> tables_[kFastContexts];  // made when first used
   Array<int32_t> column_mean_;
   Array<Place> list_;  // in a block, of elements whose values are to be coded, lane by lane
   size_t listed_[kLanes];
@@ -355,11 +354,11 @@ class LightModel {
   uint32_t row_kept_[kLanes];
   int bits_ = 0;
   int noise_bits_ = 0;
-  uint8_t context_ = kLightAlone;
+  uint8_t context_ = kFastAlone;
   bool one_sided_ = false;
   bool plain_side_ = false;
 };
 
 }  // namespace kc
 
-#endif  // KC_LIGHT_MODEL_H_
+#endif  // KC_FAST_MODEL_H_

@@ -1,4 +1,4 @@
-// Writes `samples.bin` and `sample_sizes.inc` from `.tflite` files: see tools/make_samples.py.
+// Writes `priming.bin` and `priming_sizes.inc` from `.tflite` files: see tools/make_priming.py.
 #include <stdio.h>
 
 #include "lz.h"
@@ -20,12 +20,12 @@ bool read_file(const char* path, kc::Bytes* out) {
 
 int main(int count, char** arguments) {
   if (count < 4) {
-    fprintf(stderr, "write_samples SAMPLES.bin SIZES.inc MODEL.tflite...\n");
+    fprintf(stderr, "write_priming PRIMING.bin SIZES.inc MODEL.tflite...\n");
     return 2;
   }
-  FILE* samples = fopen(arguments[1], "wb");
+  FILE* priming = fopen(arguments[1], "wb");
   FILE* sizes = fopen(arguments[2], "w");
-  if (samples == nullptr || sizes == nullptr) return 1;
+  if (priming == nullptr || sizes == nullptr) return 1;
   kc::Bytes all, coded;
   for (int i = 3; i < count; ++i) {
     kc::Bytes data, plan;
@@ -38,6 +38,6 @@ int main(int count, char** arguments) {
   }
   if (all.failed() || !kc::lz_encode(all, 0, &coded)) return 1;
   printf("%zu bytes in %zu\n", all.size(), coded.size());
-  const bool written = fwrite(coded.data(), 1, coded.size(), samples) == coded.size();
-  return (written ? 0 : 1) | fclose(samples) | fclose(sizes);
+  const bool written = fwrite(coded.data(), 1, coded.size(), priming) == coded.size();
+  return (written ? 0 : 1) | fclose(priming) | fclose(sizes);
 }

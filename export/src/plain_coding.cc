@@ -1,4 +1,4 @@
-#include "fast_coding.h"
+#include "plain_coding.h"
 
 #include "bit_io.h"
 #include "block_side.h"
@@ -24,7 +24,7 @@ uint32_t code_noise(SignBytes* from, uint32_t, int bits) {
   return byte;
 }
 
-bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* out) {
+bool encode_extent(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* out) {
   if (e.method == kMethodRaw) return out->append(data, static_cast<size_t>(e.size)), !out->failed();
   if (e.method == kMethodRepeats) {
     Bytes bytes, coded;
@@ -57,7 +57,7 @@ bool encode_fast(const Plan& plan, const Extent& e, const uint8_t* data, Bytes* 
   return !out->failed();
 }
 
-Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data) {
+Decoded decode_extent(const Plan& plan, const Extent& e, Reader* in, uint8_t* data) {
   if (e.method == kMethodRaw) {
     const uint8_t* bytes = in->take(static_cast<size_t>(e.size));
     if (bytes == nullptr) return Decoded::kMalformed;
@@ -113,7 +113,7 @@ Decoded decode_fast(const Plan& plan, const Extent& e, Reader* in, uint8_t* data
 bool encode_plainly(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out) {
   return each_extent(*plan, number, [&](Extent& e) {
     const size_t before = out->size();
-    if (!encode_fast(*plan, e, original + e.offset, out)) return false;
+    if (!encode_extent(*plan, e, original + e.offset, out)) return false;
     e.coded_bits = 8ull * (out->size() - before);
     return !out->failed();
   });
@@ -124,7 +124,7 @@ Decoded decode_plainly(Plan* plan, uint32_t number, const uint8_t* payload, size
   Decoded result = Decoded::kDone;
   each_extent(*plan, number, [&](Extent& e) {
     const size_t before = in.position();
-    result = decode_fast(*plan, e, &in, memory + e.place);
+    result = decode_extent(*plan, e, &in, memory + e.place);
     e.coded_bits = 8ull * (in.position() - before);
     return result == Decoded::kDone;
   });

@@ -1,4 +1,4 @@
-#include "partner.h"
+#include "reference_tensor.h"
 
 #include "float_model.h"
 #include "stop.h"
@@ -34,12 +34,12 @@ bool same_name(const kc_tensor& a, const uint8_t* a_file, const kc_tensor& b, co
 
 }  // namespace
 
-bool find_partners(const Plan& plan, const Extent& e, uint8_t* partners) {
+bool references_of(const Plan& plan, const Extent& e, uint8_t* references) {
   const uint8_t* base = plan.base + e.base;
   const size_t count = static_cast<size_t>(e.count());
   if (e.identity) {
     for (size_t i = 0; i < count; ++i)
-      partners[i] = static_cast<uint8_t>((base[i] ^ (e.flip ? 128 : 0)) >> 2);
+      references[i] = static_cast<uint8_t>((base[i] ^ (e.flip ? 128 : 0)) >> 2);
     return true;
   }
   struct Find {
@@ -56,7 +56,7 @@ bool find_partners(const Plan& plan, const Extent& e, uint8_t* partners) {
       find.value = value;
       find.entry = static_cast<uint16_t>(nearest_entry(plan, e, value) + 1);
     }
-    partners[i] = static_cast<uint8_t>(find.entry - 1);
+    references[i] = static_cast<uint8_t>(find.entry - 1);
   }
   return true;
 }
@@ -79,18 +79,18 @@ void from_differences(const Plan& plan, const Extent& e, uint8_t* values) {
   }
 }
 
-int partner_bits(const Extent& e) {
+int reference_bits(const Extent& e) {
   int bits = 1;
   while (bits < 8 && (e.highest >> bits) != 0) ++bits;
   return e.identity ? 8 : bits;
 }
 
-const kc_tensor* find_partner(const BundleWalker& walker, const uint8_t* base, const kc_tensor& tensor,
-                              size_t index, const uint8_t* file) {
+const kc_tensor* find_reference(const BundleWalker& walker, const uint8_t* base, const kc_tensor& tensor,
+                                size_t index, const uint8_t* file) {
   const List<kc_tensor>& others = walker.tensors();
   auto fits = [&](size_t i) { return others[i].size == tensor.size && others[i].type == tensor.type; };
-  constexpr size_t kMostTries = 4096;
-  for (size_t i = 0; i < others.size() && i < kMostTries; ++i) {
+  constexpr size_t kMaxTries = 4096;
+  for (size_t i = 0; i < others.size() && i < kMaxTries; ++i) {
     // The same place first, then all others from the start.
     const size_t k = i == 0 ? index : i - 1;
     if (k < others.size() && fits(k) && same_name(tensor, file, others[k], base)) return &others[k];

@@ -1,13 +1,13 @@
-"""Makes the samples of the packed format: plans and skeletons that graphs are coded beside.
+"""Makes the priming graphs of the packed format: plans and skeletons that its models learn first.
 
-The samples are part of the packed format: with others, files packed before can't be read. This
-script says how they were made (TensorFlow 2.21, Keras 3.15); no build runs it. Its nets are made
-for this alone: none stands in a table, a goal or a benchmark of this project, and none has the
-layers, widths or names of one that does.
+They are part of the format: with others, files packed before can't be read. This script says how
+they were made (TensorFlow 2.21, Keras 3.15); no build runs it. Its nets are made for this alone:
+none stands in a table, a goal or a benchmark of this project, and none has the layers, widths or
+names of one that does.
 
-    cmake -S export -B OUT && cmake --build OUT --target write_samples
-    python export/tools/make_samples.py FOLDER [NAME...]
-    OUT/write_samples export/src/samples.bin export/src/sample_sizes.inc FOLDER/*.tflite
+    cmake -S export -B OUT && cmake --build OUT --target write_priming
+    python export/tools/make_priming.py FOLDER [NAME...]
+    OUT/write_priming export/src/priming.bin export/src/priming_sizes.inc FOLDER/*.tflite
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-#include "light_coding.h"
+#include "fast_model_coding.h"
 
 #include "block_side.h"
-#include "light_floats.h"
-#include "light_integers.h"
+#include "fast_floats.h"
+#include "fast_integers.h"
 #include "section_parts.h"
 #include "symbols.h"
 
@@ -11,14 +11,14 @@ namespace {
 
 // The models of a section; of floats and integers what its method needs.
 struct Models {
-  LightModel symbols, scales;
-  LightFloatParts floats;
+  FastModel symbols, scales;
+  FastFloatParts floats;
   IntegerParts integers;
   bool has_scales = false;
 
   bool init(uint8_t method) {
-    return symbols.init() && (method != kMethodLightFloats || floats.init()) &&
-           (method != kMethodLightIntegers || integers.init());
+    return symbols.init() && (method != kMethodFastFloats || floats.init()) &&
+           (method != kMethodFastIntegers || integers.init());
   }
 };
 
@@ -36,7 +36,7 @@ Decoded run_symbols(const Plan& plan, const Extent& e, Models* models, Lane* lan
     if (!ready || !side.init(plan, e, Lane::kDecodes)) return Decoded::kMemory;
     const Decoded coded = side.each([&](const Extent& floats, uint8_t* values) {
       if (!float_layout_fits(floats)) return Decoded::kMalformed;
-      return models->floats.run(&models->scales, lanes, noise, values, float_layout(floats), kLightAlone)
+      return models->floats.run(&models->scales, lanes, noise, values, float_layout(floats), kFastAlone)
                  ? Decoded::kDone
                  : Decoded::kMemory;
     });
@@ -52,7 +52,7 @@ Decoded run_symbols(const Plan& plan, const Extent& e, Models* models, Lane* lan
 
 // The models run both ways: `memory` is the original, or where extents are restored.
 template <typename Lane, typename Noise>
-Decoded run_light(Plan& plan, uint32_t number, Lane* lanes, Noise* noise, uint8_t* memory) {
+Decoded run_fast(Plan& plan, uint32_t number, Lane* lanes, Noise* noise, uint8_t* memory) {
   Models models;
   if (!models.init(first_extent(plan, number)->method)) return Decoded::kMemory;
   Decoded result = Decoded::kDone;
@@ -60,11 +60,11 @@ Decoded run_light(Plan& plan, uint32_t number, Lane* lanes, Noise* noise, uint8_
   each_extent(plan, number, [&](Extent& e) {
     uint8_t* data = memory + (Lane::kDecodes ? e.place : e.offset);
     bool memory_left = true;
-    if (e.method == kMethodLight) {
+    if (e.method == kMethodFastSymbols) {
       result = run_symbols(plan, e, &models, lanes, noise, data);
-    } else if (e.method == kMethodLightIntegers) {
-      memory_left = run_light_integers(&models.symbols, &models.integers, lanes, noise, data,
-                                       static_cast<size_t>(e.count()), e.highest, e.context);
+    } else if (e.method == kMethodFastIntegers) {
+      memory_left = run_fast_integers(&models.symbols, &models.integers, lanes, noise, data,
+                                      static_cast<size_t>(e.count()), e.highest, e.context);
     } else if (float_layout_fits(e)) {
       memory_left = models.floats.run(&models.symbols, lanes, noise, data, float_layout(e), e.context);
     } else {
@@ -81,12 +81,12 @@ Decoded run_light(Plan& plan, uint32_t number, Lane* lanes, Noise* noise, uint8_
 
 }  // namespace
 
-bool encode_light(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out) {
+bool encode_fast(Plan* plan, uint32_t number, const uint8_t* original, Bytes* out) {
   Bytes coded[kLanes], noise_bytes;
-  LightEncoder lanes[kLanes] = {LightEncoder(&coded[0]), LightEncoder(&coded[1])};
+  RangeEncoder lanes[kLanes] = {RangeEncoder(&coded[0]), RangeEncoder(&coded[1])};
   BitWriter noise(&noise_bytes);
   // Encoding leaves the original as it is: the models write only where they decode.
-  if (run_light(*plan, number, lanes, &noise, const_cast<uint8_t*>(original)) != Decoded::kDone) {
+  if (run_fast(*plan, number, lanes, &noise, const_cast<uint8_t*>(original)) != Decoded::kDone) {
     return false;
   }
   noise.finish();
@@ -100,18 +100,18 @@ bool encode_light(Plan* plan, uint32_t number, const uint8_t* original, Bytes* o
   return !out->failed() && !noise_bytes.failed();
 }
 
-Decoded decode_light(Plan* plan, uint32_t number, const uint8_t* payload, size_t size, uint8_t* memory) {
+Decoded decode_fast(Plan* plan, uint32_t number, const uint8_t* payload, size_t size, uint8_t* memory) {
   Reader in(payload, size);
   uint64_t sizes[kLanes];
   for (uint64_t& lane : sizes) lane = in.varint();
-  LightDecoder lanes[kLanes];
+  RangeDecoder lanes[kLanes];
   for (int s = 0; s < kLanes; ++s) {
     if (in.bad() || sizes[s] > in.left()) return Decoded::kMalformed;
     const uint8_t* bytes = in.take(static_cast<size_t>(sizes[s]));
-    lanes[s] = LightDecoder(bytes, static_cast<size_t>(sizes[s]));
+    lanes[s] = RangeDecoder(bytes, static_cast<size_t>(sizes[s]));
   }
   BitReader noise(in.here(), in.left());
-  const Decoded result = run_light(*plan, number, lanes, &noise, memory);
+  const Decoded result = run_fast(*plan, number, lanes, &noise, memory);
   const bool exact = lanes[0].exact() && lanes[1].exact() && noise.exact();
   return result == Decoded::kDone && !exact ? Decoded::kMalformed : result;
 }

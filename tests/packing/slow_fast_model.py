@@ -1,4 +1,4 @@
-"""Sections 6.6 to 6.8 of the format: the light code, and the light models of symbols and floats."""
+"""Sections 6.6 to 6.8 of the format: the range code, and the fast models of symbols and floats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.packing.slow_symbol_model import Layout, coarse, level, signed_class
 _WORD = 2**64 - 1
 
 
-class LightDecoder:
+class RangeDecoder:
     """Section 6.6: one lane."""
 
     def __init__(self, data: bytes) -> None:
@@ -51,7 +51,7 @@ def _mean_class(mean: int) -> int:
     return max(0, min(7, coarse(mean >> 7) // 2 - 2))
 
 
-class LightModel:
+class FastModel:
     """Section 6.7."""
 
     def __init__(self) -> None:
@@ -59,14 +59,14 @@ class LightModel:
         self.second = Counters()
 
     def decode(
-        self, lanes: list[LightDecoder], noise: Bits, layout: Layout, context: int
+        self, lanes: list[RangeDecoder], noise: Bits, layout: Layout, context: int
     ) -> list[int]:
         self.layout, self.lanes, self.noise = layout, lanes, noise
         self.context, self.low = context & 7, context >> 3 & 3
         self.plain_side = context >> 5
-        for table, most in ((self.base, 30), (self.near, 120), (self.density, 120)):
+        for table, limit in ((self.base, 30), (self.near, 120), (self.density, 120)):
             for counter in table.values():
-                counter[1] = min(counter[1], most)
+                counter[1] = min(counter[1], limit)
         self.half = (layout.count + 1) // 2
         self.ends = (self.half, layout.count)
         self.symbols = [layout.centre] * layout.count
@@ -175,14 +175,14 @@ class LightModel:
         return bit
 
 
-class LightFloatModel:
+class FastFloatModel:
     """Section 6.8."""
 
     def __init__(self) -> None:
-        self.symbols = LightModel()
+        self.symbols = FastModel()
         self.zero_signs, self.signs, self.mantissas = Counters(), Counters(), Counters()
 
-    def decode(self, lanes: list[LightDecoder], noise: Bits, e: dict) -> bytes:
+    def decode(self, lanes: list[RangeDecoder], noise: Bits, e: dict) -> bytes:
         self.lanes, self.noise, self.extent = lanes, noise, e
         count, sparse = e["count"], int(e["sparse"])
         deepest = e["highest"] - e["lowest"] + sparse

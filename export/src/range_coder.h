@@ -1,7 +1,7 @@
-// Binary range coder for the light models: 64 bits of range, four bytes at a time, so that a bit
+// Binary range coder for the fast models: 64 bits of range, four bytes at a time, so that a bit
 // takes few instructions and none of them is a branch that can't be foreseen.
-#ifndef KC_LIGHT_CODER_H_
-#define KC_LIGHT_CODER_H_
+#ifndef KC_RANGE_CODER_H_
+#define KC_RANGE_CODER_H_
 
 #include "bytes.h"
 
@@ -18,12 +18,12 @@ namespace kc {
 // multiplication the other goes on.
 constexpr int kLanes = 2;
 
-class LightEncoder {
+class RangeEncoder {
  public:
   static constexpr bool kDecodes = false;
 
-  LightEncoder() = default;
-  explicit LightEncoder(Bytes* out) : out_(out) {}
+  RangeEncoder() = default;
+  explicit RangeEncoder(Bytes* out) : out_(out) {}
 
   // `p1` is the probability of a 1 in 1/65536, from 1 to 65535.
   KC_INLINE int code(int bit, uint32_t p1) {
@@ -79,12 +79,12 @@ class LightEncoder {
   uint64_t range_ = ~0ull;
 };
 
-class LightDecoder {
+class RangeDecoder {
  public:
   static constexpr bool kDecodes = true;
 
-  LightDecoder() = default;
-  LightDecoder(const uint8_t* data, size_t size) : at_(data), end_(data + size), size_(size) {
+  RangeDecoder() = default;
+  RangeDecoder(const uint8_t* data, size_t size) : at_(data), end_(data + size), size_(size) {
     value_ = next();
     value_ = value_ << 32 | next();
   }
@@ -138,4 +138,4 @@ class LightDecoder {
 
 }  // namespace kc
 
-#endif  // KC_LIGHT_CODER_H_
+#endif  // KC_RANGE_CODER_H_

@@ -1,16 +1,16 @@
-// Light model of 32-bit integers: the lengths by the light model of symbols, the rest as in the other
+// Fast model of 32-bit integers: the lengths by the fast model of symbols, the rest as in the other
 // model of integers.
-#ifndef KC_LIGHT_INTEGERS_H_
-#define KC_LIGHT_INTEGERS_H_
+#ifndef KC_FAST_INTEGERS_H_
+#define KC_FAST_INTEGERS_H_
 
+#include "fast_model.h"
 #include "integer_model.h"
-#include "light_model.h"
 
 namespace kc {
 
 template <typename Lane, typename Noise>
-bool run_light_integers(LightModel* lengths, IntegerParts* parts, Lane* lanes, Noise* noise, uint8_t* data,
-                        size_t count, int longest, uint8_t context) {
+bool run_fast_integers(FastModel* lengths, IntegerParts* parts, Lane* lanes, Noise* noise, uint8_t* data,
+                       size_t count, int longest, uint8_t context) {
   Array<uint8_t> depths(count);
   if (!depths.ok()) return false;
   if (!Lane::kDecodes) IntegerParts::find_depths(data, count, longest, depths.data());
@@ -30,4 +30,4 @@ bool run_light_integers(LightModel* lengths, IntegerParts* parts, Lane* lanes, N
 
 }  // namespace kc
 
-#endif  // KC_LIGHT_INTEGERS_H_
+#endif  // KC_FAST_INTEGERS_H_

@@ -1,14 +1,14 @@
 // Model of floating-point weights beside those of an older tensor: how far each has moved.
-#ifndef KC_DRIFT_MODEL_H_
-#define KC_DRIFT_MODEL_H_
+#ifndef KC_REFERENCE_FLOAT_MODEL_H_
+#define KC_REFERENCE_FLOAT_MODEL_H_
 
 #include "bit_io.h"
 #include "float_model.h"
-#include "partner_model.h"
+#include "reference_model.h"
 
 namespace kc {
 
-class DriftModel {
+class ReferenceFloatModel {
  public:
   bool init() {
     if (!lengths_.init() || !upper_.reset(33 * 4)) return false;
@@ -35,7 +35,7 @@ class DriftModel {
     if (!lengths_.run(coder, lengths.data(), hints.data(), count, row, last, kLengthBits)) return false;
     for (size_t i = 0; i < count; ++i) {
       if (stopped_at(i)) return false;
-      const int length = lengths[i] > kMostLength ? kMostLength : lengths[i];
+      const int length = lengths[i] > kMaxLength ? kMaxLength : lengths[i];
       const int64_t from = rank(load_element(base + i * width, bytes), bytes);
       int64_t moved = Coder::kDecodes ? 0 : rank(load_element(data + i * width, bytes), bytes) - from;
       if (length != 0) moved = code_move(coder, noise, moved, length);
@@ -46,7 +46,7 @@ class DriftModel {
 
  private:
   static constexpr int kLengthBits = 6;
-  static constexpr int kMostLength = 32;
+  static constexpr int kMaxLength = 32;
 
   // Numbers in the order of their values, -0 just below +0.
   static int64_t rank(uint32_t bits, int bytes) {
@@ -80,10 +80,10 @@ class DriftModel {
     return down != 0 ? -static_cast<int64_t>(found) : static_cast<int64_t>(found);
   }
 
-  PartnerModel lengths_;
+  ReferenceModel lengths_;
   Array<uint32_t> upper_;
 };
 
 }  // namespace kc
 
-#endif  // KC_DRIFT_MODEL_H_
+#endif  // KC_REFERENCE_FLOAT_MODEL_H_

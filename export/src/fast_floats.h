@@ -1,14 +1,14 @@
-// Light model of floating-point weights: the exponents by the light model of symbols, sign and upper
+// Fast model of floating-point weights: the exponents by the fast model of symbols, sign and upper
 // mantissa bits by one counter each, and the rest of the mantissa, which is noise, as it is.
-#ifndef KC_LIGHT_FLOATS_H_
-#define KC_LIGHT_FLOATS_H_
+#ifndef KC_FAST_FLOATS_H_
+#define KC_FAST_FLOATS_H_
 
+#include "fast_model.h"
 #include "float_model.h"
-#include "light_model.h"
 
 namespace kc {
 
-class LightFloatParts {
+class FastFloatParts {
  public:
   bool init() {
     return upper_.reset(32 * kTree) && fill_fresh(&upper_) && signs_.reset(27) && fill_fresh(&signs_) &&
@@ -17,7 +17,7 @@ class LightFloatParts {
 
   // `noise` is a BitWriter or BitReader; `data` is read or written.
   template <typename Lane, typename Noise>
-  bool run(LightModel* exponents, Lane* lanes, Noise* noise, uint8_t* data, const FloatLayout& l,
+  bool run(FastModel* exponents, Lane* lanes, Noise* noise, uint8_t* data, const FloatLayout& l,
            uint8_t context) {
     layout_ = l;
     data_ = data;
@@ -37,7 +37,7 @@ class LightFloatParts {
   }
 
  private:
-  static constexpr size_t kTree = 1u << FloatModel::kMostModelled;
+  static constexpr size_t kTree = 1u << FloatModel::kMaxModelled;
 
   // 1 positive, 2 negative, 0 if there is none so far back in the half, or a zero.
   size_t sign_before(size_t i, size_t back, size_t start) const {
@@ -89,4 +89,4 @@ class LightFloatParts {
 
 }  // namespace kc
 
-#endif  // KC_LIGHT_FLOATS_H_
+#endif  // KC_FAST_FLOATS_H_
