@@ -9,15 +9,15 @@ from keras_compress.errors import KerasCompressError
 __all__ = ["check_count", "check_max_drop"]
 
 
-def check_count(name: str, value: Any, *, least: int = 1) -> int:
-    """Return `value` if it is a whole number of at least `least`.
+def check_count(name: str, value: Any, *, minimum: int = 1) -> int:
+    """Return `value` if it is a whole number of at least `minimum`.
 
     Raises:
         KerasCompressError: If it isn't.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise KerasCompressError(
-            f"`{name}` must be an int of at least {least}. Received: {name}={value!r}."
+            f"`{name}` must be an int of at least {minimum}. Received: {name}={value!r}."
         )
     return value
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_compress.argument_checks import check_count
 from keras_compress.bench import machine
 from keras_compress.bench.candidates import Candidate, Model, find_candidates
 from keras_compress.bench.comparison import compare
@@ -288,16 +289,10 @@ def _check_settings(
     timeout: float,
 ) -> None:
     cores = os.cpu_count() or 1
-    for name, value, least in (
-        ("threads", threads, 1),
-        ("warmup_runs", warmup_runs, 0),
-        ("num_runs", num_runs, 1),
-        ("seed", seed, 0),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise KerasCompressError(
-                f"`{name}` must be a whole number of at least {least}. Received: {name}={value!r}."
-            )
+    check_count("threads", threads)
+    check_count("warmup_runs", warmup_runs, minimum=0)
+    check_count("num_runs", num_runs)
+    check_count("seed", seed, minimum=0)
     if threads > max(cores, 1):
         raise KerasCompressError(
             f"`threads` can't be more than the machine's {cores} cores: more would be timed "

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_compress.binary.binary_layer import (
-    BinaryLayer,
-    check_input_scale,
-    kernel_constraint_for,
-)
-from keras_compress.binary.input_scale import input_scale_map
-from keras_compress.binary.padding import check_pad_values, pad_same
+from keras_compress.binary.binary_layer import check_input_scale, kernel_constraint_for
+from keras_compress.binary.padding import check_pad_values
 from keras_compress.binary.quantizers import get_quantizer
+from keras_compress.binary.spatial_layer import BinarySpatialLayer
 
 if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
@@ -23,7 +19,7 @@ __all__ = ["BinaryDepthwiseConv2D"]
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
-class BinaryDepthwiseConv2D(BinaryLayer, keras.layers.DepthwiseConv2D):
+class BinaryDepthwiseConv2D(BinarySpatialLayer, keras.layers.DepthwiseConv2D):
     """Depthwise 2D convolution whose filters are signs times alpha.
 
     One filter is one channel of the input under one of `depth_multiplier` kernels, so each
@@ -91,12 +87,8 @@ class BinaryDepthwiseConv2D(BinaryLayer, keras.layers.DepthwiseConv2D):
         self.pad_values = check_pad_values(pad_values)
         self.input_scale = check_input_scale(input_scale, self.input_quantizer)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        x, padding = self.quantize_inputs(inputs), self.padding
-        pads_ones = padding == "same" and self.pad_values != 0
-        if pads_ones:
-            x, padding = self._pad(x), "valid"
-        outputs = ops.depthwise_conv(
+    def _convolve(self, x: Tensor, padding: str) -> Tensor:
+        return ops.depthwise_conv(
             x,
             self.quantized_kernel,
             strides=self.strides,
@@ -104,40 +96,6 @@ class BinaryDepthwiseConv2D(BinaryLayer, keras.layers.DepthwiseConv2D):
             dilation_rate=self.dilation_rate,
             data_format=self.data_format,
         )
-        axis = -1 if self.data_format == "channels_last" else 1
-        if self.input_scale:
-            scale = input_scale_map(
-                self._pad(inputs) if pads_ones else inputs,
-                int(inputs.shape[axis]),
-                self.kernel_size,
-                self.strides,
-                padding,
-                self.dilation_rate,
-                self.data_format,
-            )
-            if self.depth_multiplier > 1:
-                scale = ops.repeat(scale, self.depth_multiplier, axis=axis)
-            outputs = ops.multiply(outputs, scale)
-        if self.use_bias:
-            shape = [1, 1, 1, 1]
-            shape[axis] = -1
-            outputs = ops.add(outputs, ops.reshape(self.bias, shape))
-        return outputs if self.activation is None else self.activation(outputs)
 
-    def _pad(self, x: Tensor) -> Tensor:
-        return pad_same(
-            x,
-            self.kernel_size,
-            self.strides,
-            self.dilation_rate,
-            self.data_format,
-            self.pad_values,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            **self._quantizer_config(),
-            "pad_values": self.pad_values,
-            "input_scale": self.input_scale,
-        }
+    def _filters_by_group(self, channels: int) -> tuple[int, int]:
+        return channels, self.depth_multiplier

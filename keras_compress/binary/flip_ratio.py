@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from keras_compress.argument_checks import check_count
 from keras_compress.binary.binary_layer import is_binary_variable
 from keras_compress.errors import KerasCompressError
 
@@ -74,11 +75,7 @@ class FlipRatioCallback(keras.callbacks.Callback):
 
     def __init__(self, frequency: int = 1) -> None:
         super().__init__()
-        if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
-            raise KerasCompressError(
-                f"`frequency` must be a whole number from 1 on. Received: frequency={frequency!r}."
-            )
-        self.frequency = frequency
+        self.frequency = check_count("frequency", frequency)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         found = [v for v in self.model.trainable_variables if is_binary_variable(v)]

@@ -20,9 +20,11 @@ from keras_compress.channel_pruning.report import channel_report
 from keras_compress.channel_pruning.scope import groups_to_cut
 from keras_compress.channel_pruning.selection import removal_steps
 from keras_compress.errors import KerasCompressError
+from keras_compress.search.bisection import bisect
 
 if TYPE_CHECKING:
     import keras
+    from numpy.typing import NDArray
 
     from keras_compress.tensor import Tensor
 
@@ -97,24 +99,11 @@ def cap(
     for number, name in enumerate(names, 1):
         floor = base - max_drop * number / len(names)
         steps = removal_steps(groups[name], scores[name])
-        before = fitting.weights([name])
-        kept, best = 0, (base, before)
-        low, high = 0, len(steps) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            fitting.fit({**masks, name: steps[middle]}, [name])
-            score = _score(evaluate, fitting.model)
-            if score >= floor:
-                low = kept = middle
-                best = score, fitting.weights([name])
-            else:
-                high = middle - 1
-        for variable, values in best[1]:
-            variable.assign(values)
+        kept, score = _cut_group(fitting, evaluate, masks, name, steps, floor, base)
         if kept:
             masks[name] = steps[kept]
         if progress is not None:
-            progress(name, int(steps[kept].sum()), best[0])
+            progress(name, int(steps[kept].sum()), score)
     plan = ChannelPlan.of(groups, masks)
     costs = ChannelCosts(groups)
     report = channel_report(
@@ -127,6 +116,34 @@ def cap(
         tuple(fitting.fitted(masks)),
     )
     return ChannelPruned(plan.apply(fitting.model), report, plan)
+
+
+def _cut_group(
+    fitting: Compensation,
+    evaluate: Callable[[Any], float],
+    masks: dict[str, np.ndarray],
+    name: str,
+    steps: list[NDArray[np.bool_]],
+    floor: float,
+    score: float,
+) -> tuple[int, float]:
+    """Fit the readers of a group cut as far as `floor` allows; return the step, and the score."""
+    best = score, fitting.weights([name])
+
+    def keeps_score(places: list[float]) -> list[bool]:
+        nonlocal best
+        fitting.fit({**masks, name: steps[int(places[0])]}, [name])
+        score = _score(evaluate, fitting.model)
+        if score >= floor:
+            best = score, fitting.weights([name])
+        return [score >= floor]
+
+    # The first step, the whole group, needs no trial; behind the last there is none.
+    rounds = len(steps).bit_length()
+    kept = int(bisect(keeps_score, 0, len(steps), rounds=rounds, scale="integer").met)
+    for variable, values in best[1]:
+        variable.assign(values)
+    return kept, best[0]
 
 
 def _score(evaluate: Callable[[Any], float], model: keras.Model) -> float:

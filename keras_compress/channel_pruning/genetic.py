@@ -108,8 +108,8 @@ def genetic(
         KerasCompressError: If the model isn't compiled or its graph is unknown, a number is out of
             range, no group is read by layers with known products, or the target can't be reached.
     """
-    check_count("layer_batches", layer_batches, least=0)
-    check_count("final_epochs", final_epochs, least=0)
+    check_count("layer_batches", layer_batches, minimum=0)
+    check_count("final_epochs", final_epochs, minimum=0)
     if not getattr(model, "compiled", False):
         raise KerasCompressError(
             f"The net is trained between cuts. Received: {model.name!r}, which isn't compiled. "

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_compress.argument_checks import check_count
 from keras_compress.channel_pruning.costs import COSTS, ChannelCosts
 from keras_compress.channel_pruning.factors import SharedFactors
 from keras_compress.channel_pruning.groups import ChannelGroups, Selectors
@@ -148,11 +149,8 @@ class GroupFisherTrainer(keras.Model):
         input_shape: Any = None,
         name: str = "group_fisher",
     ) -> None:
-        for key, value in (("interval", interval), ("batch_size", batch_size)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise KerasCompressError(
-                    f"`{key}` must be an int of at least 1. Received: {value!r}."
-                )
+        check_count("interval", interval)
+        check_count("batch_size", batch_size)
         if per is not None and per not in COSTS:
             raise KerasCompressError(
                 f"`per` must be one of {', '.join(map(repr, COSTS))}, or None. Received: {per!r}."

@@ -76,7 +76,8 @@ def _run(args: argparse.Namespace) -> int:
 
     from keras_compress.exporter.quiet import quiet_native_output
     from keras_compress.recipes.image_data import load_npz
-    from keras_compress.recipes.smaller_net import SmallerNetTarget, prune_channels
+    from keras_compress.recipes.smaller_net import prune_channels
+    from keras_compress.recipes.smaller_net_target import SmallerNetTarget
     from keras_compress.search.progress import RichProgress
 
     target = SmallerNetTarget(**shares, max_drop=args.max_drop)

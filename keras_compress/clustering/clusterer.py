@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -14,7 +14,7 @@ from keras_compress.clustering.entropy_constrained import entropy_constrained_co
 from keras_compress.clustering.importance import importance_for
 from keras_compress.clustering.projection import CodebookProjection
 from keras_compress.clustering.wrapper import Clustered
-from keras_compress.engine.cloning import require_copyable, require_removable
+from keras_compress.engine.cloning import require_copyable, require_removable, wrap_layers
 from keras_compress.engine.optimizer import ProjectedOptimizer
 from keras_compress.engine.preparation import require_chosen, require_effective, weights_to_wrap
 from keras_compress.engine.report import values_of
@@ -211,3 +211,38 @@ def weights_to_cluster(model: keras.Model, config: ClusteringConfig) -> tuple[We
     """Return the weights that a first `prepare` of `model` is to wrap."""
     selection = config.select(model)
     return weights_to_wrap(model, selection, clustered_layers(model), "clustering", "cluster")
+
+
+def wrap_with_codebooks(
+    model: keras.Model,
+    config: ClusteringConfig,
+    wrap: Callable[[keras.Layer, list[int]], Clustered],
+) -> keras.Model:
+    """Return a copy of `model` whose chosen layers are wrapped, on codebooks of their weights.
+
+    Args:
+        model: A built Sequential or functional model, nested or not.
+        config: Says which weights, and how many values.
+        wrap: Called with a copy of a layer and the places of its chosen weights in its
+            `variables`; returns the wrapper.
+
+    Raises:
+        KerasCompressError: As `clustering.prepare`.
+    """
+    chosen = weights_to_cluster(model, config)
+    codebooks = {
+        id(ref.variable): codebook_for(ref, values_of(ref.variable), config, resumed=False)
+        for ref in chosen
+    }
+    wrapped: list[tuple[Clustered, list[Codebook]]] = []
+
+    def wrap_one(layer: keras.Layer, indices: list[int], refs: list[WeightRef]) -> Clustered:
+        wrapper = wrap(layer, indices)
+        wrapped.append((wrapper, [codebooks[id(ref.variable)] for ref in refs]))
+        return wrapper
+
+    def fill() -> None:
+        for wrapper, its_codebooks in wrapped:
+            wrapper.set_codebooks(its_codebooks)
+
+    return wrap_layers(model, chosen, wrap_one, fill)

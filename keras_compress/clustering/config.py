@@ -9,6 +9,7 @@ from typing import Literal
 import keras
 import numpy as np
 
+from keras_compress.argument_checks import check_count
 from keras_compress.clustering.codebook import INITIALIZATIONS, Initialization
 from keras_compress.engine.technique import TechniqueConfig
 from keras_compress.engine.weights import Selectors
@@ -62,11 +63,7 @@ class ClusteringConfig(TechniqueConfig):
     importance: Mapping[str, np.ndarray] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        n = self.n_clusters
-        if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-            raise KerasCompressError(
-                f"`n_clusters` must be an int of at least 2. Received: n_clusters={n!r}."
-            )
+        check_count("n_clusters", self.n_clusters, minimum=2)
         if self.init not in INITIALIZATIONS:
             raise KerasCompressError(
                 f"`init` must be one of {', '.join(INITIALIZATIONS)}. Received: init={self.init!r}."

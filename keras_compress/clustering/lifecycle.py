@@ -5,18 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_compress.clustering.clusterer import (
-    codebook_for,
-    weights_to_cluster,
-)
-from keras_compress.clustering.codebook import Codebook
+from keras_compress.clustering.clusterer import wrap_with_codebooks
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.wrapper import Clustered
-from keras_compress.engine.cloning import wrap_layers
 from keras_compress.engine.effects import technique_report
-from keras_compress.engine.report import Report, values_of
+from keras_compress.engine.report import Report
 from keras_compress.engine.technique import Technique, register_technique
-from keras_compress.engine.weights import WeightRef
 
 
 def prepare(model: keras.Model, config: ClusteringConfig | None = None) -> keras.Model:
@@ -36,30 +30,17 @@ def prepare(model: keras.Model, config: ClusteringConfig | None = None) -> keras
             or infinite.
     """
     config = config or ClusteringConfig()
-    chosen = weights_to_cluster(model, config)
-    codebooks = {}
-    for ref in chosen:
-        values = values_of(ref.variable)
-        codebooks[id(ref.variable)] = codebook_for(ref, values, config, resumed=False)
 
-    wrapped: list[tuple[Clustered, list[Codebook]]] = []
-
-    def wrap(layer: keras.Layer, indices: list[int], refs: list[WeightRef]) -> Clustered:
-        wrapper = Clustered(
+    def wrap(layer: keras.Layer, indices: list[int]) -> Clustered:
+        return Clustered(
             layer,
             config.n_clusters,
             config.gradient_aggregation,
             indices,
             per_channel=config.per_channel,
         )
-        wrapped.append((wrapper, [codebooks[id(ref.variable)] for ref in refs]))
-        return wrapper
 
-    def fill() -> None:
-        for wrapper, its_codebooks in wrapped:
-            wrapper.set_codebooks(its_codebooks)
-
-    return wrap_layers(model, chosen, wrap, fill)
+    return wrap_with_codebooks(model, config, wrap)
 
 
 def report(model: keras.Model, config: ClusteringConfig | None = None) -> Report:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_compress.argument_checks import check_count
 from keras_compress.clustering.channels import channel_axis
-from keras_compress.clustering.clusterer import clustered_layers, codebook_for, weights_to_cluster
+from keras_compress.clustering.clusterer import clustered_layers, wrap_with_codebooks
 from keras_compress.clustering.codebook import Codebook
 from keras_compress.clustering.config import ClusteringConfig
 from keras_compress.clustering.entropy_constrained import (
@@ -26,7 +27,6 @@ from keras_compress.clustering.entropy_constrained import (
 from keras_compress.clustering.importance import importance_for
 from keras_compress.clustering.wrapper import Clustered
 from keras_compress.engine.callback import StepCallback
-from keras_compress.engine.cloning import wrap_layers
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import WeightRef, iter_weights, require_finite
 from keras_compress.errors import KerasCompressError
@@ -170,23 +170,11 @@ def prepare_reassignment(model: keras.Model, config: ClusteringConfig) -> keras.
         raise KerasCompressError(
             "Reassignment takes one codebook a weight. Received: per_channel=True."
         )
-    chosen = weights_to_cluster(model, config)
-    codebooks = {
-        id(ref.variable): codebook_for(ref, values_of(ref.variable), config, resumed=False)
-        for ref in chosen
-    }
-    wrapped: list[tuple[Reassigned, list[Codebook]]] = []
 
-    def wrap(layer: keras.Layer, indices: list[int], refs: list[WeightRef]) -> Reassigned:
-        wrapper = Reassigned(layer, config.n_clusters, config.gradient_aggregation, indices)
-        wrapped.append((wrapper, [codebooks[id(ref.variable)] for ref in refs]))
-        return wrapper
+    def wrap(layer: keras.Layer, indices: list[int]) -> Reassigned:
+        return Reassigned(layer, config.n_clusters, config.gradient_aggregation, indices)
 
-    def fill() -> None:
-        for wrapper, its_codebooks in wrapped:
-            wrapper.set_codebooks(its_codebooks)
-
-    return wrap_layers(model, chosen, wrap, fill)
+    return wrap_with_codebooks(model, config, wrap)
 
 
 class ReassignmentCallback(StepCallback):
@@ -216,12 +204,8 @@ class ReassignmentCallback(StepCallback):
         initial_step: int | None = None,
     ) -> None:
         super().__init__(initial_step)
-        if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
-            raise KerasCompressError(
-                f"`frequency` must be an int of at least 1. Received: frequency={frequency!r}."
-            )
         self.config = config
-        self.frequency = frequency
+        self.frequency = check_count("frequency", frequency)
         self.end_step = end_step
 
     def forget(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -15,6 +15,9 @@ from keras_compress.distillation.soft_targets import SoftTargets
 from keras_compress.distillation.teachers import FrozenTeachers
 from keras_compress.engine.weights import require_built
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
 
 #: What `Distiller` does itself; a student's own way of it would be passed over in silence.
 _OWN_WAYS = ("train_step", "test_step", "compute_loss", "compute_metrics")
@@ -136,6 +139,37 @@ def truncated_inputs(teacher: keras.Model, student: keras.Model) -> list[int]:
         return []
     whole = [[not keras.backend.is_float_dtype(i.dtype) for i in each] for each in (theirs, ours)]
     return [place for place, (a, b) in enumerate(zip(*whole, strict=True)) if a and not b]
+
+
+def check_heard(teacher: keras.Model, places: list[int], x: Tensor) -> None:
+    """Raise if an input that `teacher` takes as integers, at one of `places`, holds fractions.
+
+    Raises:
+        KerasCompressError: If one does.
+    """
+    for place in places:
+        array = keras.tree.flatten(x)[place]
+        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(array.dtype)):
+            raise KerasCompressError(
+                "A teacher must hear what the student hears. Received: fractions for "
+                f"input {place} of {teacher.name!r}, which rounds them to "
+                f"{teacher.inputs[place].dtype}. Pass integers, or put a teacher of other "
+                "inputs behind a model that converts them."
+            )
+
+
+def require_for_labels(name: str, value: Any, student_loss_weight: Any) -> None:
+    """Raise if `value`, the loss on the labels or the labels, is missing where labels count.
+
+    Raises:
+        KerasCompressError: If it is `None`.
+    """
+    if value is None and student_loss_weight != 0:
+        raise KerasCompressError(
+            "Labels that count need a loss, and must be there. Received: "
+            f"{name}=None and student_loss_weight={student_loss_weight!r}. Pass `{name}`, or "
+            "`student_loss_weight=0.0` to learn from the teachers alone."
+        )
 
 
 def _check_logits_loss(loss: Any, models: list[keras.Model]) -> None:

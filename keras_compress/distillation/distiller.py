@@ -12,9 +12,11 @@ from keras_compress.distillation.arguments import (
     as_shares,
     as_teachers,
     as_weights,
+    check_heard,
     check_losses,
     check_models,
     check_student,
+    require_for_labels,
     student_layer,
     teacher_layer,
     teacher_layers,
@@ -23,7 +25,7 @@ from keras_compress.distillation.arguments import (
 from keras_compress.distillation.cache import TeacherCache, split_inputs
 from keras_compress.distillation.heads import heads_of
 from keras_compress.distillation.plans import TeachingPlans
-from keras_compress.distillation.teachers import FeatureTap, FrozenTeachers, TeacherWatch
+from keras_compress.distillation.teachers import FeatureTap, FrozenTeachers, TeacherWatch, Untracked
 from keras_compress.distillation.weighting import (
     check_student_loss_weight,
     on_replica,
@@ -115,7 +117,7 @@ class Distiller(keras.distillation.Distiller):
         self.student_loss_weight = student_loss_weight
         self.distillation_losses = losses
         self.distillation_loss_weights = as_weights(distillation_loss_weights, len(losses))
-        self._student_tap = _Untracked(tap)
+        self._student_tap = Untracked(tap)
         self._hear(teacher)
         self.teacher_weights = as_shares(teacher_weights, self._plans.value.teachers)
         self.feature_shapes = shapes or [self._shapes_of(loss) for loss in losses]
@@ -142,12 +144,12 @@ class Distiller(keras.distillation.Distiller):
             heads = list(teacher.heads)
         else:
             heads = [heads_of(model) for model in self.teachers]
-        self._truncated = _Untracked(
+        self._truncated = Untracked(
             [truncated_inputs(model, self.student) for model in self.teachers]
         )
         plans = TeachingPlans(self.student, self.distillation_losses, heads)
-        self._plans = _Untracked(plans)
-        self._watch = _Untracked(TeacherWatch(self.teachers))
+        self._plans = Untracked(plans)
+        self._watch = Untracked(TeacherWatch(self.teachers))
 
     @property
     def teachers(self) -> tuple[Any, ...]:
@@ -207,12 +209,7 @@ class Distiller(keras.distillation.Distiller):
             KerasCompressError: If there is no loss for labels that count, or what the outputs are
                 can't be told (see `SoftTargets`).
         """
-        if loss is None and self.student_loss_weight != 0:
-            raise KerasCompressError(
-                "Labels that count need a loss. Received: loss=None and student_loss_weight="
-                f"{self.student_loss_weight!r}. Pass `loss`, or `student_loss_weight=0.0` to "
-                "learn from the teachers alone."
-            )
+        require_for_labels("loss", loss, self.student_loss_weight)
         # As a model of its own: Keras' distiller takes the losses one by one, without weights.
         super(keras.distillation.Distiller, self).compile(
             optimizer=optimizer, loss=loss, metrics=metrics, **kwargs
@@ -249,12 +246,7 @@ class Distiller(keras.distillation.Distiller):
         Raises:
             KerasCompressError: If labels or teachers' outputs are missing.
         """
-        if y is None and self.student_loss_weight != 0:
-            raise KerasCompressError(
-                "Labels that count must be there. Received: y=None and student_loss_weight="
-                f"{self.student_loss_weight!r}. Pass labels, or `student_loss_weight=0.0` to "
-                "learn from the teachers alone."
-            )
+        require_for_labels("y", y, self.student_loss_weight)
         x, cached = split_inputs(x)
         outputs, features = self._split_predictions(x, y_pred, training)
         step = keras.ops.cast(keras.ops.convert_to_tensor(self.step), "float32")
@@ -327,15 +319,7 @@ class Distiller(keras.distillation.Distiller):
                 "saved with a distiller."
             )
         for model, places in zip(self.teachers, self._truncated.value, strict=True):
-            for place in places:
-                array = keras.tree.flatten(x)[place]
-                if keras.backend.is_float_dtype(keras.backend.standardize_dtype(array.dtype)):
-                    raise KerasCompressError(
-                        "A teacher must hear what the student hears. Received: fractions for "
-                        f"input {place} of {model.name!r}, which rounds them to "
-                        f"{model.inputs[place].dtype}. Pass integers, or put a teacher of other "
-                        "inputs behind a model that converts them."
-                    )
+            check_heard(model, places, x)
         return self.teacher(x, training=False)
 
     def _compared(
@@ -411,10 +395,3 @@ class Distiller(keras.distillation.Distiller):
         """Compile with what `get_compile_config` returned."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
-
-
-class _Untracked:
-    """Hides its value from Keras, which tracks models, losses and containers it is given."""
-
-    def __init__(self, value: Tensor) -> None:
-        self.value = value

@@ -157,3 +157,10 @@ class TeacherWatch:
         return len(seen) != len(values) or any(
             a is not b for a, b in zip(seen, values, strict=True)
         )
+
+
+class Untracked:
+    """Hides its value from Keras, which tracks models, losses and containers it is given."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value

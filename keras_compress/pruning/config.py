@@ -7,6 +7,7 @@ from typing import Literal
 
 import keras
 
+from keras_compress.argument_checks import check_count
 from keras_compress.engine.technique import TechniqueConfig
 from keras_compress.engine.weights import Selection, Selectors
 from keras_compress.errors import KerasCompressError
@@ -76,11 +77,7 @@ class PruningConfig(TechniqueConfig):
             raise KerasCompressError(
                 f'`scope` must be "layer" or "global". Received: scope={self.scope!r}.'
             )
-        frequency = self.frequency
-        if isinstance(frequency, bool) or not isinstance(frequency, int) or frequency < 1:
-            raise KerasCompressError(
-                f"`frequency` must be an int of at least 1. Received: frequency={frequency!r}."
-            )
+        check_count("frequency", self.frequency)
         # Other callables may count their calls, or not take each step.
         last = settling_step(schedule) if isinstance(schedule, PruningSchedule) else None
         if last is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_compress.argument_checks import check_count
 from keras_compress.engine.frozen import Frozen
 from keras_compress.errors import KerasCompressError
 
@@ -80,10 +81,7 @@ class Random(Criterion):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise KerasCompressError(
-                f"`seed` must be an int of at least 0. Received: seed={self.seed!r}."
-            )
+        check_count("seed", self.seed, minimum=0)
 
     def scores(
         self, values: np.ndarray, *, place: int = 0, sums: np.ndarray | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import keras
 
+from keras_compress.argument_checks import check_count
 from keras_compress.engine.frozen import Frozen
 from keras_compress.errors import KerasCompressError
 
@@ -218,10 +219,7 @@ class StaircaseSparsity(PruningSchedule):
                 f"Received: sparsities={list(self.sparsities)!r}."
             )
         object.__setattr__(self, "sparsities", sparsities)
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise KerasCompressError(
-                f"`steps` must be an int of at least 1. Received: {self.steps!r}."
-            )
+        check_count("steps", self.steps)
         begin = check_step("begin_step", self.begin_step)
         object.__setattr__(self, "end_step", begin + self.steps * (len(sparsities) - 1))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_compress.argument_checks import check_count
 from keras_compress.engine.callback import StepCallback
 from keras_compress.engine.cloning import wrap_layers
 from keras_compress.engine.preparation import weights_to_wrap
@@ -98,10 +99,7 @@ class SurgeryConfig(TechniqueConfig):
             )
         if not self.decay >= 0.0:
             raise KerasCompressError(f"`decay` must be at least 0. Received: decay={self.decay!r}.")
-        if isinstance(self.frequency, bool) or self.frequency < 1:
-            raise KerasCompressError(
-                f"`frequency` must be an int of at least 1. Received: frequency={self.frequency!r}."
-            )
+        check_count("frequency", self.frequency)
 
     def due_step(self, step: int) -> int | None:
         """Return the latest step, `step` or earlier, at which an update is due, or `None`."""

@@ -19,7 +19,8 @@ from keras_compress.recipes.post_training import (
 )
 from keras_compress.recipes.post_training_target import PostTrainingTarget
 from keras_compress.recipes.settings import DemoSettings, LayerPlan, Phase, settings_for
-from keras_compress.recipes.smaller_net import SmallerNet, SmallerNetTarget, prune_channels
+from keras_compress.recipes.smaller_net import SmallerNet, prune_channels
+from keras_compress.recipes.smaller_net_target import SmallerNetTarget
 from keras_compress.recipes.unlabelled_images import load_unlabelled
 
 __all__ = [

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_compress.argument_checks import check_count, check_max_drop
+from keras_compress.argument_checks import check_count
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.accuracy import tflite_accuracy
 from keras_compress.recipes.image_data import ImageData
+from keras_compress.recipes.smaller_net_target import SmallerNetTarget
 from keras_compress.search.bisection import bisect
 from keras_compress.search.progress import Progress, progress_callback
 from keras_compress.storage import Origins, write_atomic, write_through
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from keras_compress.channel_pruning import ChannelPruned, Criterion
 
-__all__ = ["SmallerNet", "SmallerNetTarget", "prune_channels"]
+__all__ = ["SmallerNet", "prune_channels"]
 
 _VALIDATION_SHARE = 0.1
 _SCORED_IMAGES = 1024
@@ -39,48 +40,6 @@ _LEAST_SHARE_TRAINED = 0.05
 # A measured ratio is this uncertain; the search goes on no finer.
 _RESOLUTION = 0.01
 _TIMED_RUNS = 20
-
-
-@dataclass(frozen=True)
-class SmallerNetTarget:
-    """How far `prune_channels` goes: one of the first three, `max_drop` or both.
-
-    Args:
-        macs: Share of the multiply-accumulates that may be left, between 0 and 1.
-            Defaults to `None`.
-        parameters: Share of the weights that may be left. Defaults to `None`.
-        latency: Share of the latency in LiteRT, float32 on one thread of this machine, that may be
-            left. Defaults to `None`.
-        max_drop: Most percentage points of accuracy to lose. Alone it is searched for how far
-            pruning may go; beside another it decides whether the target counts as reached.
-            Defaults to `None`.
-
-    Raises:
-        KerasCompressError: If none is given, several of the first three are, or one is out of
-            range.
-    """
-
-    macs: float | None = None
-    parameters: float | None = None
-    latency: float | None = None
-    max_drop: float | None = None
-
-    def __post_init__(self) -> None:
-        shares = {"macs": self.macs, "parameters": self.parameters, "latency": self.latency}
-        given = {name: value for name, value in shares.items() if value is not None}
-        if len(given) > 1 or (not given and self.max_drop is None):
-            raise KerasCompressError(
-                "A target is one of `macs`, `parameters` and `latency`, or `max_drop`, or one of "
-                f"them with it. Received: {self}."
-            )
-        for name, value in given.items():
-            if isinstance(value, bool) or not isinstance(value, float) or not 0 < value < 1:
-                raise KerasCompressError(
-                    f"`{name}` is the share that may be left, a float between 0 and 1. Received: "
-                    f"{name}={value!r}."
-                )
-        if self.max_drop is not None:
-            check_max_drop(self.max_drop)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,8 @@ def bisect(
         rounds: Most rounds to go.
         points: Values of a round, evenly between the two ends. Defaults to `1`.
         first: The values of the first round instead. Defaults to `None`.
-        scale: `"linear"`, or `"log"` for even ratios. Defaults to `"linear"`.
+        scale: `"linear"`, `"log"` for even ratios, or `"integer"` for whole numbers alone, of which
+            the search ends at two neighbours. Defaults to `"linear"`.
         resolution: The search ends once the two are no further apart. Defaults to `0.0`.
         on_round: Called with the `Bracket` after each round. Defaults to `None`.
 
@@ -73,13 +75,22 @@ def bisect(
     """
     check_count("rounds", rounds)
     check_count("points", points)
-    if scale not in ("linear", "log"):
-        raise KerasCompressError(f'`scale` is "linear" or "log". Received: scale={scale!r}.')
+    if scale not in ("linear", "log", "integer"):
+        raise KerasCompressError(
+            f'`scale` is "linear", "log" or "integer". Received: scale={scale!r}.'
+        )
     if not np.isfinite([met, unmet]).all() or (scale == "log" and not min(met, unmet) > 0):
         raise KerasCompressError(
             "A range to search has finite ends, above 0 on the log scale. Received: "
             f"met={met!r}, unmet={unmet!r}, scale={scale!r}."
         )
+    if scale == "integer":
+        if not float(met).is_integer() or not float(unmet).is_integer():
+            raise KerasCompressError(
+                "A range of whole numbers has whole ends. Received: "
+                f"met={met!r}, unmet={unmet!r}, scale={scale!r}."
+            )
+        resolution = max(resolution, 1.0)
     spaced = np.geomspace if scale == "log" else np.linspace
     bracket = Bracket(float(met), float(unmet))
     direction = 1.0 if unmet > met else -1.0
@@ -89,6 +100,9 @@ def bisect(
         values = [float(v) for v in spaced(bracket.met, bracket.unmet, points + 2)[1:-1]]
         if turn == 1 and first is not None:
             values = [float(value) for value in first]
+        elif scale == "integer":
+            values = [bracket.met + math.trunc(value - bracket.met) for value in values]
+            values = [value for value in dict.fromkeys(values) if value != bracket.met]
         answers = list(zip(values, is_met(values), strict=True))
         good = [value for value, answer in answers if answer] + [bracket.met]
         nearest = max(good, key=lambda value: direction * value)

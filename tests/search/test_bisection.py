@@ -48,6 +48,20 @@ def test_on_and_off_the_nearest_to_the_unmet_end_counts():
     assert found == Bracket(3.0, 4.0, 1)
 
 
+def test_whole_numbers_alone_down_to_two_neighbours():
+    tried = []
+
+    def is_met(values):
+        tried.extend(values)
+        return within(5)(values)
+
+    assert bisect(is_met, 0, 8, rounds=9, scale="integer") == Bracket(5.0, 6.0, 3)
+    assert tried == [4, 6, 5]
+    assert bisect(is_met, 5, 6, rounds=9, scale="integer").rounds == 0
+    falling = bisect(lambda v: [x >= 3 for x in v], 9, 0, rounds=9, points=3, scale="integer")
+    assert (falling.met, falling.unmet) == (3, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -55,6 +69,7 @@ def test_on_and_off_the_nearest_to_the_unmet_end_counts():
         ({"points": 0}, "points=0"),
         ({"scale": "cubic"}, "scale='cubic'"),
         ({"scale": "log"}, "above 0"),
+        ({"scale": "integer", "unmet": 1.5}, "whole ends"),
         ({"unmet": float("nan")}, "finite ends"),
     ],
 )
