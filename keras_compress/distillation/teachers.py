@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import keras
 
@@ -12,6 +12,8 @@ from keras_compress.errors import KerasCompressError
 
 if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
+
+_Value = TypeVar("_Value")
 
 
 class FeatureTap:
@@ -159,8 +161,8 @@ class TeacherWatch:
         )
 
 
-class Untracked:
+class Untracked(Generic[_Value]):
     """Hides its value from Keras, which tracks models, losses and containers it is given."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: _Value) -> None:
         self.value = value
