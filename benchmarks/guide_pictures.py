@@ -202,12 +202,59 @@ def recipes() -> str:
     return flow(steps, "The way of the recipes")
 
 
+def architectures() -> str:
+    """Latency of MobileNet v1 over its multiplications, at four widths and four sizes."""
+    nets = result("mobilenet_grid").values()
+    points = sorted((round(n["macs"] / 1e6, 1), n["float32"]["best_us"] / 1000) for n in nets)
+    lines = {f"{len(points)} nets": points}
+    return curves(lines, "MobileNet v1 in LiteRT, float32", "million MACs", "milliseconds")
+
+
+def loading() -> str:
+    """How an older file is opened."""
+    steps = [
+        (".h5, SavedModel", "or .keras of Keras 2"),
+        ("read", "configuration, weights"),
+        ("translate", "layers, functions"),
+        ("build", "stock Keras 3"),
+        ("compare", "beside the original"),
+    ]
+    return flow(steps, "How load_model opens a file")
+
+
+def bench() -> str:
+    """Latency of the demo's model, stage by stage."""
+    stages = result("demo_digits")["stages"]
+    values = {stage["title"]: 1000 * stage["latency_ms"] for stage in stages}
+    return bars(values, "digits_cnn in LiteRT, stage by stage", unit=" us")
+
+
+def report() -> str:
+    """Packed bytes of the demo's model, stage by stage."""
+    stages = result("demo_digits")["stages"]
+    values = {stage["title"]: stage["packed_bytes"] for stage in stages}
+    return bars(values, "digits_cnn packed, stage by stage", unit=" bytes")
+
+
+def command() -> str:
+    """What the commands hand to each other."""
+    steps = [
+        ("compress", "or prune-channels"),
+        ("export", ".keras to .tflite"),
+        ("pack", ".tflite to .kcz"),
+        ("inspect, unpack", "look, restore"),
+        ("bench", "time it"),
+        ("report", "one page"),
+    ]
+    return flow(steps, "The commands of keras-compress, in the order of the way")
+
+
 PICTURES: dict[str, Callable[[], str]] = {
     each.__name__: each
     for each in (
         index, pruning, schedules, channel_pruning, clustering, rate_aware, quantization,
         distillation, binary, binary_export, sparse_inference, packing, migrating, search, export,
-        recipes,
+        recipes, architectures, loading, bench, report, command,
     )
 }  # fmt: skip
 
