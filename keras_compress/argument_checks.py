@@ -9,7 +9,7 @@ from keras_compress.errors import KerasCompressError
 __all__ = ["check_count", "check_max_drop"]
 
 
-def check_count(name: str, value: Any, *, minimum: int = 1) -> int:
+def check_count(name: str, value: object, *, minimum: int = 1) -> int:
     """Return `value` if it is a whole number of at least `minimum`.
 
     Raises:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def iter_layers(root: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+def iter_layers(root: object) -> Iterator[tuple[tuple[Any, ...], Any]]:
     """Yield `(ancestors, layer)` for every layer under `root`, each layer once, parents first.
 
     Looks through nested models, wrappers, recurrent cells and composite layers. `ancestors`

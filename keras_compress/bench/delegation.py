@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 __all__ = ["describe_delegation"]
 
@@ -45,7 +49,7 @@ def describe_delegation(interpreter: Any, asked: str) -> dict[str, Any]:
     }
 
 
-def _between(nodes: list[dict[str, Any]], inputs: Any, outputs: Any) -> set[int]:
+def _between(nodes: list[dict[str, Any]], inputs: Tensor, outputs: Tensor) -> set[int]:
     producers = {
         int(tensor): number for number, node in enumerate(nodes) for tensor in node["outputs"]
     }

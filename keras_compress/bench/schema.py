@@ -37,12 +37,12 @@ def load_schema() -> dict[str, Any]:
     return schema
 
 
-def check(document: Any) -> None:
+def check(document: object) -> None:
     """Raise `KerasCompressError`, naming the place, if `document` doesn't follow the schema."""
     _check(document, load_schema(), "result")
 
 
-def _check(value: Any, schema: dict[str, Any], place: str) -> None:
+def _check(value: object, schema: dict[str, Any], place: str) -> None:
     for keyword, rule in schema.items():
         if keyword in _NO_CHECK:
             continue
@@ -76,14 +76,14 @@ def _check(value: Any, schema: dict[str, Any], place: str) -> None:
             raise KerasCompressError(f"The schema's keyword {keyword!r} is not implemented.")
 
 
-def _is(value: Any, name: str) -> bool:
+def _is(value: object, name: str) -> bool:
     # To Python a bool is an int; to JSON it isn't.
     if isinstance(value, bool):
         return name == "boolean"
     return isinstance(value, _TYPES[name])
 
 
-def _wrong(place: str, rule: str, value: Any) -> KerasCompressError:
+def _wrong(place: str, rule: str, value: object) -> KerasCompressError:
     shown = repr(value)
     return KerasCompressError(
         f"In a benchmark result {place} {rule}. Received: {shown[:80]}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_compress.binary.quantizers import get_quantizer
+from keras_compress.binary.quantizers import Quantizer, get_quantizer
 from keras_compress.errors import KerasCompressError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Quantize(keras.layers.Layer):
         KerasCompressError: If the quantizer is unknown or `None`.
     """
 
-    def __init__(self, quantizer: Any = "ste_sign", **kwargs: Any) -> None:
+    def __init__(self, quantizer: str | Quantizer | None = "ste_sign", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         found = get_quantizer(quantizer)
         if found is None:
@@ -47,7 +47,7 @@ class Quantize(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             **super().get_config(),
             "quantizer": keras.saving.serialize_keras_object(self.quantizer),

@@ -142,7 +142,7 @@ def constant_kernel(layer: BinaryLayer, kernel: np.ndarray) -> Iterator[None]:
         _CONSTANT_KERNELS.reset(token)
 
 
-def kernel_constraint_for(constraint: Any, quantizer: Quantizer | None) -> Any:
+def kernel_constraint_for(constraint: object, quantizer: Quantizer | None) -> Any:
     """Return the constraint that `constraint` names; `"auto"` clips where gradients end."""
     if constraint == "auto":
         return WeightClip() if quantizer is not None and quantizer.clips_gradient else None

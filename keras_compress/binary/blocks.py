@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -41,7 +42,7 @@ def check_method(method: str) -> str:
 def bacp_block(
     x: Tensor,
     filters: int,
-    kernel_size: Any = 3,
+    kernel_size: int | Sequence[int] = 3,
     *,
     strides: int = 1,
     padding: str = "same",

@@ -41,7 +41,7 @@ class Bop(keras.optimizers.Optimizer):
     """
 
     def __init__(
-        self, threshold: float = 1e-8, gamma: Any = 1e-4, name: str = "bop", **kwargs: Any
+        self, threshold: float = 1e-8, gamma: object = 1e-4, name: str = "bop", **kwargs: Any
     ) -> None:
         if isinstance(threshold, bool) or not threshold >= 0:
             raise KerasCompressError(
@@ -59,7 +59,9 @@ class Bop(keras.optimizers.Optimizer):
             self.add_variable_from_reference(variable, name="average") for variable in variables
         ]
 
-    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Any) -> None:
+    def update_step(
+        self, gradient: Tensor, variable: keras.Variable, learning_rate: object
+    ) -> None:
         # The look-up that the docstring of keras.optimizers.Optimizer gives to its subclasses.
         average = self.averages[self._get_variable_index(variable)]
         gradient = ops.cast(gradient, variable.dtype)
@@ -70,5 +72,5 @@ class Bop(keras.optimizers.Optimizer):
         weight = ops.where(ops.greater_equal(variable, 0), one, -one)
         self.assign(variable, ops.where(weight * moved > self.threshold, -weight, weight))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {**super().get_config(), "threshold": self.threshold}

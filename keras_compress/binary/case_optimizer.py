@@ -18,7 +18,7 @@ __all__ = ["CaseOptimizer"]
 class _TrainedVariables:
     """The model's variables: a list as an attribute, Keras would take for the optimizer's own."""
 
-    def __init__(self, order: Sequence[Any]) -> None:
+    def __init__(self, order: Sequence[object]) -> None:
         self.order = list(order)
 
 
@@ -42,7 +42,7 @@ class CaseOptimizer(keras.optimizers.Optimizer):
     def __init__(
         self,
         cases: Sequence[tuple[Callable[[Any], bool], Any]],
-        default_optimizer: Any,
+        default_optimizer: keras.Optimizer,
         name: str = "case_optimizer",
     ) -> None:
         pairs = [tuple(case) if isinstance(case, list | tuple) else () for case in cases]
@@ -100,7 +100,7 @@ class CaseOptimizer(keras.optimizers.Optimizer):
             if pairs:
                 optimizer.apply([p[0] for p in pairs], [p[1] for p in pairs])
 
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+    def finalize_variable_values(self, var_list: Sequence[object]) -> None:
         for case, optimizer in enumerate(self.optimizers):
             mine = [variable for variable in var_list if self._case_of(variable) == case]
             if mine:
@@ -111,14 +111,14 @@ class CaseOptimizer(keras.optimizers.Optimizer):
         return self.default_optimizer.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
+    def learning_rate(self, learning_rate: object) -> None:
         self.default_optimizer.learning_rate = learning_rate
 
     @property
     def iterations(self) -> keras.Variable:
         return self.default_optimizer.iterations
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         serialize = keras.saving.serialize_keras_object
         within = [serialize(optimizer) for optimizer in self.optimizers]
         names = [keras.saving.get_registered_name(predicate) for predicate in self.predicates]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 from keras import ops
@@ -36,5 +36,5 @@ class WeightClip(keras.constraints.Constraint):
     def __call__(self, w: Tensor) -> Tensor:
         return ops.clip(w, -self.clip_value, self.clip_value)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {"clip_value": self.clip_value}

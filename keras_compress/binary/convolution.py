@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -9,7 +10,7 @@ from keras import ops
 
 from keras_compress.binary.binary_layer import check_input_scale, kernel_constraint_for
 from keras_compress.binary.padding import check_pad_values
-from keras_compress.binary.quantizers import get_quantizer
+from keras_compress.binary.quantizers import Quantizer, get_quantizer
 from keras_compress.binary.spatial_layer import BinarySpatialLayer
 
 if TYPE_CHECKING:
@@ -64,19 +65,19 @@ class BinaryConv2D(BinarySpatialLayer, keras.layers.Conv2D):
     def __init__(
         self,
         filters: int,
-        kernel_size: Any,
-        strides: Any = (1, 1),
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = (1, 1),
         padding: str = "valid",
         pad_values: float = 0.0,
         data_format: str | None = None,
-        dilation_rate: Any = (1, 1),
+        dilation_rate: int | Sequence[int] = (1, 1),
         groups: int = 1,
-        input_quantizer: Any = "ste_sign",
-        kernel_quantizer: Any = "magnitude_aware_sign",
+        input_quantizer: str | Quantizer | None = "ste_sign",
+        kernel_quantizer: str | Quantizer | None = "magnitude_aware_sign",
         input_scale: bool = False,
-        activation: Any = None,
+        activation: object = None,
         use_bias: bool = False,
-        kernel_constraint: Any = "auto",
+        kernel_constraint: object = "auto",
         **kwargs: Any,
     ) -> None:
         resolved = get_quantizer(kernel_quantizer)

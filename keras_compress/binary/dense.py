@@ -13,7 +13,7 @@ from keras_compress.binary.binary_layer import (
     kernel_constraint_for,
 )
 from keras_compress.binary.input_scale import dense_input_scale
-from keras_compress.binary.quantizers import get_quantizer
+from keras_compress.binary.quantizers import Quantizer, get_quantizer
 
 if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
@@ -46,12 +46,12 @@ class BinaryDense(BinaryLayer, keras.layers.Dense):
     def __init__(
         self,
         units: int,
-        input_quantizer: Any = "ste_sign",
-        kernel_quantizer: Any = "magnitude_aware_sign",
+        input_quantizer: str | Quantizer | None = "ste_sign",
+        kernel_quantizer: str | Quantizer | None = "magnitude_aware_sign",
         input_scale: bool = False,
-        activation: Any = None,
+        activation: object = None,
         use_bias: bool = False,
-        kernel_constraint: Any = "auto",
+        kernel_constraint: object = "auto",
         **kwargs: Any,
     ) -> None:
         resolved = get_quantizer(kernel_quantizer)
@@ -74,7 +74,7 @@ class BinaryDense(BinaryLayer, keras.layers.Dense):
             outputs = ops.add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             **super().get_config(),
             **self._quantizer_config(),

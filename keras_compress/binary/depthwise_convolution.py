@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -9,7 +10,7 @@ from keras import ops
 
 from keras_compress.binary.binary_layer import check_input_scale, kernel_constraint_for
 from keras_compress.binary.padding import check_pad_values
-from keras_compress.binary.quantizers import get_quantizer
+from keras_compress.binary.quantizers import Quantizer, get_quantizer
 from keras_compress.binary.spatial_layer import BinarySpatialLayer
 
 if TYPE_CHECKING:
@@ -54,19 +55,19 @@ class BinaryDepthwiseConv2D(BinarySpatialLayer, keras.layers.DepthwiseConv2D):
 
     def __init__(
         self,
-        kernel_size: Any,
-        strides: Any = (1, 1),
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = (1, 1),
         padding: str = "valid",
         pad_values: float = 0.0,
         depth_multiplier: int = 1,
         data_format: str | None = None,
-        dilation_rate: Any = (1, 1),
-        input_quantizer: Any = "ste_sign",
-        kernel_quantizer: Any = "magnitude_aware_sign",
+        dilation_rate: int | Sequence[int] = (1, 1),
+        input_quantizer: str | Quantizer | None = "ste_sign",
+        kernel_quantizer: str | Quantizer | None = "magnitude_aware_sign",
         input_scale: bool = False,
-        activation: Any = None,
+        activation: object = None,
         use_bias: bool = False,
-        depthwise_constraint: Any = "auto",
+        depthwise_constraint: object = "auto",
         **kwargs: Any,
     ) -> None:
         resolved = get_quantizer(kernel_quantizer)

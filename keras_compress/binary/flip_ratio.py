@@ -31,7 +31,7 @@ class FlipRatio(keras.metrics.Metric):
         dtype: Dtype of the result. Defaults to `None`.
     """
 
-    def __init__(self, values_shape: Any, name: str = "flip_ratio", dtype: Any = None) -> None:
+    def __init__(self, values_shape: Any, name: str = "flip_ratio", dtype: object = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.values_shape = tuple(int(size) for size in values_shape)
         self.signs = self.add_variable(
@@ -40,7 +40,7 @@ class FlipRatio(keras.metrics.Metric):
         self.total = self.add_variable((), initializer="zeros", dtype="float32", name="total")
         self.updates = self.add_variable((), initializer="zeros", dtype="float32", name="updates")
 
-    def update_state(self, values: Tensor, sample_weight: Any = None) -> None:
+    def update_state(self, values: Tensor, sample_weight: Tensor | None = None) -> None:
         positive = ops.cast(ops.greater_equal(values, 0), "int8")
         signs = positive + positive - ops.ones_like(positive)
         known = ops.cast(ops.any(ops.not_equal(self.signs, 0)), "float32")
@@ -56,7 +56,7 @@ class FlipRatio(keras.metrics.Metric):
         self.total.assign(0.0)
         self.updates.assign(0.0)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {**super().get_config(), "values_shape": self.values_shape}
 
 

@@ -6,7 +6,7 @@ slope in its place (Bengio et al., arXiv 1308.3432; XNOR-Net, arXiv 1603.05279, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras import ops
 
@@ -35,7 +35,7 @@ def straight_through(value: Tensor, x: Tensor, low: float, high: float) -> Tenso
     return ops.stop_gradient(value) + _zero_with_gradient_of(followed)
 
 
-def with_slope(value: Tensor, x: Tensor, slope: Any) -> Tensor:
+def with_slope(value: Tensor, x: Tensor, slope: Tensor) -> Tensor:
     """Return `value`, differentiated as if its derivative in `x` were `slope` (same shapes)."""
     followed = ops.where(ops.isfinite(x), x, ops.zeros((), dtype=x.dtype))
     return ops.stop_gradient(value) + ops.stop_gradient(slope) * _zero_with_gradient_of(followed)

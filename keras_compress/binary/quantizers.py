@@ -83,7 +83,7 @@ class Quantizer:
         """Whether the levels are -1 and +1, which is what XNOR and popcount compute with."""
         return self.levels == (-1.0, 1.0)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {}
 
     @classmethod
@@ -97,7 +97,7 @@ def _sign(x: Tensor) -> Tensor:
     return ops.where(ops.greater_equal(x, 0), one, ops.negative(one))
 
 
-def _register(cls: Any) -> Any:
+def _register(cls: object) -> Any:
     return keras.saving.register_keras_serializable(package="keras_compress")(cls)
 
 
@@ -120,7 +120,7 @@ class SteSign(Quantizer):
     def levels_of(self, x: Tensor) -> Tensor:
         return straight_through(_sign(x), x, -self.clip_value, self.clip_value)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {"clip_value": self.clip_value}
 
 
@@ -160,7 +160,7 @@ class SwishSign(Quantizer):
     def levels_of(self, x: Tensor) -> Tensor:
         return with_slope(_sign(x), x, self._slope(x))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {"beta": self.beta}
 
 
@@ -213,7 +213,7 @@ class MagnitudeAwareSign(Quantizer):
             quantized = quantized + (x - ops.stop_gradient(x)) / n
         return quantized
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {"gradient": self.gradient, "clip_value": self.clip_value}
 
 
@@ -235,7 +235,7 @@ class Heaviside(Quantizer):
         above = ops.cast(ops.greater(x, 0), x.dtype)
         return straight_through(above, x, -self.clip_value, self.clip_value)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {"clip_value": self.clip_value}
 
 
@@ -272,7 +272,7 @@ class SteTern(Quantizer):
         value = ops.where(ops.greater(magnitude, threshold), ops.sign(x), zero)
         return straight_through(value, x, -self.clip_value, self.clip_value)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             "threshold": self.threshold,
             "ternary_weight_networks": self.ternary_weight_networks,
@@ -318,7 +318,7 @@ class DoReFa(Quantizer):
         largest = ops.maximum(ops.max(ops.abs(squashed)), keras.config.epsilon())
         return 2 * self._round(squashed / (2 * largest) + 0.5) - 1
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {"bits": self.bits, "mode": self.mode}
 
 
@@ -340,7 +340,7 @@ def quantizer_names() -> list[str]:
     return sorted(_NAMES)
 
 
-def get_quantizer(identifier: Any) -> Quantizer | None:
+def get_quantizer(identifier: object) -> Quantizer | None:
     """Return the quantizer that `identifier` stands for.
 
     Args:

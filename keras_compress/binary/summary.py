@@ -133,7 +133,7 @@ class ModelSummary:
         return out.getvalue()
 
 
-def summarize(model: keras.Model, input_shape: Any = None) -> ModelSummary:
+def summarize(model: keras.Model, input_shape: object = None) -> ModelSummary:
     """Count what `model` holds and computes for one sample.
 
     The model is run once on zeros, so that nested, shared and subclassed models count right.

@@ -98,7 +98,7 @@ class ChannelAttention(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> Any:
         return input_shape
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         own = {"reduction": self.reduction, "hidden": self.hidden, "use_bias": self.use_bias}
         return {**super().get_config(), **own}
 
@@ -212,7 +212,7 @@ class _Insertion(Surgery):
             key = id(node.outputs[0])
             tensors[key] = self._block(node)(tensors[key])
 
-    def _sequence(self, graph: Graph, first: Any) -> list[keras.Layer]:
+    def _sequence(self, graph: Graph, first: object) -> list[keras.Layer]:
         entries = [first]
         for node in graph.nodes:
             entries.append(self._operation(node))

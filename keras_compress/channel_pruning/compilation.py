@@ -49,7 +49,7 @@ def carry_compilation(model: keras.Model, small: keras.Model, variables: Variabl
     _carry_state(optimizer, small.optimizer, model.trainable_variables, variables)
 
 
-def _carry_state(old: Any, new: Any, trainable: Any, variables: Variables) -> None:
+def _carry_state(old: Any, new: Any, trainable: object, variables: Variables) -> None:
     weights = _weights_of_state(old, trainable)
     for one, other in zip(old.variables, new.variables, strict=False):
         values = keras.ops.convert_to_numpy(one)
@@ -61,7 +61,7 @@ def _carry_state(old: Any, new: Any, trainable: Any, variables: Variables) -> No
             other.assign(values)
 
 
-def _weights_of_state(optimizer: keras.Optimizer, trainable: Any) -> dict[str, Any]:
+def _weights_of_state(optimizer: keras.Optimizer, trainable: object) -> dict[str, Any]:
     """Return the weight that each variable of an optimizer belongs to, by the latter's path."""
     probe = type(optimizer).from_config(optimizer.get_config())
     made: list[tuple[Any, Any]] = []
@@ -81,7 +81,7 @@ def _record_references(optimizer: keras.Optimizer, made: list[tuple[Any, Any]]) 
     """Have an optimizer write down which weight it makes each of its variables for."""
     add = optimizer.add_variable_from_reference
 
-    def recording(reference_variable: Any, *args: Any, **kwargs: Any) -> Any:
+    def recording(reference_variable: object, *args: Any, **kwargs: Any) -> Any:
         state = add(reference_variable, *args, **kwargs)
         made.append((reference_variable, state))
         return state

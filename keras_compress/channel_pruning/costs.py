@@ -67,7 +67,7 @@ class ChannelCosts:
         KerasCompressError: If the size of an input isn't known.
     """
 
-    def __init__(self, groups: ChannelGroups, input_shape: Any = None) -> None:
+    def __init__(self, groups: ChannelGroups, input_shape: object = None) -> None:
         self._groups = {group.name: group for group in groups.every}
         of = groups.analysis.components.of
         count = int(of.max(initial=-1)) + 1
@@ -156,7 +156,7 @@ class ChannelCosts:
             self._axes.append(axis)
         return self._axis_of[key]
 
-    def _build(self, groups: ChannelGroups, input_shape: Any) -> None:
+    def _build(self, groups: ChannelGroups, input_shape: object) -> None:
         analysis = groups.analysis
         uses: dict[int, float] = {}
         uncounted: dict[str, None] = {}

@@ -68,7 +68,7 @@ class Criterion:
         """
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return dataclasses.asdict(self)
 
     @classmethod

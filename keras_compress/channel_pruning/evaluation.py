@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ class MaskedLoss:
         groups: ChannelGroups,
         x: Tensor,
         y: Tensor,
-        loss: Any = None,
+        loss: object = None,
         *,
         reestimate: int = 0,
         batch_size: int = 64,

@@ -112,7 +112,7 @@ def search_rates(
     x: Tensor,
     y: Tensor,
     *,
-    loss: Any = None,
+    loss: object = None,
     costs: Sequence[str] = ("macs",),
     criterion: str | Criterion = "l1",
     population: int = 24,
@@ -221,7 +221,7 @@ class _Candidates:
         costs: tuple[str, ...],
         x: Tensor,
         y: Tensor,
-        loss: Any,
+        loss: object,
         reestimate: int,
         batch_size: int,
     ) -> None:

@@ -52,7 +52,7 @@ class Site:
 
 
 def channel_gradients(
-    groups: ChannelGroups, x: Tensor, y: Tensor, *, loss: Any = None, batch_size: int = 32
+    groups: ChannelGroups, x: Tensor, y: Tensor, *, loss: object = None, batch_size: int = 32
 ) -> Iterator[ChannelGradients]:
     """Yield the gradients by channels, batch after batch.
 

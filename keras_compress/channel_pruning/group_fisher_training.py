@@ -29,6 +29,8 @@ from keras_compress.engine.projection import Projection
 from keras_compress.errors import KerasCompressError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from keras_compress.tensor import Tensor
 
 __all__ = ["GroupFisherTrainer", "Removal", "prune_while_training"]
@@ -64,7 +66,7 @@ class _FisherInformation(Projection):
         self.state[0].assign_add(squares)
         return keras.ops.zeros_like(gradient)
 
-    def project(self, weight: Tensor, state: Any) -> Tensor:
+    def project(self, weight: Tensor, state: object) -> Tensor:
         return keras.ops.ones_like(weight)
 
     def nearest(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -74,7 +76,9 @@ class _FisherInformation(Projection):
 class _Choice:
     """What a trainer chooses from, and what is left; no layer, so that Keras tracks none of it."""
 
-    def __init__(self, groups: ChannelGroups, target: Target, per: str | None, shape: Any) -> None:
+    def __init__(
+        self, groups: ChannelGroups, target: Target, per: str | None, shape: object
+    ) -> None:
         self.groups = groups
         self.per = per
         self.costs = ChannelCosts(groups, shape)
@@ -146,7 +150,7 @@ class GroupFisherTrainer(keras.Model):
         min_channels: int = 1,
         layers: Selectors = None,
         veto: Selectors = None,
-        input_shape: Any = None,
+        input_shape: object = None,
         name: str = "group_fisher",
     ) -> None:
         check_count("interval", interval)
@@ -285,10 +289,10 @@ class _Remover(keras.callbacks.Callback):
         self._since = 0
         self._batches = 0
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._last = -1
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         trained, self._last = batch - self._last, batch
         self._since += trained
         self._batches += trained
@@ -300,7 +304,7 @@ class _Remover(keras.callbacks.Callback):
         if model.reached or model.remove(self._batches) is None or model.reached:
             model.stop_training = True
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._trainer.reached:
             self._trainer.stop_training = True
 

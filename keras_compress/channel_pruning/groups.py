@@ -190,7 +190,7 @@ class ChannelGroups(Mapping[str, ChannelGroup]):
     def __repr__(self) -> str:
         return f"<ChannelGroups of {self.model.name!r}: {len(self)} groups>"
 
-    def _matcher(self, selectors: Any, argument: str) -> Callable[[str], bool]:
+    def _matcher(self, selectors: object, argument: str) -> Callable[[str], bool]:
         if isinstance(selectors, str | type) or callable(selectors):
             selectors = [selectors]
         selectors = list(selectors) if isinstance(selectors, Iterable) else [selectors]

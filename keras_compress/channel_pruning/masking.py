@@ -82,7 +82,7 @@ class _ReadMask(Projection):
     def prepare_gradient(self, gradient: Tensor) -> Tensor:
         return gradient * keras.ops.cast(self.state[0], gradient.dtype)
 
-    def project(self, weight: Tensor, state: Sequence[Any]) -> Tensor:
+    def project(self, weight: Tensor, state: Sequence[object]) -> Tensor:
         return weight * keras.ops.cast(state[0], weight.dtype)
 
     def nearest(self, values: NDArray[Any]) -> NDArray[Any]:

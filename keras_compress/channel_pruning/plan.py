@@ -117,7 +117,7 @@ class ChannelPlan:
             found[name] = np.isin(np.arange(by_name[name].size), kept)
         return found
 
-    def apply(self, model: keras.Model, *, verify: Any = None) -> keras.Model:
+    def apply(self, model: keras.Model, *, verify: object = None) -> keras.Model:
         """Return a smaller model without the channels that the plan doesn't keep.
 
         It is of the same kind, with the same names, and compiled like `model`, with the state of

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +195,7 @@ def search_policy(
     x: Tensor,
     y: Tensor,
     *,
-    loss: Any = None,
+    loss: object = None,
     rates: tuple[float, float] = (0.3, 0.8),
     episodes: int = 200,
     criterion: str | Criterion = "l1",

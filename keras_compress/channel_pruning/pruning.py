@@ -53,7 +53,7 @@ def prune(
     method: str = "global",
     x: Tensor | None = None,
     y: Tensor | None = None,
-    loss: Any = None,
+    loss: object = None,
     round_to: int = 8,
     min_channels: int = 1,
     layers: Selectors = None,
@@ -62,7 +62,7 @@ def prune(
     reestimate: bool = True,
     verify: bool = False,
     batch_size: int = 32,
-    input_shape: Any = None,
+    input_shape: object = None,
 ) -> ChannelPruned:
     """Remove the channels of `model` that matter least, until it costs no more than `target`.
 

@@ -168,7 +168,7 @@ def _watched(
     shadowed = {id(each): _layer_of(each) for each in layers}
     before = {key: layer.__dict__.get("call") for key, layer in shadowed.items()}
 
-    def shadow(watched: Any, call: Any) -> Any:
+    def shadow(watched: object, call: Any) -> Any:
         def watching(inputs: Tensor, *args: Any, **kwargs: Any) -> Any:
             if isinstance(watched, Shortcut):
                 values = keras.ops.convert_to_numpy(inputs[watched.index])
@@ -196,7 +196,7 @@ def _watched(
                 layer.__dict__["call"] = before[key]
 
 
-def _layer_of(watched: Any) -> Any:
+def _layer_of(watched: object) -> Any:
     return watched.layer if isinstance(watched, Shortcut) else watched
 
 

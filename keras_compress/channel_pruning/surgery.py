@@ -109,7 +109,7 @@ class Surgery:
         self._models.append((old, small))
         return small
 
-    def _sequence(self, graph: Graph, first: Any) -> list[Any]:
+    def _sequence(self, graph: Graph, first: object) -> list[Any]:
         return [first, *(self._operation(node) for node in graph.nodes)]
 
     def _call(self, node: GraphNode, tensors: dict[int, Any]) -> None:
@@ -200,7 +200,7 @@ def cut_values(values: np.ndarray, cuts: list[tuple[int, np.ndarray]]) -> np.nda
     return values
 
 
-def _unbuilt(config: Any) -> Any:
+def _unbuilt(config: object) -> Any:
     """Return a configuration whose inner layers aren't built on the old shapes."""
     if isinstance(config, list | tuple):
         return type(config)(_unbuilt(value) for value in config)

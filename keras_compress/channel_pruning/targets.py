@@ -65,7 +65,7 @@ class Target:
                 found[cost] = full[cost] * value if isinstance(value, float) else float(value)
         return found
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return dataclasses.asdict(self)
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -12,6 +12,10 @@ from keras_compress.channel_pruning.analysis import Analysis
 from keras_compress.channel_pruning.masking import read_variables
 from keras_compress.engine.cloning import copy_model
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 __all__ = ["difference_to_zeroed", "zero_channels", "zeroed_copy"]
 
@@ -39,7 +43,7 @@ def zero_channels(analysis: Analysis, keep: np.ndarray, model: keras.Model) -> N
 
 
 def difference_to_zeroed(
-    analysis: Analysis, keep: np.ndarray, small: keras.Model, samples: Any
+    analysis: Analysis, keep: np.ndarray, small: keras.Model, samples: object
 ) -> float:
     """Return the largest difference of results on `samples`, relative to the largest result.
 
@@ -62,7 +66,7 @@ def difference_to_zeroed(
     return largest / scale if scale else largest
 
 
-def run(model: keras.Model, batch: Any) -> list[np.ndarray]:
+def run(model: keras.Model, batch: Tensor) -> list[np.ndarray]:
     """Return the results of a model on a batch, flat.
 
     Raises:
@@ -80,7 +84,7 @@ def run(model: keras.Model, batch: Any) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(x).astype(np.float64) for x in keras.tree.flatten(found)]
 
 
-def batches_of(samples: Any, size: int) -> Iterator[Any]:
+def batches_of(samples: object, size: int) -> Iterator[Any]:
     """Yield `samples`, arrays in the structure of a model's inputs, in batches."""
     count = len(keras.tree.flatten(samples)[0])
     for start in range(0, count, size):

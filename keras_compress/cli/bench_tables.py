@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 __all__ = ["print_tables"]
 
@@ -57,7 +61,7 @@ def _comparison_cells(comparison: dict[str, Any] | None) -> list[str]:
     ]
 
 
-def _print_start(console: Any, result: dict[str, Any]) -> None:
+def _print_start(console: Console, result: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title="File, start in milliseconds, memory in kB")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.errors import KerasCompressError
+
+if TYPE_CHECKING:
+    import os
+
 
 __all__ = ["SHELLS", "add_completion"]
 
@@ -53,7 +57,9 @@ def _parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     return found
 
 
-def _complete_files(parser: argparse.ArgumentParser, file: Any, folder: Any) -> None:
+def _complete_files(
+    parser: argparse.ArgumentParser, file: object, folder: str | os.PathLike[str]
+) -> None:
     """Have names of files completed where an argument takes one, by what stands for it in help."""
     for action in parser._actions:
         shown = str(action.metavar or "")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_compress.cli.codec_option import add_codec
 from keras_compress.cli.model_file import MODEL_HELP, open_for_command
 from keras_compress.cli.number_options import at_least, number_in
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 DEFAULT_FOLDER = "keras-compress-export"
 DEFAULT_SAMPLES = 256
@@ -234,7 +238,7 @@ def _print_binary(console: Any, binary: Any) -> None:
     console.print(binary.advice, highlight=False, markup=False)
 
 
-def _print_layers(console: Any, verification: Any) -> None:
+def _print_layers(console: Console, verification: Any) -> None:
     from rich.table import Table
 
     if not verification.layers and not verification.unmapped_layers:
@@ -251,7 +255,7 @@ def _print_layers(console: Any, verification: Any) -> None:
     console.print(table)
 
 
-def _print_preservation(console: Any, preservation: Any) -> None:
+def _print_preservation(console: Console, preservation: Any) -> None:
     from rich.table import Table
 
     rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -90,7 +90,7 @@ class CodebookProjection(Projection):
         carries = ops.equal(place, ops.take(first, assignment))
         return ops.where(carries, shared, ops.zeros_like(shared))
 
-    def project(self, weight: Tensor, state: Sequence[Any]) -> Tensor:
+    def project(self, weight: Tensor, state: Sequence[object]) -> Tensor:
         assignment, counts, free, first = state
         # Averaging what differs from one member, not the members: equal members stay bit-equal.
         centroids = keras.ops.take(keras.ops.reshape(weight, (-1,)), first)
@@ -121,7 +121,7 @@ def _require_elementwise(optimizer: keras.Optimizer) -> None:
             )
 
 
-def _segment_sum(values: Tensor, assignment: Any, n_clusters: int) -> Tensor:
+def _segment_sum(values: Tensor, assignment: Tensor, n_clusters: int) -> Tensor:
     flat = keras.ops.reshape(values, (-1,))
     segments = keras.ops.reshape(assignment, (-1,))
     return keras.ops.segment_sum(flat, segments, num_segments=n_clusters)

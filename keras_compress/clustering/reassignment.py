@@ -90,7 +90,7 @@ class Reassigned(Clustered):
         for place, variable in enumerate(self.substituted_weights()):
             self.assign_in_graph(place, self._nearest(place, variable))
 
-    def assign_in_graph(self, place: int, assignment: Any) -> None:
+    def assign_in_graph(self, place: int, assignment: Tensor) -> None:
         """Take over an assignment, but for the weights that are pruned for good."""
         ops = keras.ops
         before = ops.convert_to_tensor(self.assignments[place])

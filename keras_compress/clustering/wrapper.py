@@ -116,7 +116,7 @@ class Clustered(SubstitutedLayer):
         for variable in self.substituted_weights():
             variable.trainable = False
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             **super().get_config(),
             "n_clusters": self.n_clusters,

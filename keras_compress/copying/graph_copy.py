@@ -138,7 +138,7 @@ class GraphCopy:
                 given[id(part)] = self._shared(part)
         return given
 
-    def _shared(self, part: Any) -> keras.Layer:
+    def _shared(self, part: object) -> keras.Layer:
         if is_nested(part):
             return self._layer(part)
         copied = self._copied(self._inner(part))
@@ -146,14 +146,14 @@ class GraphCopy:
             self._put(part, copied)
         return copied.copy
 
-    def _is_shared(self, part: Any, layer: keras.Layer) -> bool:
+    def _is_shared(self, part: object, layer: keras.Layer) -> bool:
         if id(part) in self._of_graph and self._of_graph[id(part)] is not layer:
             return True
         if self._inner(part) is not part:
             return True
         return len(self._holders.get(id(part), ())) > 1
 
-    def _maker_of(self, part: Any) -> Any:
+    def _maker_of(self, part: object) -> Any:
         """Return the layer of the graph that makes `part` itself, or `None`."""
         for holder in self._holders.get(id(part), ()):
             holder = self._inner(holder)
@@ -251,7 +251,7 @@ class GraphCopy:
         args, kwargs = keras.tree.map_structure(lambda x: copies.get(id(x), x), (args, kwargs))
         return layer(*args, **kwargs)
 
-    def _carry_attributes(self, model: keras.Model, copy: Any) -> None:
+    def _carry_attributes(self, model: keras.Model, copy: object) -> None:
         """Give `copy` the attributes that `model` has beyond those of a Keras model."""
         bare = keras.Sequential()
         bare.compile("sgd", "mse")

@@ -70,6 +70,6 @@ def _is_same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def is_of_keras(thing: Any) -> bool:
+def is_of_keras(thing: object) -> bool:
     module = getattr(thing, "__module__", None) or type(thing).__module__
     return str(module).split(".")[0] in ("keras", "keras_compress", "builtins")

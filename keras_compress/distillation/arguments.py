@@ -45,7 +45,7 @@ def as_teachers(teacher: keras.Model) -> list[keras.Model]:
     return list(teacher) if isinstance(teacher, list | tuple) else [teacher]
 
 
-def as_losses(losses: Any) -> list[Any]:
+def as_losses(losses: object) -> list[Any]:
     """Return the distillation losses as a list."""
     if losses is None:
         return [SoftTargets()]
@@ -121,7 +121,7 @@ def check_models(teachers: list[Any], student: keras.Model, losses: list[Any], h
             )
 
 
-def check_losses(teachers: Sequence[Any], student: keras.Model, losses: list[Any]) -> None:
+def check_losses(teachers: Sequence[object], student: keras.Model, losses: list[Any]) -> None:
     """Raise unless each loss fits the models, once the layers that it names were found."""
     for loss in losses:
         heard = teachers
@@ -158,7 +158,7 @@ def check_heard(teacher: keras.Model, places: list[int], x: Tensor) -> None:
             )
 
 
-def require_for_labels(name: str, value: Any, student_loss_weight: Any) -> None:
+def require_for_labels(name: str, value: object, student_loss_weight: object) -> None:
     """Raise if `value`, the loss on the labels or the labels, is missing where labels count.
 
     Raises:
@@ -172,7 +172,7 @@ def require_for_labels(name: str, value: Any, student_loss_weight: Any) -> None:
         )
 
 
-def _check_logits_loss(loss: Any, models: list[keras.Model]) -> None:
+def _check_logits_loss(loss: object, models: list[keras.Model]) -> None:
     # Keras takes any output for logits of classes, and this name for a function of probabilities.
     if not isinstance(loss, keras.distillation.LogitsDistillation) or isinstance(loss, SoftTargets):
         return
@@ -217,12 +217,12 @@ def _fit(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     )
 
 
-def teacher_layer(loss: Any) -> str | None:
+def teacher_layer(loss: object) -> str | None:
     """The teacher's layer that a loss names."""
     return getattr(loss, "teacher_layer_name", None)
 
 
-def student_layer(loss: Any) -> str | None:
+def student_layer(loss: object) -> str | None:
     """The student's layer that a loss names."""
     return getattr(loss, "student_layer_name", None)
 

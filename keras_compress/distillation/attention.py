@@ -91,7 +91,7 @@ class AttentionTransfer(keras.distillation.FeatureDistillation):
         strength = keras.ops.abs(keras.ops.cast(features, "float32"))
         return keras.ops.sum(strength**self.power, axis=-1, keepdims=True)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             "teacher_layer_name": self.teacher_layer_name,
             "student_layer_name": self.student_layer_name,

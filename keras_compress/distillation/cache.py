@@ -41,7 +41,7 @@ class TeacherCache:
     def __len__(self) -> int:
         return len(keras.tree.flatten(self.outputs)[0])
 
-    def inputs(self, x: Tensor, *, heard: Any = None) -> dict[str, Any]:
+    def inputs(self, x: Tensor, *, heard: object = None) -> dict[str, Any]:
         """Return `x` with the outputs beside it, to be passed to `fit` in the place of `x`.
 
         Shuffling, batching, splitting and weighting keep them together. With random augmentation

@@ -22,13 +22,15 @@ from keras_compress.errors import KerasCompressError
 from keras_compress.storage import open_atomic, read_file
 
 if TYPE_CHECKING:
+    import os
+
     from keras_compress.tensor import Tensor
 
 MAGIC = b"KCTEACH2"
 _LARGEST_HEADER = 1 << 16
 
 
-def load_teacher_cache(path: Any, *, limit: int = 1 << 34) -> TeacherCache:
+def load_teacher_cache(path: str | os.PathLike[str], *, limit: int = 1 << 34) -> TeacherCache:
     """Read a file that `cache_teacher` wrote.
 
     Args:
@@ -62,7 +64,7 @@ def load_teacher_cache(path: Any, *, limit: int = 1 << 34) -> TeacherCache:
     )
 
 
-def write_teacher_cache(path: Any, cache: TeacherCache) -> None:
+def write_teacher_cache(path: str | os.PathLike[str], cache: TeacherCache) -> None:
     """Write a cache to `path`, whole or not at all."""
     teachers = [
         {"outputs": _described(outputs), "heads": heads}
@@ -100,7 +102,7 @@ def _in_order(outputs: Tensor) -> list[np.ndarray]:
     return [outputs]
 
 
-def _leaves(described: Any) -> list[tuple[list[int], str]]:
+def _leaves(described: object) -> list[tuple[list[int], str]]:
     """The shape and type of each array, in order; a `ValueError` if it makes no sense."""
     if not isinstance(described, dict) or len(described) != 1:
         raise ValueError(described)
@@ -128,7 +130,7 @@ def _with_arrays(described: dict[str, Any], arrays: Iterator[np.ndarray]) -> Any
     return next(arrays)
 
 
-def _read_header(data: bytes, path: Any) -> tuple[dict[str, Any], int]:
+def _read_header(data: bytes, path: str | os.PathLike[str]) -> tuple[dict[str, Any], int]:
     if data[: len(MAGIC)] != MAGIC:
         raise KerasCompressError(
             f"A teacher cache begins with {MAGIC!r}. Received: {path}, a file of another kind. "
@@ -149,7 +151,7 @@ def _read_header(data: bytes, path: Any) -> tuple[dict[str, Any], int]:
     return header, begin + length
 
 
-def _is_sound(header: Any) -> bool:
+def _is_sound(header: object) -> bool:
     if not isinstance(header, dict) or not isinstance(header.get("teachers"), list):
         return False
     if not all(isinstance(header.get(key), str) for key in ("checksum", "fingerprint", "data")):
@@ -168,7 +170,7 @@ def _is_sound(header: Any) -> bool:
     return len(samples) == 1
 
 
-def _damaged(path: Any, why: str) -> KerasCompressError:
+def _damaged(path: str | os.PathLike[str], why: str) -> KerasCompressError:
     return KerasCompressError(
         f"A teacher cache must be whole. Received: {path}, and {why}. Delete it to make it anew."
     )

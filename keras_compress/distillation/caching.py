@@ -18,6 +18,8 @@ from keras_compress.engine.weights import require_built
 from keras_compress.errors import KerasCompressError
 
 if TYPE_CHECKING:
+    import os
+
     from keras_compress.tensor import Tensor
 
 #: Samples on which a file's outputs are compared with what the teacher says now.
@@ -25,7 +27,12 @@ _PROBE = 8
 
 
 def cache_teacher(
-    teacher: keras.Model, x: Tensor, path: Any, *, batch_size: int = 256, dtype: str = "float32"
+    teacher: keras.Model,
+    x: Tensor,
+    path: str | os.PathLike[str],
+    *,
+    batch_size: int = 256,
+    dtype: str = "float32",
 ) -> TeacherCache:
     """Return the outputs of `teacher` for `x`, from the file `path` if it holds them.
 

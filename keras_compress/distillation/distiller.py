@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 
@@ -36,6 +36,9 @@ from keras_compress.errors import KerasCompressError
 
 if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
+
+# Of each teacher its outputs, and the features that losses ask for.
+_Heard: TypeAlias = list[tuple[Any, dict[str, Any]]]
 
 _PREDICTIONS = "__predictions__"
 _FEATURES = "__features__"
@@ -95,8 +98,8 @@ class Distiller(keras.distillation.Distiller):
         self,
         teacher: keras.Model,
         student: keras.Model,
-        distillation_losses: Any = None,
-        distillation_loss_weights: Any = None,
+        distillation_losses: object = None,
+        distillation_loss_weights: object = None,
         student_loss_weight: Any = 0.5,
         teacher_weights: Sequence[float] | None = None,
         name: str = "distiller",
@@ -192,8 +195,8 @@ class Distiller(keras.distillation.Distiller):
     def compile(
         self,
         optimizer: keras.Optimizer | str = "adam",
-        loss: Any = None,
-        metrics: Any = None,
+        loss: object = None,
+        metrics: object = None,
         **kwargs: Any,
     ) -> None:
         """Configure training; arguments as in `keras.Model.compile`, for the student.
@@ -278,7 +281,7 @@ class Distiller(keras.distillation.Distiller):
         return total
 
     def compute_metrics(
-        self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Any = None
+        self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> Any:
         """Update the metrics with the student's outputs alone."""
         if isinstance(y_pred, dict) and _PREDICTIONS in y_pred:
@@ -294,7 +297,7 @@ class Distiller(keras.distillation.Distiller):
         return super().make_test_function(self._watch.value.changed("test") or force)
 
     def _soft_loss(
-        self, x: Tensor, cached: Any, outputs: Tensor, features: Tensor, step: Any
+        self, x: Tensor, cached: list[Any] | None, outputs: Tensor, features: Tensor, step: Tensor
     ) -> Tensor:
         heard = self._hear_teachers(x, cached)
         total: Any = 0.0
@@ -308,7 +311,7 @@ class Distiller(keras.distillation.Distiller):
             total = total + weight_at(weight, step) * value
         return total
 
-    def _hear_teachers(self, x: Tensor, cached: Any) -> list[tuple[Any, dict[str, Any]]]:
+    def _hear_teachers(self, x: Tensor, cached: list[Any] | None) -> _Heard:
         if cached is not None and not any(map(teacher_layer, self.distillation_losses)):
             return [(outputs, {}) for outputs in cached]
         if not self.teachers:
@@ -323,7 +326,7 @@ class Distiller(keras.distillation.Distiller):
         return self.teacher(x, training=False)
 
     def _compared(
-        self, loss: Any, heard: list[tuple[Any, dict[str, Any]]], outputs: Tensor, features: Tensor
+        self, loss: object, heard: _Heard, outputs: Tensor, features: Tensor
     ) -> list[tuple[int, float, Any, Any]]:
         """What a loss compares: `(teacher, share, its tensors, student's tensors)` of each pair."""
         layer = teacher_layer(loss)
@@ -353,7 +356,7 @@ class Distiller(keras.distillation.Distiller):
             return y_pred, tap(x, training=False)[1]
         return y_pred, {}
 
-    def _shapes_of(self, loss: Any) -> list[tuple[Any, ...]] | None:
+    def _shapes_of(self, loss: object) -> list[tuple[Any, ...]] | None:
         layer, own_layer = teacher_layer(loss), student_layer(loss)
         if not (layer and own_layer and self.teachers):
             return None
@@ -367,7 +370,7 @@ class Distiller(keras.distillation.Distiller):
                 made.append(loss.make_projection(*map(tuple, shapes)))
         return [projection for projection in made if projection is not None]
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the configuration, without the teachers."""
         serialize = keras.saving.serialize_keras_object
         return {

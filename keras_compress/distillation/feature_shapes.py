@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
 
 
-def require_layer_names(loss: str, teacher_layer_name: Any, student_layer_name: Any) -> None:
+def require_layer_names(loss: str, teacher_layer_name: object, student_layer_name: object) -> None:
     """Raise unless both names are given."""
     for argument, value in (
         ("teacher_layer_name", teacher_layer_name),

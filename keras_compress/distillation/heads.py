@@ -207,7 +207,7 @@ def _moves_classes(operation: keras.Operation) -> bool:
     return math.prod(map(len, sizes)) != 1 or sizes[0] != sizes[1]
 
 
-def _histories(call: Any) -> list[tuple[str, int, int]]:
+def _histories(call: object) -> list[tuple[str, int, int]]:
     """The tensors among the serialized arguments of a call, as `(operation, call, place)`."""
     if isinstance(call, dict) and call.get("class_name") == "__keras_tensor__":
         return [tuple(call["config"]["keras_history"])]

@@ -47,7 +47,7 @@ class HintProjection(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[Any, ...]:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {**super().get_config(), "units": self.units}
 
 
@@ -84,7 +84,7 @@ class Hints(keras.distillation.FeatureDistillation):
         self,
         teacher_layer_name: str,
         student_layer_name: str,
-        loss: Any = "mse",
+        loss: object = "mse",
         teacher: int = 0,
     ) -> None:
         require_layer_names("Hints", teacher_layer_name, student_layer_name)
@@ -138,5 +138,5 @@ class Hints(keras.distillation.FeatureDistillation):
         # A Keras loss leaves out what the student's mask does, and divides by the replicas.
         return as_loss(self.loss)(hint, student_outputs) * replicas()
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {**super().get_config(), "teacher": self.teacher}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras_compress.distillation.heads import LINEAR, SIGMOID, SOFTMAX, SOFTMAX_ELSEWHERE, UNKNOWN
 from keras_compress.distillation.label_losses import told_by
@@ -38,7 +38,7 @@ def decide(
     weight: float,
     head: str,
     teacher_head: str,
-    label_loss: Any,
+    label_loss: object,
     units: int | None,
 ) -> Output:
     """Return how to teach an output.

@@ -26,7 +26,7 @@ class TeachingPlans:
     """
 
     def __init__(
-        self, student: keras.Model, losses: Sequence[Any], heads: Sequence[Sequence[str]]
+        self, student: keras.Model, losses: Sequence[object], heads: Sequence[Sequence[str]]
     ) -> None:
         self.student = student
         self.losses = list(losses)
@@ -39,7 +39,7 @@ class TeachingPlans:
         """How many teachers there are, models or cached."""
         return len(self.heads)
 
-    def make(self, label_loss: Any) -> None:
+    def make(self, label_loss: object) -> None:
         """Find out all that is known before any training.
 
         Args:

@@ -75,10 +75,10 @@ class SoftTargets(keras.distillation.LogitsDistillation):
     def __init__(
         self,
         temperature: float = 4.0,
-        from_logits: Any = None,
-        teacher_from_logits: Any = None,
-        kind: Any = None,
-        output_weights: Any = 1.0,
+        from_logits: object = None,
+        teacher_from_logits: object = None,
+        kind: object = None,
+        output_weights: object = 1.0,
     ) -> None:
         number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
         if not number or not 0 < temperature < float("inf"):
@@ -106,10 +106,10 @@ class SoftTargets(keras.distillation.LogitsDistillation):
     def resolved(
         self,
         outputs: Tensor,
-        names: Any,
+        names: object,
         student_heads: Sequence[str],
         teacher_heads: Sequence[str],
-        label_losses: Sequence[Any] | None,
+        label_losses: Sequence[object] | None,
     ) -> SoftTargets:
         """Return this loss with all that was to be found out of the outputs.
 
@@ -151,7 +151,7 @@ class SoftTargets(keras.distillation.LogitsDistillation):
         loss._outputs = tuple(found)
         return loss
 
-    def _spread(self, name: str, outputs: Tensor, names: Any) -> list[Any]:
+    def _spread(self, name: str, outputs: Tensor, names: object) -> list[Any]:
         missing = 1.0 if name == "output_weights" else None
         spread = per_output(getattr(self, name), outputs, names, missing)
         if spread is None:
@@ -229,7 +229,7 @@ class SoftTargets(keras.distillation.LogitsDistillation):
         unknown = [UNKNOWN] * len(keras.tree.flatten(outputs))
         return self.resolved(outputs, None, unknown, unknown, None)._outputs or ()
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             "temperature": self.temperature,
             "from_logits": self.from_logits,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -30,7 +30,7 @@ class SoftenedLoss(keras.losses.Loss):
     """
 
     def __init__(
-        self, output: Output, temperature: float, teacher_dtype: Any, student_dtype: Any
+        self, output: Output, temperature: float, teacher_dtype: object, student_dtype: object
     ) -> None:
         super().__init__(name="soft_targets", dtype="float32")
         self.output = output

@@ -192,7 +192,7 @@ def clone_layers(
         KerasCompressError: If the model is unbuilt or subclassed, or a layer can't be copied.
     """
 
-    def put(_: Any, copied: LayerCopy) -> keras.Layer:
+    def put(_: object, copied: LayerCopy) -> keras.Layer:
         return replace(copied.copy)
 
     return _clone(model, put, fill=fill)

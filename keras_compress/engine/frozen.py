@@ -28,7 +28,7 @@ class Frozen:
     these.
     """
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the arguments to make the object anew.
 
         Raises:
@@ -41,7 +41,7 @@ class Frozen:
         return {name: _encoded(name, getattr(self, name)) for name in fields}
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, object]) -> Self:
         return cls(**{name: _decoded(value) for name, value in config.items()})
 
 

@@ -224,7 +224,7 @@ class _Stand:
 class _Recorded(keras.Operation):
     """Returns symbolic tensors like those that a call returned when the model was made."""
 
-    def __init__(self, operation: keras.Operation, args: Any, kwargs: Any) -> None:
+    def __init__(self, operation: keras.Operation, args: object, kwargs: object) -> None:
         super().__init__()
         self._specs = keras.tree.map_structure(
             lambda x: keras.KerasTensor(x.shape, x.dtype, sparse=x.sparse),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_compress.engine.report import values_of
 from keras_compress.engine.weights import Selection, WeightRef, require_finite
@@ -45,7 +45,7 @@ def require_effective(chosen: Sequence[WeightRef], verb: str, *, zeros_only: boo
 
 
 def weights_to_wrap(
-    model: keras.Model, selection: Selection, wrappers: Sequence[Any], technique: str, verb: str
+    model: keras.Model, selection: Selection, wrappers: Sequence[object], technique: str, verb: str
 ) -> tuple[WeightRef, ...]:
     """Return the finite weights that a first `prepare` of `model` is to wrap, at least one.
 

@@ -136,7 +136,7 @@ class ModelProfile:
         return out.getvalue()
 
 
-def profile(model: keras.Model, input_shape: Any = None) -> ModelProfile:
+def profile(model: keras.Model, input_shape: object = None) -> ModelProfile:
     """Count what `model` holds and computes for one sample.
 
     The model is run once on zeros, so that nested, shared and subclassed models count right.
@@ -332,7 +332,7 @@ def _places(layer: keras.Layer, shape: tuple[int, ...]) -> int:
     return math.prod(shape[1:] if first else shape[:-1])
 
 
-def _width(dtype: Any) -> int:
+def _width(dtype: object) -> int:
     """Return the bytes of a value."""
     name = keras.backend.standardize_dtype(dtype)
     bits = "".join(c for c in name.split("_")[0] if c.isdigit())

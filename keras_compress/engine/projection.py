@@ -49,7 +49,7 @@ class Projection:
         """Return the gradient that the wrapped optimizer gets (same shape)."""
         return gradient
 
-    def project(self, weight: Tensor, state: Sequence[Any]) -> Tensor:
+    def project(self, weight: Tensor, state: Sequence[object]) -> Tensor:
         """Return what an updated `weight` is put back to (same shape), inside the graph.
 
         `state` are the values of `self.state`, as tensors local to the replica.

@@ -63,7 +63,7 @@ _registered: dict[str, Technique] = {}
 
 
 @functools.singledispatch
-def technique_of(config: Any) -> Technique:
+def technique_of(config: object) -> Technique:
     """Return the technique whose settings `config` are.
 
     Raises:

@@ -18,7 +18,7 @@ from keras_compress.layers import iter_layers
 
 
 def carry_exclusions(
-    source: Any, target: Any, copies: Mapping[int, tuple[Any, Any]], model: keras.Model
+    source: object, target: object, copies: Mapping[int, tuple[Any, Any]], model: keras.Model
 ) -> None:
     """Leave out of the weight decay of `target` what `source` leaves out.
 
@@ -40,7 +40,7 @@ def carry_exclusions(
         )
 
 
-def _told(source: Any, fresh: Any) -> tuple[set[Any], list[str]]:
+def _told(source: object, fresh: object) -> tuple[set[Any], list[str]]:
     """Return the keys of the variables, and the patterns of names, that `source` was told."""
     keys: set[Any] = set()
     patterns = []

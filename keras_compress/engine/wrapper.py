@@ -99,7 +99,7 @@ class SubstitutedLayer(keras.layers.Wrapper):
         """Return why nothing has been done to the weights so far, or `None` if it has."""
         return None
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: object) -> Any:
         return self.layer.compute_mask(inputs, previous_mask)
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -127,7 +127,7 @@ class SubstitutedLayer(keras.layers.Wrapper):
             self.add_loss(keras.ops.copy(loss))
         return outputs
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {**super().get_config(), "indices": self._requested}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from keras_compress.exporter.similarity_order import similarity_order
 
 if TYPE_CHECKING:
     import keras
+
+    from keras_compress.tensor import Tensor
 
 __all__ = ["ChannelPermutation", "permute_channels"]
 
@@ -138,7 +140,7 @@ def _why_fixed(layers: list[keras.Layer], tied: set[int]) -> str:
     return ""
 
 
-def _treats_each_alone(activation: Any, keras: ModuleType) -> bool:
+def _treats_each_alone(activation: object, keras: ModuleType) -> bool:
     """Whether `activation` is one that computes each unit from itself alone."""
     names = (
         "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu",
@@ -203,7 +205,7 @@ def _called_often(model: keras.Model) -> set[str]:
     return {e["name"] for e in entries if len(e.get("inbound_nodes", ())) > 1}
 
 
-def _reads(layer: keras.Layer, tensor: Any) -> bool:
+def _reads(layer: keras.Layer, tensor: Tensor) -> bool:
     import keras
 
     return any(entry is tensor for entry in keras.tree.flatten(layer.input))

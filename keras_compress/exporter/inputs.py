@@ -38,7 +38,7 @@ class ModelInputs:
     pack: Callable[[list[Any]], Any]
     structure: Any
 
-    def rows(self, data: Any, *, argument: str) -> list[np.ndarray]:
+    def rows(self, data: object, *, argument: str) -> list[np.ndarray]:
         """Return users' `data` as one array an input, samples along the first axis.
 
         Args:
@@ -67,7 +67,7 @@ class ModelInputs:
                 arrays.append(np.zeros(shape, spec.dtype))
         return arrays
 
-    def _flat(self, data: Any, argument: str) -> list[np.ndarray]:
+    def _flat(self, data: object, argument: str) -> list[np.ndarray]:
         names = [spec.name for spec in self.specs]
         leaves = _by_name(data, names)
         if len(leaves) != len(self.specs):
@@ -103,7 +103,7 @@ class ModelInputs:
 
 
 def describe_inputs(
-    model: keras.Model, *, samples: Any = None, input_shape: Any = None
+    model: keras.Model, *, samples: object = None, input_shape: object = None
 ) -> ModelInputs:
     """Return what `model` takes, every dimension fixed and the batch 1.
 
@@ -150,7 +150,7 @@ def describe_inputs(
     return ModelInputs(tuple(specs), pack, structure)
 
 
-def _declared(model: keras.Model, samples: Any) -> tuple[list[tuple[Any, str]], Any, list[str]]:
+def _declared(model: keras.Model, samples: object) -> tuple[list[tuple[Any, str]], Any, list[str]]:
     """Return (shape, type) of each input, their structure (`None`: one tensor) and names."""
     import keras
 
@@ -169,7 +169,7 @@ def _declared(model: keras.Model, samples: Any) -> tuple[list[tuple[Any, str]], 
     return _declared_by_shapes(model, samples)
 
 
-def _functional_names(structure: Any, tensors: list[Any]) -> list[str]:
+def _functional_names(structure: object, tensors: list[Any]) -> list[str]:
     """Names by which a functional model is given its inputs: keys, where it takes a dict.
 
     The tensors behind the keys may have names of their own, even each other's.
@@ -183,7 +183,7 @@ def _functional_names(structure: Any, tensors: list[Any]) -> list[str]:
 
 
 def _declared_by_shapes(
-    model: keras.Model, samples: Any
+    model: keras.Model, samples: object
 ) -> tuple[list[tuple[Any, str]], Any, list[str]]:
     """The same for a subclassed model, which knows at most the shapes that it was built with."""
     import keras
@@ -223,7 +223,7 @@ class _Shape:
     sizes: Any
 
 
-def _given_shapes(input_shape: Any, count: int) -> list[tuple[int, ...]]:
+def _given_shapes(input_shape: object, count: int) -> list[tuple[int, ...]]:
     import keras
 
     if isinstance(input_shape, tuple | list) and all(isinstance(v, int) for v in input_shape):
@@ -240,14 +240,14 @@ def _given_shapes(input_shape: Any, count: int) -> list[tuple[int, ...]]:
     return shapes
 
 
-def _sample_shapes(samples: Any, names: list[str]) -> list[tuple[int, ...]]:
+def _sample_shapes(samples: object, names: list[str]) -> list[tuple[int, ...]]:
     leaves = _by_name(samples, names)
     if len(leaves) != len(names):
         return [()] * len(names)  # `rows` reports the number with the names of the inputs.
     return [np.shape(leaf) for leaf in leaves]
 
 
-def _by_name(data: Any, names: list[str]) -> list[Any]:
+def _by_name(data: object, names: list[str]) -> list[Any]:
     """The leaves of `data` in the order of the inputs, whose names a flat dict may have as keys."""
     import keras
 
@@ -269,7 +269,7 @@ def _as_shape(shape: Any) -> tuple[Any, ...]:
     return tuple(None if size is None else int(size) for size in shape)
 
 
-def _type_name(dtype: Any) -> str:
+def _type_name(dtype: object) -> str:
     # Half-precision inputs are exported as float32, like half-precision computation.
     name = str(dtype)
     if name.startswith(("float", "bfloat")):
@@ -297,7 +297,7 @@ def _as_type(array: np.ndarray, dtype: str) -> np.ndarray:
         return array.astype(dtype)
 
 
-def gathered_samples(model: keras.Model, data: Any, *, argument: str) -> Any:
+def gathered_samples(model: keras.Model, data: object, *, argument: str) -> Any:
     """Return users' `data` as arrays in the structure of `model`'s inputs, batches put together.
 
     Raises:

@@ -48,7 +48,7 @@ def load_samples(path: str | os.PathLike[str], model: keras.Model, *, limit: int
     return arrays if len(names) > 1 else arrays[names[0]]
 
 
-def _choose(keys: list[str], names: list[str], path: Any) -> dict[str, str]:
+def _choose(keys: list[str], names: list[str], path: str | os.PathLike[str]) -> dict[str, str]:
     if all(name in keys for name in names):
         return {name: name for name in names}
     if len(names) == 1:

@@ -78,8 +78,8 @@ def convert(
     model: keras.Model,
     *,
     precision: str = "float32",
-    representative_data: Any = None,
-    samples: Any = None,
+    representative_data: object = None,
+    samples: object = None,
     verify: bool = True,
     verify_layers: bool = False,
     tolerance: float | None = None,
@@ -89,7 +89,7 @@ def convert(
     quantizer: str = "tensorflow",
     io_dtype: str | None = None,
     sparse: bool = False,
-    input_shape: Any = None,
+    input_shape: object = None,
     allow_custom_ops: bool = False,
     binary: str = "auto",
     progress: Callable[[str], None] | None = None,
@@ -326,7 +326,7 @@ def convert(
         return exported
     tell("Storing binary layers as bits")
 
-    def verify_again(data: bytes, file: Any) -> Verification:
+    def verify_again(data: bytes, file: object) -> Verification:
         return _verified(verification_module, model, takes, trace, data, file, rows, origin)
 
     names = [spec.name for spec in takes.specs]

@@ -7,11 +7,15 @@ Arrays, dicts of them, lists of batches, generators and functions that make one,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.errors import ExportError
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 __all__ = ["array_of", "gathered", "is_nested"]
 
@@ -26,7 +30,7 @@ _FORMS = (
 )
 
 
-def gathered(data: Any, structure: Any, *, argument: str) -> Any:
+def gathered(data: object, structure: object, *, argument: str) -> Any:
     """Return users' `data` as arrays in the structure they came in, batches put together.
 
     Args:
@@ -57,7 +61,7 @@ def gathered(data: Any, structure: Any, *, argument: str) -> Any:
     return _joined(_batches(data, structure, argument), argument)
 
 
-def array_of(leaf: Any, argument: str) -> np.ndarray:
+def array_of(leaf: object, argument: str) -> np.ndarray:
     """Return a leaf of users' data as an array of numbers with samples along the first axis."""
     try:
         array = np.asarray(leaf)
@@ -80,7 +84,7 @@ def array_of(leaf: Any, argument: str) -> np.ndarray:
     return array
 
 
-def is_nested(data: Any) -> bool:
+def is_nested(data: object) -> bool:
     """Whether `data` is a list, a tuple or a dict."""
     return isinstance(data, list | tuple | dict)
 
@@ -101,7 +105,7 @@ def _called(make: Callable[..., Any], argument: str) -> Any:
     return [data] if _is_array(data) else data
 
 
-def _batches(data: Any, structure: Any, argument: str) -> list[Any]:
+def _batches(data: Any, structure: object, argument: str) -> list[Any]:
     endless = (
         f"`{argument}` must end. Received: {_described(data)}, which {{}}. Pass the first few "
         "hundred samples: `dataset.take(n)`, or `itertools.islice(batches, n)`."
@@ -141,13 +145,13 @@ def _joined(batches: list[Any], argument: str) -> Any:
     return keras.tree.pack_sequence_as(batches[0], joined)
 
 
-def _arrays(batch: Any, argument: str) -> Any:
+def _arrays(batch: Tensor, argument: str) -> Any:
     import keras
 
     return keras.tree.map_structure(lambda leaf: array_of(leaf, argument), batch)
 
 
-def _without_targets(batch: Any, structure: Any) -> Any:
+def _without_targets(batch: Tensor, structure: object) -> Any:
     """Of a batch `(inputs, targets)` or `(inputs, targets, weights)` the inputs."""
     # A list is what a torch DataLoader gives; without a structure it may be the inputs.
     kinds = tuple if structure is None else (list, tuple)
@@ -156,7 +160,7 @@ def _without_targets(batch: Any, structure: Any) -> Any:
     return batch
 
 
-def _fits(data: Any, structure: Any) -> bool:
+def _fits(data: object, structure: object) -> bool:
     """Whether `data` is arrays in the structure of the inputs, rather than batches of them."""
     if isinstance(structure, dict):
         return (
@@ -173,7 +177,7 @@ def _fits(data: Any, structure: Any) -> bool:
     return structure is not None and not is_nested(data)
 
 
-def _are_batches(data: list[Any] | tuple[Any, ...], structure: Any) -> bool:
+def _are_batches(data: list[Any] | tuple[Any, ...], structure: object) -> bool:
     if any(is_nested(item) for item in data):
         return all(is_nested(item) for item in data)
     # One array alone is the input of a model that takes one. Several arrays may be the inputs of
@@ -182,26 +186,26 @@ def _are_batches(data: list[Any] | tuple[Any, ...], structure: Any) -> bool:
     return len(data) > 1 and len(shapes) == 1 and structure is not None and not is_nested(structure)
 
 
-def _holds_arrays(data: Any) -> bool:
+def _holds_arrays(data: object) -> bool:
     return any(_is_array(leaf) for leaf in _leaves(data))
 
 
-def _is_array(data: Any) -> bool:
+def _is_array(data: object) -> bool:
     return hasattr(data, "shape")
 
 
-def _is_iterable(data: Any) -> bool:
+def _is_iterable(data: object) -> bool:
     return _is_array(data) or hasattr(data, "__iter__")
 
 
-def _leaves(item: Any) -> list[Any]:
+def _leaves(item: object) -> list[Any]:
     import keras
 
     leaves: list[Any] = keras.tree.flatten(item)
     return leaves
 
 
-def _described(data: Any) -> str:
+def _described(data: object) -> str:
     name = getattr(data, "__name__", None)
     kind = type(data).__name__
     return f"the {kind} {name!r}" if isinstance(name, str) else f"an object of type {kind}"

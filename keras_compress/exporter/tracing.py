@@ -23,6 +23,8 @@ from keras_compress.exporter.inputs import ModelInputs
 if TYPE_CHECKING:
     import keras
 
+    from keras_compress.tensor import Tensor
+
 __all__ = ["LayerOutput", "Trace", "computing_in_float32", "run_layers", "run_model", "trace_model"]
 
 # Shadowing `call` on instances can't be done twice at once over the same layers.
@@ -85,7 +87,7 @@ def trace_model(model: keras.Model, inputs: ModelInputs, *, keep_batch_norm: boo
     names: list[str] = []
     behind: dict[str, str] = {}
 
-    def observe(layer: keras.Layer, args: tuple[Any, ...], outputs: Any) -> None:
+    def observe(layer: keras.Layer, args: tuple[Any, ...], outputs: Tensor) -> None:
         record.extend(_outputs_of(layer, outputs))
         if keep_batch_norm and isinstance(layer, keras.layers.BatchNormalization) and args:
             between.append(args[0])
@@ -162,7 +164,7 @@ def run_layers(model: keras.Model, inputs: ModelInputs, row: list[np.ndarray]) -
 
     record: list[LayerOutput] = []
 
-    def observe(layer: keras.Layer, args: tuple[Any, ...], outputs: Any) -> None:
+    def observe(layer: keras.Layer, args: tuple[Any, ...], outputs: Tensor) -> None:
         record.extend(_outputs_of(layer, outputs))
 
     with computing_in_float32(model), _observing(model, observe, handled=True):
@@ -249,7 +251,7 @@ def _shadow(
     return shadow
 
 
-def _outputs_of(layer: keras.Layer, outputs: Any) -> list[LayerOutput]:
+def _outputs_of(layer: keras.Layer, outputs: Tensor) -> list[LayerOutput]:
     import keras
 
     return [
@@ -259,11 +261,11 @@ def _outputs_of(layer: keras.Layer, outputs: Any) -> list[LayerOutput]:
     ]
 
 
-def _is_plain_alias(tensor: Any, inputs: tuple[Any, ...]) -> bool:
+def _is_plain_alias(tensor: Tensor, inputs: tuple[Any, ...]) -> bool:
     return any(tensor is given for given in inputs)
 
 
-def _output_names(model: keras.Model, outputs: Any) -> list[str]:
+def _output_names(model: keras.Model, outputs: Tensor) -> list[str]:
     """Names of the results: the model's own where it has any, else by key or by number."""
     import keras
 

@@ -119,7 +119,7 @@ def _model_config(text: Any) -> dict[str, Any]:
     return _without_tuples(found)
 
 
-def _without_tuples(value: Any) -> Any:
+def _without_tuples(value: object) -> Any:
     """Return a configuration in which what JSON has no word for, tuples and shapes, are lists."""
     if isinstance(value, list):
         return [_without_tuples(each) for each in value]
@@ -130,7 +130,7 @@ def _without_tuples(value: Any) -> Any:
     return {key: _without_tuples(each) for key, each in value.items()}
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode("utf-8") if isinstance(value, bytes) else str(value)
 
 

@@ -167,7 +167,7 @@ class Rewriting:
         kind = getattr(keras.layers, name, None)
         return kind if inspect.isclass(kind) and issubclass(kind, keras.layers.Layer) else None
 
-    def _inside(self, value: Any) -> Any:
+    def _inside(self, value: object) -> Any:
         if isinstance(value, list):
             return [self._inside(each) for each in value]
         if not isinstance(value, dict):
@@ -201,7 +201,7 @@ class Rewriting:
                 }
         return value
 
-    def _arguments(self, kind: Any, name: str, label: str, config: dict[str, Any]) -> dict:
+    def _arguments(self, kind: object, name: str, label: str, config: dict[str, Any]) -> dict:
         renamed = _NAMED_ANEW.get(name, {})
         config = {renamed.get(key, key): value for key, value in config.items()}
         if name == "BatchNormalization" and isinstance(config.get("axis"), list | tuple):

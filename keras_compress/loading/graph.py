@@ -113,7 +113,7 @@ def _build_sequential(entry: dict[str, Any], rewriting: Rewriting) -> keras.Sequ
     return model
 
 
-def _plain_dtype(dtype: Any) -> str:
+def _plain_dtype(dtype: object) -> str:
     return dtype if isinstance(dtype, str) and not dtype.startswith("mixed") else "float32"
 
 
@@ -176,7 +176,7 @@ class _Graph:
             if isinstance(inside, dict) and not isinstance(layer, keras.Model):
                 layer.trainable = inside.get("trainable", True) is not False
 
-    def _call(self, name: str, node: Any) -> Any:
+    def _call(self, name: str, node: object) -> Any:
         entry = self._entries[name]
         args, kwargs = self._arguments(node)
         if class_of(entry) in OPERATION_LAYERS:
@@ -224,7 +224,7 @@ class _Graph:
         outputs = keras.tree.flatten(calls[node - self._before[name]])
         return outputs[index]
 
-    def _ready(self, node: Any) -> bool:
+    def _ready(self, node: object) -> bool:
         for name, number, _ in _references(node):
             if name == "_CONSTANT_VALUE":
                 continue
@@ -243,7 +243,7 @@ class _Graph:
             return {key: self._resolve(each) for key, each in value.items()}
         return value
 
-    def _structure(self, value: Any) -> Any:
+    def _structure(self, value: object) -> Any:
         if _is_reference(value):
             return self._tensor(value)
         if isinstance(value, dict):
@@ -261,7 +261,7 @@ def _begins_with_input(entry: dict[str, Any]) -> bool:
     return class_of(layers_of(entry)[0]) == "InputLayer"
 
 
-def _is_reference(value: Any) -> bool:
+def _is_reference(value: object) -> bool:
     return (
         isinstance(value, list)
         and len(value) >= 3

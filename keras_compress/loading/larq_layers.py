@@ -56,11 +56,11 @@ def binary_layer_of(
     return LARQ[name], config
 
 
-def _plain(name: Any) -> str:
+def _plain(name: object) -> str:
     return str(name).rpartition(">")[2].replace("_", "").lower()
 
 
-def _quantizer(value: Any, label: str, problems: list[str]) -> Any:
+def _quantizer(value: object, label: str, problems: list[str]) -> Any:
     if value is None:
         return None
     named = value.get("class_name") if isinstance(value, dict) else value

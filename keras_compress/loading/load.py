@@ -154,7 +154,7 @@ def _check_sizes(archive: Archive, path: Path) -> None:
             )
 
 
-def _numbers_in(value: Any) -> Iterator[int]:
+def _numbers_in(value: object) -> Iterator[int]:
     if isinstance(value, list):
         for each in value:
             yield from _numbers_in(each)

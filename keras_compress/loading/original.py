@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_compress.tensor import Tensor
+
 
 __all__ = ["largest_difference"]
 
@@ -15,7 +19,7 @@ _SAMPLES = 4
 _FREE_SIDE, _FREE_STEPS = 96, 8
 
 
-def largest_difference(model: keras.Model, path: Path, loaded: Any) -> tuple[float | None, str]:
+def largest_difference(model: keras.Model, path: Path, loaded: object) -> tuple[float | None, str]:
     """Return the largest relative difference to the original's outputs, or why there is none.
 
     Args:
@@ -52,7 +56,7 @@ def largest_difference(model: keras.Model, path: Path, loaded: Any) -> tuple[flo
     return max(float(np.abs(a - b).max(initial=0)) for a, b in finite) / scale, ""
 
 
-def _random(tensor: Any, seed: int) -> np.ndarray:
+def _random(tensor: Tensor, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     # Where the size may vary: enough for the strides of a net on images.
     free = _FREE_SIDE if len(tensor.shape) == 4 else _FREE_STEPS
@@ -63,7 +67,7 @@ def _random(tensor: Any, seed: int) -> np.ndarray:
     return generator.uniform(0, 1, shape).astype(str(tensor.dtype))
 
 
-def _run(path: Path, inputs: Any) -> list[np.ndarray]:
+def _run(path: Path, inputs: Tensor) -> list[np.ndarray]:
     import tf_keras
 
     original = tf_keras.models.load_model(path, compile=False)

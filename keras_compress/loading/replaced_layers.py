@@ -46,7 +46,7 @@ REPLACED: dict[str, Callable[[_Config], tuple[str, _Config]]] = {
 }
 
 
-def _scaled_sum(inputs: Any, config: _Config, name: str) -> Tensor:
+def _scaled_sum(inputs: Tensor, config: _Config, name: str) -> Tensor:
     # Inception-ResNet's residual scaling (arXiv 1602.07261, section 3.3).
     scaled = layers.Rescaling(float(config["scale"]), name=f"{name}_scale")(inputs[1])
     return layers.Add(name=name)([inputs[0], scaled])

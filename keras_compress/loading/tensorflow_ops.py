@@ -37,7 +37,7 @@ def _shifted(sign: float) -> Callable[..., Any]:
         ops.add if sign > 0 else ops.subtract, layers.Add if sign > 0 else layers.Subtract
     )
 
-    def compute(x: Any, y: Any, *, name_of_layer: str) -> Tensor:
+    def compute(x: Tensor, y: Tensor, *, name_of_layer: str) -> Tensor:
         if isinstance(y, int | float):
             return layers.Rescaling(1.0, sign * y, name=name_of_layer)(x)
         if isinstance(x, int | float):
@@ -47,7 +47,7 @@ def _shifted(sign: float) -> Callable[..., Any]:
     return compute
 
 
-def _scaled(x: Any, y: Any, *, name_of_layer: str) -> Tensor:
+def _scaled(x: Tensor, y: Tensor, *, name_of_layer: str) -> Tensor:
     if isinstance(y, int | float):
         return layers.Rescaling(y, name=name_of_layer)(x)
     if isinstance(x, int | float):
@@ -61,7 +61,7 @@ def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     def reduce(
-        input_tensor: Any, axis: Any = None, keepdims: bool = False, *, name_of_layer: str
+        input_tensor: Tensor, axis: object = None, keepdims: bool = False, *, name_of_layer: str
     ) -> Tensor:
         axis = tuple(axis) if isinstance(axis, list) else axis
         return function(input_tensor, axis=axis, keepdims=bool(keepdims))
@@ -75,8 +75,8 @@ def _concat(values: Any, axis: int = -1, *, name_of_layer: str) -> Tensor:
     return ops.concatenate(values, axis=axis)
 
 
-def _item(tensor: Any, slice_spec: Any, *, name_of_layer: str) -> Tensor:
-    def part(each: Any) -> Any:
+def _item(tensor: Tensor, slice_spec: object, *, name_of_layer: str) -> Tensor:
+    def part(each: object) -> Any:
         if isinstance(each, dict):
             return slice(each.get("start"), each.get("stop"), each.get("step"))
         return Ellipsis if each == "Ellipsis" else each
@@ -86,7 +86,7 @@ def _item(tensor: Any, slice_spec: Any, *, name_of_layer: str) -> Tensor:
     return tensor[tuple(None if each == "tf.newaxis" else part(each) for each in spec)]
 
 
-def _pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: Any = 0, *,
+def _pad(tensor: Tensor, paddings: object, mode: str = "CONSTANT", constant_values: Tensor = 0, *,
          name_of_layer: str) -> Tensor:  # fmt: skip
     values = constant_values if mode.lower() == "constant" else None
     return ops.pad(tensor, paddings, mode=mode.lower(), constant_values=values)
@@ -100,19 +100,19 @@ def _resize(images: Any, size: Any, method: str = "bilinear", *, name_of_layer: 
     return layers.Resizing(*size, interpolation=method, name=name_of_layer)(images)
 
 
-def _split(value: Any, num_or_size_splits: Any, axis: int = 0, *, name_of_layer: str) -> Tensor:
+def _split(value: Tensor, num_or_size_splits: Any, axis: int = 0, *, name_of_layer: str) -> Tensor:
     if isinstance(num_or_size_splits, int):
         return ops.split(value, num_or_size_splits, axis=axis)
     ends = [sum(num_or_size_splits[: i + 1]) for i in range(len(num_or_size_splits) - 1)]
     return ops.split(value, ends, axis=axis)
 
 
-def _squeeze(input: Any, axis: Any = None, *, name_of_layer: str) -> Tensor:
+def _squeeze(input: Tensor, axis: object = None, *, name_of_layer: str) -> Tensor:
     axis = tuple(axis) if isinstance(axis, list) else axis
     return ops.squeeze(input, axis=axis)
 
 
-def _stack(values: Any, axis: int = 0, *, name_of_layer: str) -> Tensor:
+def _stack(values: Tensor, axis: int = 0, *, name_of_layer: str) -> Tensor:
     return ops.stack(values, axis=axis)
 
 
@@ -124,15 +124,17 @@ def _depth_to_space(input: Any, block_size: int, *, name_of_layer: str) -> Tenso
     return ops.reshape(x, (-1, height * block_size, width * block_size, out))
 
 
-def _clip(t: Any, clip_value_min: Any, clip_value_max: Any, *, name_of_layer: str) -> Tensor:
+def _clip(
+    t: Tensor, clip_value_min: Tensor, clip_value_max: Tensor, *, name_of_layer: str
+) -> Tensor:
     return ops.clip(t, clip_value_min, clip_value_max)
 
 
-def _cast(x: Any, dtype: str, *, name_of_layer: str) -> Tensor:
+def _cast(x: Tensor, dtype: str, *, name_of_layer: str) -> Tensor:
     return ops.cast(x, dtype)
 
 
-def _matmul(a: Any, b: Any, transpose_a: bool = False, transpose_b: bool = False, *,
+def _matmul(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool = False, *,
             name_of_layer: str) -> Tensor:  # fmt: skip
     a = ops.swapaxes(a, -1, -2) if transpose_a else a
     return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)
@@ -150,27 +152,27 @@ def _transpose(a: Any, perm: Any = None, *, name_of_layer: str) -> Tensor:
     return ops.transpose(a, perm)
 
 
-def _relu(features: Any, *, name_of_layer: str) -> Tensor:
+def _relu(features: Tensor, *, name_of_layer: str) -> Tensor:
     return layers.ReLU(name=name_of_layer)(features)
 
 
-def _relu6(features: Any, *, name_of_layer: str) -> Tensor:
+def _relu6(features: Tensor, *, name_of_layer: str) -> Tensor:
     return layers.ReLU(6.0, name=name_of_layer)(features)
 
 
-def _leaky_relu(features: Any, alpha: float = 0.2, *, name_of_layer: str) -> Tensor:
+def _leaky_relu(features: Tensor, alpha: float = 0.2, *, name_of_layer: str) -> Tensor:
     return layers.LeakyReLU(negative_slope=alpha, name=name_of_layer)(features)
 
 
-def _softmax(logits: Any, axis: int = -1, *, name_of_layer: str) -> Tensor:
+def _softmax(logits: Tensor, axis: int = -1, *, name_of_layer: str) -> Tensor:
     return layers.Softmax(axis=axis, name=name_of_layer)(logits)
 
 
-def _identity(input: Any, *, name_of_layer: str) -> Tensor:
+def _identity(input: Tensor, *, name_of_layer: str) -> Tensor:
     return layers.Identity(name=name_of_layer)(input)
 
 
-def _expand(input: Any, axis: int, *, name_of_layer: str) -> Tensor:
+def _expand(input: Tensor, axis: int, *, name_of_layer: str) -> Tensor:
     return ops.expand_dims(input, axis)
 
 
@@ -233,7 +235,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _swish(features: Any, beta: float, name: str) -> Tensor:
+def _swish(features: Tensor, beta: float, name: str) -> Tensor:
     if beta == 1.0:
         return layers.Activation("silu", name=name)(features)
     return ops.multiply(features, ops.sigmoid(ops.multiply(features, beta)))

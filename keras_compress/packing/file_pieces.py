@@ -31,7 +31,7 @@ class FilePieces:
     def source(self) -> native_structures.Source:
         """Return the file as a source of bytes."""
 
-        def read(_: Any, offset: int, to: int, size: int) -> None:
+        def read(_: object, offset: int, to: int, size: int) -> None:
             view = memoryview((ctypes.c_char * size).from_address(to)).cast("B")
             with self._lock:
                 self._file.seek(offset)
@@ -46,7 +46,7 @@ class FilePieces:
     def sink(self, target: IO[bytes]) -> native_structures.Sink:
         """Return the open file `target` as a sink of bytes."""
 
-        def write(_: Any, offset: int, data: int, size: int) -> None:
+        def write(_: object, offset: int, data: int, size: int) -> None:
             view = memoryview((ctypes.c_char * size).from_address(data)).cast("B")
             with self._lock:
                 target.seek(offset)

@@ -270,7 +270,7 @@ def _checked_threads(threads: int) -> int:
     return threads
 
 
-def _bytes_like(data: Any, name: str) -> bytes:
+def _bytes_like(data: object, name: str) -> bytes:
     if isinstance(data, bytes):
         return data
     if isinstance(data, bytearray | memoryview):

@@ -60,7 +60,7 @@ class PackedFile:
     def __init__(
         self,
         source: native_structures.Source,
-        keep: Any,
+        keep: object,
         max_size: int | None,
         base: bytes | None = None,
     ) -> None:

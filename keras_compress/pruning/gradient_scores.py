@@ -53,7 +53,7 @@ class GradientScores(Projection):
         _add(self.state[0], ops.where(ops.isfinite(term), term, ops.zeros_like(term)))
         return dense
 
-    def project(self, weight: Tensor, state: Sequence[Any]) -> Tensor:
+    def project(self, weight: Tensor, state: Sequence[object]) -> Tensor:
         return weight
 
     def nearest(self, values: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class GradientScores(Projection):
         self._begun_at = self._optimizer.updates
 
 
-def _add(variable: keras.Variable, term: Any) -> None:
+def _add(variable: keras.Variable, term: Tensor) -> None:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -86,7 +86,7 @@ def _add(variable: keras.Variable, term: Any) -> None:
     variable.assign(variable + term)
 
 
-def _add_over_replicas(strategy: Any, variable: keras.Variable, term: Any) -> None:
+def _add_over_replicas(strategy: Any, variable: keras.Variable, term: Tensor) -> None:
     import tensorflow as tf
 
     total = strategy.extended.reduce_to(

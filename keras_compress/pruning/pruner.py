@@ -55,7 +55,7 @@ class MaskProjection(Projection):
         mask = keras.ops.convert_to_tensor(self.mask)
         return keras.ops.where(mask, gradient, keras.ops.zeros_like(gradient))
 
-    def project(self, weight: Tensor, state: Sequence[Any]) -> Tensor:
+    def project(self, weight: Tensor, state: Sequence[object]) -> Tensor:
         return keras.ops.where(state[0], weight, keras.ops.zeros_like(weight))
 
     def nearest(self, values: np.ndarray) -> np.ndarray:

@@ -138,7 +138,7 @@ class Sensitivity:
             ],
         }
 
-    def plot(self, path: Any = None) -> Any:
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the score over the rate for each layer, as in Han's figure 6.
 
         Args:

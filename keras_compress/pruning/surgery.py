@@ -288,7 +288,7 @@ def prepare_surgery(model: keras.Model, config: SurgeryConfig) -> keras.Model:
     chosen = weights_to_wrap(model, selection, pruned_layers(model), "pruning", "prune")
     made: list[SurgeryPruned] = []
 
-    def wrap(layer: keras.Layer, at: list[int], _: Any) -> SurgeryPruned:
+    def wrap(layer: keras.Layer, at: list[int], _: object) -> SurgeryPruned:
         made.append(SurgeryPruned(layer, indices=at))
         return made[-1]
 

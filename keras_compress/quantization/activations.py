@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 __all__ = ["FIXED_RANGES", "activation_name", "fusable"]
@@ -67,7 +65,7 @@ def fusable(name: str | None) -> bool:
     return name in ("relu", "relu6")
 
 
-def _function_name(function: Any) -> str | None:
+def _function_name(function: object) -> str | None:
     if function in _FUNCTIONS:
         return _FUNCTIONS[function]
     # Of TensorFlow's own, such as `tf.nn.relu`, by their names: it isn't imported for them.

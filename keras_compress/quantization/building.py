@@ -51,7 +51,7 @@ class _Builder:
         packed = keras.tree.pack_sequence_as(graph.outputs, outputs)
         return keras.Model(graph.inputs, packed, name=name)
 
-    def _result(self, node: Node, given: Any) -> tuple[Tensor, Tensor | None]:
+    def _result(self, node: Node, given: object) -> tuple[Tensor, Tensor | None]:
         sources = [self._made[id(each)] for each in node.inputs]
         if given is not None:
             tensor = given

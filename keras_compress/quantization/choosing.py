@@ -54,7 +54,7 @@ def _listed(selectors: Selectors) -> list[Any]:
     return list(selectors) if isinstance(selectors, Iterable) else [selectors]
 
 
-def _matcher(selector: Any) -> Callable[[Any], bool]:
+def _matcher(selector: object) -> Callable[[Any], bool]:
     if isinstance(selector, str):
         return lambda layer: fnmatch.fnmatchcase(layer.name, selector)
     if isinstance(selector, type):

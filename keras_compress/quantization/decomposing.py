@@ -38,7 +38,7 @@ def call_again(call: Call) -> Callable[..., Any]:
     return again
 
 
-def split_separable(layer: keras.Layer, shape: Any) -> tuple[keras.Layer, keras.Layer]:
+def split_separable(layer: keras.Layer, shape: object) -> tuple[keras.Layer, keras.Layer]:
     """Return the two convolutions of a separable one, with its weights."""
     depthwise = keras.layers.DepthwiseConv2D(
         layer.kernel_size,
@@ -63,7 +63,7 @@ def split_separable(layer: keras.Layer, shape: Any) -> tuple[keras.Layer, keras.
     return depthwise, pointwise
 
 
-def unit_depthwise(layer: keras.Layer, shape: Any) -> keras.Layer:
+def unit_depthwise(layer: keras.Layer, shape: object) -> keras.Layer:
     """Return a depthwise convolution by one, for the normalization `layer` to be folded into."""
     unit = keras.layers.DepthwiseConv2D(
         1, use_bias=False, name=f"{layer.name}_scale", depthwise_initializer="ones"

@@ -55,7 +55,7 @@ def _export_range(
 
 @register_export_handler(Quantized)
 def _export_kernel(
-    layer: keras.Layer, inputs: Tensor, input_step: Any = None, training: bool = False
+    layer: keras.Layer, inputs: Tensor, input_step: object = None, training: bool = False
 ) -> Tensor:
     import tensorflow as tf
 

@@ -127,7 +127,7 @@ class FakeQuantize(keras.layers.Layer):
             keras.KerasTensor((), dtype="float32"),
         )
 
-    def compute_mask(self, inputs: Tensor, previous_mask: Any = None) -> Any:
+    def compute_mask(self, inputs: Tensor, previous_mask: object = None) -> Any:
         return previous_mask, None
 
     def trained_range(self) -> tuple[float, float] | None:
@@ -201,7 +201,7 @@ class FakeQuantize(keras.layers.Layer):
         share = self.quantizer.percentile / 100.0
         return ops.quantile(flat, 1.0 - share), ops.quantile(flat, share)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             **super().get_config(),
             "quantizer": keras.saving.serialize_keras_object(self.quantizer),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["fold", "fold_moving", "moving_statistics"]
 
 
-def fold(norm: keras.Layer, mean: Any, variance: Any, offset: Any) -> tuple[Tensor, Tensor]:
+def fold(norm: keras.Layer, mean: Any, variance: object, offset: Any) -> tuple[Tensor, Tensor]:
     """Return factor and bias that a normalization by `mean` and `variance` amounts to.
 
     Args:
@@ -37,6 +37,6 @@ def moving_statistics(norm: keras.Layer) -> tuple[Tensor, Tensor]:
     return ops.convert_to_tensor(norm.moving_mean), ops.convert_to_tensor(norm.moving_variance)
 
 
-def fold_moving(norm: keras.Layer, bias: Any) -> tuple[Tensor, Tensor]:
+def fold_moving(norm: keras.Layer, bias: object) -> tuple[Tensor, Tensor]:
     """Return factor and bias of a normalization by its moving averages, of sums with `bias`."""
     return fold(norm, *moving_statistics(norm), bias)

@@ -32,14 +32,14 @@ class KernelOperator:
         """Return the number of output channels."""
         return math.prod(int(kernel.shape[axis]) for axis in self.channel_axes)
 
-    def to_kernel_shape(self, vector: Any, kernel: Tensor) -> Tensor:
+    def to_kernel_shape(self, vector: object, kernel: Tensor) -> Tensor:
         """Return a vector of one number a channel in a shape that broadcasts with the kernel."""
         shape = [1] * len(kernel.shape)
         for axis in self.channel_axes:
             shape[axis] = int(kernel.shape[axis])
         return ops.reshape(vector, shape)
 
-    def to_channels(self, steps: Any, kernel: Tensor) -> Tensor:
+    def to_channels(self, steps: object, kernel: Tensor) -> Tensor:
         """Return steps that broadcast with the kernel as a vector of one number a channel."""
         count = self.channels(kernel)
         flat = ops.reshape(steps, (-1,))

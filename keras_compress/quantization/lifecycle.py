@@ -31,7 +31,7 @@ __all__ = ["calibrate", "finalize", "prepare", "ranges"]
 def prepare(
     model: keras.Model,
     config: QuantizationConfig | None = None,
-    calibration_data: Any = None,
+    calibration_data: object = None,
     *,
     batch_size: int = 32,
 ) -> keras.Model:
@@ -115,7 +115,7 @@ def simulate(model: keras.Model, config: QuantizationConfig, name_prefix: str = 
     return prepared
 
 
-def calibrate(model: keras.Model, data: Any, *, batch_size: int = 32) -> None:
+def calibrate(model: keras.Model, data: object, *, batch_size: int = 32) -> None:
     """Let the ranges of a prepared model follow `data`, in place, without training it.
 
     Args:
@@ -249,7 +249,7 @@ def _require_prepared(model: keras.Model) -> None:
         )
 
 
-def _final_variables(prepared: Any, final: Any) -> dict[int, tuple[Any, Any]]:
+def _final_variables(prepared: Any, final: object) -> dict[int, tuple[Any, Any]]:
     """Return the kernels and biases of a prepared model with those of the final one, by `id`."""
     layers = {layer.name: layer for _, layer in iter_layers(final)}
     found = {id(v): (v, v) for v in prepared.variables}

@@ -38,7 +38,7 @@ def activation_limits(bits: int) -> tuple[int, int]:
     return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 
 
-def short(steps: Any) -> Tensor:
+def short(steps: object) -> Tensor:
     """Return positive `steps` rounded to 16 binary digits, with the gradient of no rounding.
 
     Then the ends of a range are exact in float32, so that the steps that the converter finds from
@@ -71,7 +71,7 @@ def weight_steps(weight: Tensor, axes: tuple[int, ...], bits: int) -> Tensor:
     return short(ops.stop_gradient(ops.maximum(largest / weight_limit(bits), LEAST_STEP)))
 
 
-def symmetric_integers(weight: Tensor, steps: Any, bits: int) -> Tensor:
+def symmetric_integers(weight: Tensor, steps: object, bits: int) -> Tensor:
     """Return the symmetric integers of `weight`, as float32 of the same shape.
 
     Multiplied by the steps again, the gradient passes to `weight` where it isn't clipped, and to
@@ -86,7 +86,7 @@ def symmetric_integers(weight: Tensor, steps: Any, bits: int) -> Tensor:
     return round_through(ops.clip(weight / steps, -limit, limit))
 
 
-def quantize_symmetric(weight: Tensor, steps: Any, bits: int) -> Tensor:
+def quantize_symmetric(weight: Tensor, steps: object, bits: int) -> Tensor:
     """Return `weight` on the grid of its `symmetric_integers`, as float32 of the same shape."""
     return symmetric_integers(weight, steps, bits) * steps
 
@@ -115,7 +115,7 @@ def quantize_affine(values: Tensor, step: Any, zero_point: Any, bits: int) -> Te
     return round_through(scaled) * step
 
 
-def round_pooled(values: Tensor, step: Any, zero_point: Any, bits: int) -> Tensor:
+def round_pooled(values: Tensor, step: object, zero_point: object, bits: int) -> Tensor:
     """Return averages of activations on the grid of these, as float32 of the same shape.
 
     A pooling and a resizing divide sums of integers, and round half away from zero where the

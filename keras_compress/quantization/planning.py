@@ -62,7 +62,7 @@ _ARITHMETIC = ("Add", "Subtract", "Multiply")
 _SAME_OPERATIONS = ("Reshape", "Transpose", "Squeeze", "ExpandDims", "MaxPool")
 
 
-def make_plan(graph: FlatGraph, in_float: Collection[Any] = ()) -> Plan:
+def make_plan(graph: FlatGraph, in_float: Collection[object] = ()) -> Plan:
     """Return how `graph` runs on integers.
 
     Args:
@@ -77,7 +77,7 @@ def make_plan(graph: FlatGraph, in_float: Collection[Any] = ()) -> Plan:
 
 
 class _Planner:
-    def __init__(self, graph: FlatGraph, in_float: Collection[Any]) -> None:
+    def __init__(self, graph: FlatGraph, in_float: Collection[object]) -> None:
         self._graph = graph
         self._in_float = {id(layer) for layer in in_float}
         self._plan = Plan()
@@ -374,5 +374,5 @@ class _Planner:
         return node
 
 
-def _name_of(function: Any) -> str:
+def _name_of(function: object) -> str:
     return str(getattr(function, "__name__", function))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
@@ -20,7 +20,7 @@ def numbered_clusters(kernel: Tensor) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1].reshape(values.shape).astype(np.int32)
 
 
-def mean_of_clusters(kernel: Tensor, clusters: Any) -> Tensor:
+def mean_of_clusters(kernel: Tensor, clusters: object) -> Tensor:
     """Return the kernel with the mean of its cluster in the place of each weight.
 
     Each weight of a cluster then has the same gradient, so that an optimizer keeps them equal.

@@ -204,7 +204,7 @@ class Quantized(keras.layers.Layer):
             )
         return wrapper
 
-    def call(self, inputs: Tensor, input_step: Any = None, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, input_step: object = None, training: bool = False) -> Tensor:
         inputs = ops.cast(inputs, "float32")
         if training and self.rate_weight:
             self.add_loss(self.rate_weight * self.bits())
@@ -239,7 +239,7 @@ class Quantized(keras.layers.Layer):
             inputs = ops.where(known, round_through(scaled), scaled)
         return (self._operator.compute(self.layer, inputs, integers) + bias) * of_bias
 
-    def _summed(self, inputs: Tensor, input_step: Any) -> Tensor:
+    def _summed(self, inputs: Tensor, input_step: object) -> Tensor:
         """Return the sums with bias in training, where the last digit of a float may differ."""
         integers, bias, steps, of_bias = self._folded(input_step, True)
         kernel = integers * self._operator.to_kernel_shape(steps, integers)
@@ -311,7 +311,7 @@ class Quantized(keras.layers.Layer):
         correction = ops.sqrt((moving_variance + norm.epsilon) / (variance + norm.epsilon))
         return sums * correction + bias
 
-    def _statistics(self, sums: Any, factor: Any) -> tuple[Tensor, Tensor]:
+    def _statistics(self, sums: Any, factor: object) -> tuple[Tensor, Tensor]:
         """Return the mean and variance to normalize by, and move the averages.
 
         Args:
@@ -375,11 +375,11 @@ class Quantized(keras.layers.Layer):
         return self.layer.compute_output_shape(input_shape)
 
     def compute_output_spec(
-        self, inputs: Tensor, input_step: Any = None, training: bool | None = None
+        self, inputs: Tensor, input_step: object = None, training: bool | None = None
     ) -> keras.KerasTensor:
         return keras.KerasTensor(self.layer.compute_output_shape(inputs.shape), dtype="float32")
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             **super().get_config(),
             "layer": keras.saving.serialize_keras_object(self.layer),

@@ -54,7 +54,7 @@ class WeightQuantizer:
                 f"Received: storage={self.storage!r} with bits={self.bits}."
             )
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return asdict(self)
 
     @classmethod
@@ -104,7 +104,7 @@ class ActivationQuantizer:
                 f"Received: percentile={self.percentile!r}."
             )
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return asdict(self)
 
     @classmethod
@@ -112,7 +112,7 @@ class ActivationQuantizer:
         return cls(**config)
 
 
-def _check_bits(bits: Any, allowed: tuple[int, ...]) -> None:
+def _check_bits(bits: object, allowed: tuple[int, ...]) -> None:
     if isinstance(bits, bool) or bits not in allowed:
         raise KerasCompressError(
             f"`bits` must be one of {', '.join(map(str, allowed))}. Received: bits={bits!r}."

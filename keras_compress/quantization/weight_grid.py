@@ -54,7 +54,7 @@ class WeightGrid:
         """Return the steps by which the largest magnitude is the largest integer."""
         return weight_steps(kernel, self._axes, self._bits)
 
-    def learned(self, kernel: Tensor, initial: Any, learned: Any, training: bool) -> Tensor:
+    def learned(self, kernel: Tensor, initial: object, learned: Any, training: bool) -> Tensor:
         """Return the steps that were trained.
 
         Args:

@@ -122,10 +122,10 @@ class RateAware(SubstitutedLayer):
         self.add_loss(keras.ops.convert_to_tensor(self.strength) * bits)
         return outputs
 
-    def _scaled(self, variable: keras.Variable, log_step: Any) -> Tensor:
+    def _scaled(self, variable: keras.Variable, log_step: object) -> Tensor:
         return keras.ops.cast(variable, "float32") / self._step_size(log_step)
 
-    def _step_size(self, log_step: Any) -> Tensor:
+    def _step_size(self, log_step: object) -> Tensor:
         ops = keras.ops
         exponent = ops.convert_to_tensor(log_step)
         if keras.backend.standardize_dtype(exponent.dtype) != "float32":
@@ -139,7 +139,7 @@ class RateAware(SubstitutedLayer):
         short = ops.round(step / unit) * unit
         return ops.stop_gradient(short) + (step - ops.stop_gradient(step))
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {**super().get_config(), "step_digits": self.step_digits}
 
 

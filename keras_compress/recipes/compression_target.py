@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from keras_compress.argument_checks import check_max_drop
 from keras_compress.errors import KerasCompressError
@@ -51,7 +50,7 @@ class CompressionTarget:
         return 100 * (base_accuracy - accuracy) <= (self.max_drop or 0.0) + 1e-9
 
 
-def parse_size(size: Any) -> int:
+def parse_size(size: object) -> int:
     """Return bytes from an int or from text such as `"30KB"`.
 
     Raises:

@@ -304,7 +304,7 @@ def _choose(files: Mapping[str, bytes], data: ImageData) -> tuple[str, dict[str,
     }
 
 
-def _environment(timing: Mapping[str, Any]) -> dict[str, Any]:
+def _environment(timing: Mapping[str, object]) -> dict[str, Any]:
     from keras_compress.installed import version_of
     from keras_compress.version import __version__
 

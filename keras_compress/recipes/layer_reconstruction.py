@@ -127,11 +127,11 @@ def output_importance(
     scores = logits_of(np.asarray(model.predict(x, batch_size=32, verbose=0))) / temperature
     scores = scores.reshape(-1, scores.shape[-1]) if scores.ndim == 2 else scores
 
-    def loss(images: Any, labels: Any) -> Tensor:
+    def loss(images: Tensor, labels: object) -> Tensor:
         found = keras.ops.log(keras.ops.clip(softened(model(images, training=False)), 1e-30, 1.0))
         return -keras.ops.mean(keras.ops.sum(found * labels, axis=tuple(range(1, found.ndim))))
 
-    def softened(outputs: Any) -> Tensor:
+    def softened(outputs: Tensor) -> Tensor:
         if not probabilities:
             return keras.ops.softmax(outputs / temperature)
         return keras.ops.softmax(keras.ops.log(keras.ops.clip(outputs, 1e-30, 1.0)) / temperature)
@@ -226,7 +226,7 @@ def reconstruct(
 class _Run:
     """A model run node by node over all samples, keeping what is yet to be read."""
 
-    def __init__(self, inputs: Any, x: NDArray[Any], batch_size: int) -> None:
+    def __init__(self, inputs: Tensor, x: NDArray[Any], batch_size: int) -> None:
         tensor = keras.tree.flatten(inputs)[0]
         starts = range(0, len(x), batch_size)
         self._batches = len(starts)
@@ -247,7 +247,7 @@ class _Run:
         self._values.update((place, []) for place in places)
         for batch in range(self._batches):
 
-            def given(leaf: Any, batch: int = batch) -> Any:
+            def given(leaf: object, batch: int = batch) -> Any:
                 place = self._places.get(id(leaf))
                 return leaf if place is None else self._values[place][batch]
 
@@ -266,7 +266,7 @@ class _Run:
             del self._values[place]
 
 
-def _last_reads(nodes: tuple[GraphNode, ...], outputs: Any) -> dict[int, set[int]]:
+def _last_reads(nodes: tuple[GraphNode, ...], outputs: Tensor) -> dict[int, set[int]]:
     """Return the tensors that each node, by its `id`, is the last to read."""
     reader: dict[int, int] = {}
     for node in nodes:

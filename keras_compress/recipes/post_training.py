@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import keras
 
     from keras_compress.recipes.layer_reconstruction import ReconstructedLayer
+    from keras_compress.tensor import Tensor
 
 __all__ = ["PostTrainingCompression", "PostTrainingTrial", "post_training_compression"]
 
@@ -181,7 +182,7 @@ def post_training_compression(
     return result
 
 
-def _check(model: keras.Model, images: Any, held_out: float) -> None:
+def _check(model: keras.Model, images: Tensor, held_out: float) -> None:
     from keras_compress.engine.graph import require_graph
 
     require_graph(model, "Compression without a training set")

@@ -109,7 +109,7 @@ def _fit(
     data: ImageData,
     settings: DemoSettings,
     phase: Phase,
-    callbacks: Sequence[Any],
+    callbacks: Sequence[object],
     progress: Progress,
 ) -> str:
     import keras

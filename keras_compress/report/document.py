@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from keras_compress.errors import KerasCompressError
 from keras_compress.report.reading import Node
@@ -131,7 +130,7 @@ class Document:
         return [stage for stage in (self.baseline, self.compressed) if stage is not None]
 
 
-def document_of(report: Mapping[str, Any]) -> Document:
+def document_of(report: Mapping[str, object]) -> Document:
     """Return the `Document` that the JSON object `report` stands for.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from keras_compress.report import formatting
 from keras_compress.report.bench_section import bench_section
@@ -24,7 +23,7 @@ __all__ = ["render"]
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
-def render(report: Mapping[str, Any]) -> str:
+def render(report: Mapping[str, object]) -> str:
     """Return a report as one HTML page that stands alone.
 
     Size, accuracy and latency side by side, the weights layer by layer, the packed file tensor

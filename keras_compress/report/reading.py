@@ -60,7 +60,7 @@ class Node:
         path: Where it stands in the report, as in `layers[3]`. Defaults to the top.
     """
 
-    def __init__(self, value: Mapping[str, Any], path: str = "") -> None:
+    def __init__(self, value: Mapping[str, object], path: str = "") -> None:
         self._value = value
         self._path = path
 

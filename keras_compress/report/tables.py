@@ -4,7 +4,6 @@ scroll in, so that a narrow screen never scrolls the whole page sideways."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from keras_compress.report.markup import Markup, element
 
@@ -68,7 +67,7 @@ def facts(caption: str, pairs: Sequence[tuple[str, object]]) -> Markup:
     return element("table", element("caption", caption), element("tbody", *rows), class_="facts")
 
 
-def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flatten(value: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """Return the scalars inside a JSON object with their dotted names, at most 200 of them.
 
     Lists of scalars, and small objects within objects, are set as one line; lists of objects
@@ -94,7 +93,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
     return pairs
 
 
-def _is_short(item: Mapping[str, Any]) -> bool:
+def _is_short(item: Mapping[str, object]) -> bool:
     scalars = not any(isinstance(inner, Mapping | list | tuple) for inner in item.values())
     return scalars and 0 < len(item) <= 3
 

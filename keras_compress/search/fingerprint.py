@@ -69,7 +69,7 @@ def _config_text(model: keras.Model) -> str:
     return text
 
 
-def _layer_names(config: Any) -> Iterator[str]:
+def _layer_names(config: object) -> Iterator[str]:
     if isinstance(config, list):
         for entry in config:
             yield from _layer_names(entry)

@@ -59,7 +59,7 @@ class Journal:
         if self.path is not None and self.path.exists():
             self._read(check)
 
-    def __contains__(self, setting: Any) -> bool:
+    def __contains__(self, setting: object) -> bool:
         return setting_key(setting) in self._results
 
     def __len__(self) -> int:
@@ -69,11 +69,11 @@ class Journal:
         """Iterate over `(setting, result)`, in the order they were recorded."""
         return ((json.loads(key), result) for key, result in self._results.items())
 
-    def get(self, setting: Any, default: Any = None) -> Any:
+    def get(self, setting: object, default: object = None) -> Any:
         """Return the result of `setting`, or `default` if there is none yet."""
         return self._results.get(setting_key(setting), default)
 
-    def record(self, setting: Any, result: Any) -> Any:
+    def record(self, setting: object, result: object) -> Any:
         """Keep the result of `setting`, in the file too; return it as it will be read again.
 
         Args:
@@ -131,7 +131,7 @@ class Journal:
             )
 
 
-def setting_key(setting: Any) -> str:
+def setting_key(setting: object) -> str:
     """Return the text that a setting is known by.
 
     Raises:

@@ -29,7 +29,7 @@ class Trial:
 
 def run_trials(
     function: Callable[..., Any],
-    settings: Sequence[Any],
+    settings: Sequence[object],
     *,
     workers: int = 1,
     backend: str = "processes",

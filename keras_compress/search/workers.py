@@ -18,7 +18,7 @@ __all__ = ["run_in_workers"]
 
 def run_in_workers(
     function: Callable[..., Any],
-    settings: Sequence[Any],
+    settings: Sequence[object],
     *,
     workers: int,
     backend: str = "processes",
@@ -62,13 +62,13 @@ def _start_worker(function: Callable[..., Any], prepare: Callable[[], Any] | Non
     _CALL[0] = _bound(function, prepare)
 
 
-def _call_in_worker(setting: Any) -> Any:
+def _call_in_worker(setting: object) -> Any:
     return _CALL[0](setting)
 
 
 def _in_processes(
     function: Callable[..., Any],
-    settings: Sequence[Any],
+    settings: Sequence[object],
     workers: int,
     prepare: Callable[[], Any] | None,
 ) -> Iterator[tuple[int, Any]]:
@@ -114,7 +114,7 @@ def _in_processes(
 
 
 def _on_ray(
-    function: Callable[..., Any], settings: Sequence[Any], prepare: Callable[[], Any] | None
+    function: Callable[..., Any], settings: Sequence[object], prepare: Callable[[], Any] | None
 ) -> Iterator[tuple[int, Any]]:
     try:
         import ray
@@ -140,7 +140,7 @@ def _on_ray(
 
 
 def _call_on_ray(
-    search: str, shared: tuple[Callable[..., Any], Callable[[], Any] | None], setting: Any
+    search: str, shared: tuple[Callable[..., Any], Callable[[], Any] | None], setting: object
 ) -> Any:
     if search not in _CALL:
         _CALL.clear()

@@ -66,7 +66,7 @@ class Editor:
                 found.setdefault(int(tensor), []).append(operator)
         return found
 
-    def add_tensor(self, name: str, shape: Any, dtype: str, buffer: int = 0) -> int:
+    def add_tensor(self, name: str, shape: object, dtype: str, buffer: int = 0) -> int:
         """Add a tensor and return its index.
 
         Args:
@@ -134,7 +134,7 @@ class Editor:
         operator.customOptions = np.frombuffer(np.array(attributes, "<i4").tobytes(), np.uint8)
         operator.inputs = np.array(inputs, np.int32)
 
-    def insert_before(self, operator: Any, new: Any) -> None:
+    def insert_before(self, operator: object, new: object) -> None:
         """Put the operator `new` before `operator` in the order of the graph."""
         operators = self.graph.operators
         operators.insert(next(i for i, other in enumerate(operators) if other is operator), new)

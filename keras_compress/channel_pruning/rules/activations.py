@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from keras_compress.channel_pruning.call import LayerCall
@@ -25,7 +23,7 @@ _FUNCTIONS = [
 _LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
 
 
-def is_elementwise(activation: Any) -> bool:
+def is_elementwise(activation: object) -> bool:
     """Whether an activation treats each element alone, as far as is known."""
     if activation is None or type(activation) in _LAYERS:
         return True

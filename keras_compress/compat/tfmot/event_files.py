@@ -24,14 +24,14 @@ def require_event_files(name: str) -> None:
         )
 
 
-def event_writer(log_dir: Any, folder: str = "") -> Any:
+def event_writer(log_dir: object, folder: str = "") -> Any:
     """Return a writer of event files to `log_dir`, or to `folder` under it."""
     import tensorflow as tf
 
     return tf.summary.create_file_writer(os.path.join(str(log_dir), folder))
 
 
-def require_log_dir(log_dir: Any) -> None:
+def require_log_dir(log_dir: object) -> None:
     """Raise unless `log_dir` is a text that isn't empty."""
     if not isinstance(log_dir, str) or not log_dir:
         raise KerasCompressError(

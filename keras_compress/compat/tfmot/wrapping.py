@@ -76,11 +76,11 @@ class TfmotWrapper(SubstitutedLayer):
         """Return the weights of the wrapped layer alone, as tfmot does."""
         return list(self.layer.get_weights())
 
-    def set_weights(self, weights: Any) -> None:
+    def set_weights(self, weights: object) -> None:
         """Set the weights of the wrapped layer alone."""
         self.layer.set_weights(weights)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         config = super().get_config()
         # Which weights are meant is told by the layer.
         config.pop("indices")

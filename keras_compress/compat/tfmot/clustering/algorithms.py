@@ -39,7 +39,7 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
 
     def __init__(
         self,
-        clusters_centroids: Any,
+        clusters_centroids: Tensor,
         cluster_gradient_aggregation: GradientAggregation = GradientAggregation.SUM,
         data_format: str | None = None,
     ) -> None:
@@ -61,7 +61,7 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         )
         return ops.cast(ops.argmin(distance, axis=-1), index_dtype())
 
-    def get_clustered_weight(self, pulling_indices: Any, original_weight: Any) -> Tensor:
+    def get_clustered_weight(self, pulling_indices: Tensor, original_weight: Tensor) -> Tensor:
         """Return the centroids in the place of the weight, of the shape of `pulling_indices`.
 
         Its gradient goes to the centroids, summed up or averaged over the members of each, and
@@ -77,7 +77,7 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         return self.add_gradient_to_original_weight(clustered, original_weight)
 
     def average_centroids_gradient_by_cluster_size(
-        self, cluster_centroids: Any, cluster_sizes: Any
+        self, cluster_centroids: Tensor, cluster_sizes: Tensor
     ) -> Tensor:
         """Return the centroids with a gradient divided by the sizes of their clusters.
 
@@ -92,7 +92,7 @@ class ClusteringAlgorithm(metaclass=abc.ABCMeta):  # noqa: B024 - as in tfmot
         return ops.stop_gradient(centroids) + (scaled - ops.stop_gradient(scaled))
 
     def add_gradient_to_original_weight(
-        self, clustered_weight: Any, original_weight: Any
+        self, clustered_weight: Tensor, original_weight: Tensor
     ) -> Tensor:
         """Return the clustered weight with its gradient to the original one as well."""
         original = keras.ops.convert_to_tensor(original_weight)
@@ -127,7 +127,7 @@ class ClusteringAlgorithmPerChannel(ClusteringAlgorithm):
         found = ops.reshape(ops.cast(nearest, index_dtype()), channels.shape)
         return ops.moveaxis(found, 0, self._axis)
 
-    def get_clustered_weight(self, pulling_indices: Any, original_weight: Any) -> Tensor:
+    def get_clustered_weight(self, pulling_indices: Tensor, original_weight: Tensor) -> Tensor:
         ops = keras.ops
         centroids = self._centroids()
         channels = ops.moveaxis(ops.convert_to_tensor(pulling_indices), self._axis, 0)
@@ -159,7 +159,7 @@ def _sizes(rows: Any, clusters: int) -> Tensor:
     return ops.reshape(ops.segment_sum(ones, flat, count * clusters), (count, clusters))
 
 
-def _is_variable(thing: Any) -> bool:
+def _is_variable(thing: object) -> bool:
     if isinstance(thing, keras.Variable):
         return True
     if keras.backend.backend() != "tensorflow":

@@ -19,7 +19,7 @@ from keras_compress.errors import KerasCompressError
 
 
 def cluster_weights(
-    to_cluster: Any,
+    to_cluster: object,
     number_of_clusters: int,
     cluster_centroids_init: CentroidInitialization = CentroidInitialization.KMEANS_PLUS_PLUS,
     **kwargs: Any,

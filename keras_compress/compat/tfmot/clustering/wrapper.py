@@ -92,7 +92,7 @@ class ClusterWeights(TfmotWrapper):
         self.build_input_shape: Any = None
         self._weights_of = _Held()
 
-    def build(self, input_shape: Any = None, **shapes: Any) -> None:
+    def build(self, input_shape: object = None, **shapes: Any) -> None:
         with outside_of_graphs():
             super().build(input_shape, **shapes)
         self.build_input_shape = input_shape
@@ -125,7 +125,7 @@ class ClusterWeights(TfmotWrapper):
         )
         held.algorithm.dense_gradient = True
 
-        def indices(shape: Any = None, dtype: Any = None) -> Tensor:
+        def indices(shape: object = None, dtype: object = None) -> Tensor:
             found = held.algorithm.get_pulling_indices(keras.ops.convert_to_tensor(variable))
             if tuple(found.shape) != tuple(variable.shape):
                 raise KerasCompressError(
@@ -138,11 +138,11 @@ class ClusterWeights(TfmotWrapper):
         held.indices = self._state(f"pulling_indices_{_plain(name)}", variable.shape, indices)
         if self.preserve_sparsity:
 
-            def kept(shape: Any, dtype: Any = None) -> Tensor:
+            def kept(shape: object, dtype: object = None) -> Tensor:
                 clustered = held.algorithm.get_clustered_weight(indices(), variable)
                 return keras.ops.cast(keras.ops.not_equal(clustered, 0), dtype)
 
-            def zero(shape: Any, dtype: Any = None) -> Tensor:
+            def zero(shape: object, dtype: object = None) -> Tensor:
                 found = keras.ops.argmin(keras.ops.abs(centroids), axis=-1)
                 return keras.ops.cast(found, dtype)
 
@@ -153,7 +153,7 @@ class ClusterWeights(TfmotWrapper):
         self._weights_of.by_name[name] = held
 
     def _state(
-        self, name: str, shape: Any, initializer: Any, dtype: str | None = None
+        self, name: str, shape: object, initializer: object, dtype: str | None = None
     ) -> keras.Variable:
         return self.add_weight(
             name=name,
@@ -249,7 +249,7 @@ class ClusterWeights(TfmotWrapper):
     def _each(self, what: str) -> dict[str, Any]:
         return {name: getattr(held, what) for name, held in self._weights_of.by_name.items()}
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             **super().get_config(),
             "number_of_clusters": self.number_of_clusters,
@@ -291,7 +291,7 @@ def _behind(held: _ClusteredWeight) -> Tensor:
     return weight if held.mask is None else weight * keras.ops.convert_to_tensor(held.mask)
 
 
-def _zeroed(centroids: Tensor, zero: Any) -> Tensor:
+def _zeroed(centroids: Tensor, zero: Tensor) -> Tensor:
     """Return the centroids with zero at the index `zero`, and wherever the same value stands."""
     ops = keras.ops
     values = ops.convert_to_tensor(centroids)
@@ -313,7 +313,7 @@ def _plain(name: str) -> str:
     return name.replace("/", "_")
 
 
-def _check_number(number: Any, least: int) -> None:
+def _check_number(number: object, least: int) -> None:
     if isinstance(number, bool) or not isinstance(number, int):
         raise KerasCompressError(
             "number_of_clusters must be an integer. "

@@ -44,7 +44,7 @@ class QuantizedModel(keras.Model):
         with self._within_keras():
             return super().test_step(*args, **kwargs)
 
-    def _is_exported(self, args: Any, kwargs: Any) -> bool:
+    def _is_exported(self, args: object, kwargs: Any) -> bool:
         """Whether this is a TensorFlow function of somebody else's, traced for inference."""
         if keras.backend.backend() != "tensorflow" or kwargs.get("training"):
             return False

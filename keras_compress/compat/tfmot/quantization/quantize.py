@@ -37,7 +37,7 @@ class LayerNotSupportedError(KerasCompressError, RuntimeError):
 
 
 def quantize_model(
-    to_quantize: Any, quantized_layer_name_prefix: str | None = "quant_"
+    to_quantize: object, quantized_layer_name_prefix: str | None = "quant_"
 ) -> keras.Model:
     """Return a copy of a model that trains on 8-bit integers as TFLite computes with them.
 
@@ -87,7 +87,7 @@ def quantize_annotate_model(to_annotate: Any) -> keras.Model:
 
 
 def quantize_annotate_layer(
-    to_annotate: Any, quantize_config: QuantizeConfig | None = None
+    to_annotate: object, quantize_config: QuantizeConfig | None = None
 ) -> QuantizeAnnotate:
     """Return a layer that runs another one and says that it shall be quantized.
 
@@ -239,7 +239,7 @@ def _configs(model: keras.Model, known: dict[str, Any], registry: Any) -> dict[s
     return configs
 
 
-def _is_default(registry: Any) -> bool:
+def _is_default(registry: object) -> bool:
     own = getattr(type(registry), "get_quantize_config", None)
     return own is Default8BitQuantizeRegistry.get_quantize_config
 
@@ -254,7 +254,7 @@ def _with_configs(
     if not configs:
         return model
 
-    def put(copy: Any) -> keras.Layer:
+    def put(copy: object) -> keras.Layer:
         config = configs.get(copy.name) if isinstance(copy, keras.Layer) else None
         return copy if config is None else QuantizeWrapperV2(copy, config, prefix)
 

@@ -38,12 +38,12 @@ class QuantizeConfig(metaclass=abc.ABCMeta):
         """Return pairs of an activation of `layer` and its quantizer."""
 
     @abc.abstractmethod
-    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[Any]) -> None:
+    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[object]) -> None:
         """Assign quantized weights to the attributes of `layer`, in the order of the getter."""
 
     @abc.abstractmethod
     def set_quantize_activations(
-        self, layer: keras.Layer, quantize_activations: Sequence[Any]
+        self, layer: keras.Layer, quantize_activations: Sequence[object]
     ) -> None:
         """Assign quantized activations to the attributes of `layer`."""
 
@@ -52,7 +52,7 @@ class QuantizeConfig(metaclass=abc.ABCMeta):
         """Return the quantizer of the result in a list, or an empty one."""
 
     @abc.abstractmethod
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the arguments of the constructor."""
 
     @classmethod
@@ -86,18 +86,18 @@ class Default8BitQuantizeConfig(QuantizeConfig):
     def get_activations_and_quantizers(self, layer: keras.Layer) -> Pairs:
         return [(getattr(layer, name), self.activation_quantizer) for name in self.activation_attrs]
 
-    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[Any]) -> None:
+    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[object]) -> None:
         self._assign(layer, "weight", self.weight_attrs, quantize_weights)
 
     def set_quantize_activations(
-        self, layer: keras.Layer, quantize_activations: Sequence[Any]
+        self, layer: keras.Layer, quantize_activations: Sequence[object]
     ) -> None:
         self._assign(layer, "activation", self.activation_attrs, quantize_activations)
 
     def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         return [self.activation_quantizer] if self.quantize_output else []
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             "weight_attrs": self.weight_attrs,
             "activation_attrs": self.activation_attrs,
@@ -143,18 +143,18 @@ class NoOpQuantizeConfig(QuantizeConfig):
     def get_activations_and_quantizers(self, layer: keras.Layer) -> Pairs:
         return []
 
-    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[Any]) -> None:
+    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[object]) -> None:
         """Set nothing, for there is nothing to."""
 
     def set_quantize_activations(
-        self, layer: keras.Layer, quantize_activations: Sequence[Any]
+        self, layer: keras.Layer, quantize_activations: Sequence[object]
     ) -> None:
         """Set nothing, for there is nothing to."""
 
     def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         return []
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {}
 
 
@@ -171,7 +171,7 @@ class Default8BitOutputQuantizeConfig(NoOpQuantizeConfig):
     def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         return [MovingAverageQuantizer(8, False, False, False)] if self.quantize_output else []
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {"quantize_output": self.quantize_output}
 
 
@@ -204,18 +204,18 @@ class FixedQuantizeConfig(QuantizeConfig):
         found = self.config.get_activations_and_quantizers(layer)
         return [(activation, self.fixed_quantizer) for activation, _ in found]
 
-    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[Any]) -> None:
+    def set_quantize_weights(self, layer: keras.Layer, quantize_weights: Sequence[object]) -> None:
         self.config.set_quantize_weights(layer, quantize_weights)
 
     def set_quantize_activations(
-        self, layer: keras.Layer, quantize_activations: Sequence[Any]
+        self, layer: keras.Layer, quantize_activations: Sequence[object]
     ) -> None:
         self.config.set_quantize_activations(layer, quantize_activations)
 
     def get_output_quantizers(self, layer: keras.Layer) -> Sequence[Quantizer]:
         return [self.fixed_quantizer for _ in self.config.get_output_quantizers(layer)]
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         config = keras.saving.serialize_keras_object(self.config)
         return {"config": config, **self.fixed_quantizer.get_config()}
 

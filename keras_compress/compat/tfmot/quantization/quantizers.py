@@ -24,15 +24,15 @@ class Quantizer(metaclass=abc.ABCMeta):
     """
 
     @abc.abstractmethod
-    def build(self, tensor_shape: Any, name: str, layer: keras.Layer) -> dict[str, Any] | None:
+    def build(self, tensor_shape: object, name: str, layer: keras.Layer) -> dict[str, Any] | None:
         """Return the quantizer's variables, made by `layer.add_weight`."""
 
     @abc.abstractmethod
-    def __call__(self, inputs: Tensor, training: bool, weights: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, training: bool, weights: object, **kwargs: Any) -> Tensor:
         """Return `inputs` quantized."""
 
     @abc.abstractmethod
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the arguments of the constructor."""
 
     @classmethod
@@ -58,7 +58,7 @@ class _RangeQuantizer(Quantizer):
         self.symmetric = symmetric
         self.narrow_range = narrow_range
 
-    def build(self, tensor_shape: Any, name: str, layer: keras.Layer) -> dict[str, Any]:
+    def build(self, tensor_shape: object, name: str, layer: keras.Layer) -> dict[str, Any]:
         return self._range_weights(layer, name, ())
 
     def __call__(self, inputs: Tensor, training: bool, weights: Any, **kwargs: Any) -> Tensor:
@@ -104,7 +104,7 @@ class _RangeQuantizer(Quantizer):
         """Return the range after a batch."""
         raise NotImplementedError
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             "num_bits": self.num_bits,
             "per_axis": self.per_axis,
@@ -173,15 +173,15 @@ class FixedQuantizer(Quantizer):
         self.init_max = init_max
         self.narrow_range = narrow_range
 
-    def build(self, tensor_shape: Any, name: str, layer: keras.Layer) -> None:
+    def build(self, tensor_shape: object, name: str, layer: keras.Layer) -> None:
         return None
 
-    def __call__(self, inputs: Tensor, training: bool, weights: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, training: bool, weights: object, **kwargs: Any) -> Tensor:
         low = ops.convert_to_tensor(self.init_min, "float32")
         high = ops.convert_to_tensor(self.init_max, "float32")
         return fake_quant(inputs, low, high, self.num_bits, self.narrow_range)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             "num_bits": self.num_bits,
             "init_min": self.init_min,

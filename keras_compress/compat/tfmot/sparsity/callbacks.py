@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -15,6 +15,9 @@ from keras_compress.compat.tfmot.sparsity.impl import summaries_of
 from keras_compress.compat.tfmot.sparsity.wrapper import PruneLowMagnitude
 from keras_compress.engine.report import values_of
 from keras_compress.layers import iter_layers
+
+if TYPE_CHECKING:
+    pass
 
 
 class UpdatePruningStep(keras.callbacks.Callback):
@@ -39,7 +42,7 @@ class UpdatePruningStep(keras.callbacks.Callback):
         for layer in self.prunable_layers:
             layer.begin()
 
-    def on_epoch_end(self, batch: Any, logs: dict[str, float] | None = None) -> None:
+    def on_epoch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         _ = self.model
         for layer in self.prunable_layers:
             if layer.pruning_obj is not None:
@@ -61,7 +64,7 @@ class PruningSummaries(keras.callbacks.TensorBoard):
             isn't installed.
     """
 
-    def __init__(self, log_dir: str, update_freq: Any = "epoch", **kwargs: Any) -> None:
+    def __init__(self, log_dir: str, update_freq: object = "epoch", **kwargs: Any) -> None:
         require_log_dir(log_dir)
         require_event_files("PruningSummaries")
         super().__init__(log_dir=log_dir, update_freq=update_freq, **kwargs)

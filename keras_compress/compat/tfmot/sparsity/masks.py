@@ -8,7 +8,7 @@ another corner than it masks them. Who comes from there finds the same masks to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
 
 
-def magnitude_mask(weight: Tensor, sparsity: Any) -> tuple[Tensor, Tensor]:
+def magnitude_mask(weight: Tensor, sparsity: Tensor) -> tuple[Tensor, Tensor]:
     """Return `(threshold, mask)`: a bool mask that keeps magnitudes from the threshold on.
 
     Args:
@@ -36,7 +36,7 @@ def magnitude_mask(weight: Tensor, sparsity: Any) -> tuple[Tensor, Tensor]:
 
 
 def block_mask(
-    weight: Tensor, sparsity: Any, block_size: Sequence[int], pooling: str
+    weight: Tensor, sparsity: Tensor, block_size: Sequence[int], pooling: str
 ) -> tuple[Tensor, Tensor]:
     """Return `(threshold, mask)` of blocks that are kept or pruned as a whole.
 

@@ -194,7 +194,7 @@ def _supports_depthwise(layer: keras.Layer, padded: int | None) -> bool:
 
 
 def _lookup(
-    sources: Iterable[Any], stops: Callable[[Any], bool], following: Callable[[Any], list[Any]]
+    sources: Iterable[object], stops: Callable[[Any], bool], following: Callable[[Any], list[Any]]
 ) -> set[Any]:
     """Return the first layer that `stops` is true of on every way from `sources`.
 

@@ -19,7 +19,7 @@ from keras_compress.errors import KerasCompressError
 
 
 def prune_low_magnitude(
-    to_prune: Any,
+    to_prune: object,
     pruning_schedule: PruningSchedule = ConstantSparsity(0.5, 0),  # noqa: B008 - tfmot's default
     block_size: Sequence[int] = (1, 1),
     block_pooling_type: str = "AVG",

@@ -20,11 +20,11 @@ class PruningSchedule(metaclass=abc.ABCMeta):
     """Base of the schedules; a subclass gives `__call__` and `get_config`."""
 
     @abc.abstractmethod
-    def __call__(self, step: Any) -> tuple[Tensor, Tensor]:
+    def __call__(self, step: Tensor) -> tuple[Tensor, Tensor]:
         """Return `(should_prune, sparsity)` at `step`: a bool and a float scalar tensor."""
 
     @abc.abstractmethod
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return `{"class_name": ..., "config": arguments}`."""
 
     def _should_prune_in_step(
@@ -87,7 +87,7 @@ class _SteppedSchedule(PruningSchedule):
         self.end_step = end_step
         self.frequency = frequency
 
-    def _should_prune(self, step: Any) -> Tensor:
+    def _should_prune(self, step: Tensor) -> Tensor:
         return self._should_prune_in_step(step, self.begin_step, self.end_step, self.frequency)
 
     def _serialized(self, **arguments: Any) -> dict[str, Any]:
@@ -117,11 +117,11 @@ class ConstantSparsity(_SteppedSchedule):
         self._validate_sparsity(target_sparsity, "target_sparsity")
         self.target_sparsity = target_sparsity
 
-    def __call__(self, step: Any) -> tuple[Tensor, Tensor]:
+    def __call__(self, step: Tensor) -> tuple[Tensor, Tensor]:
         sparsity = keras.ops.convert_to_tensor(self.target_sparsity, dtype="float32")
         return self._should_prune(step), sparsity
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return self._serialized(target_sparsity=self.target_sparsity)
 
 
@@ -168,7 +168,7 @@ class PolynomialDecay(_SteppedSchedule):
         drop = self.initial_sparsity - self.final_sparsity
         return self._should_prune(step), drop * ops.power(left, self.power) + self.final_sparsity
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return self._serialized(
             initial_sparsity=self.initial_sparsity,
             final_sparsity=self.final_sparsity,

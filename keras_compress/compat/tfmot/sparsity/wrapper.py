@@ -86,7 +86,7 @@ class PruneLowMagnitude(TfmotWrapper):
         self._first_step = -1
         self._driven = False
 
-    def build(self, input_shape: Any = None, **shapes: Any) -> None:
+    def build(self, input_shape: object = None, **shapes: Any) -> None:
         super().build(input_shape, **shapes)
         self.pruning_step = self.add_weight(
             name="pruning_step",
@@ -178,7 +178,7 @@ class PruneLowMagnitude(TfmotWrapper):
                     return
         raise _missing_callback(self.name)
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         return {
             **super().get_config(),
             "pruning_schedule": self.pruning_schedule.get_config(),
