@@ -1,8 +1,10 @@
 # Stands in for an NDK: Debian's GNU compiler and its headers, nothing of its runtime linked in. The
 # stub carries the name of Android's libc and only the names we may use.
 enable_language(C)
-add_library(bionic SHARED ${CMAKE_CURRENT_LIST_DIR}/bionic_stub.c
-  ${CMAKE_CURRENT_LIST_DIR}/bionic_layout.c)
+add_library(bionic SHARED ${CMAKE_CURRENT_LIST_DIR}/bionic_stub.c)
+if(CMAKE_SIZEOF_VOID_P EQUAL 8)
+  target_sources(bionic PRIVATE ${CMAKE_CURRENT_LIST_DIR}/bionic_layout.c)
+endif()
 set_target_properties(bionic PROPERTIES OUTPUT_NAME c)
 target_compile_options(bionic PRIVATE -fno-builtin -w)
 target_link_options(bionic PRIVATE -nostdlib)
@@ -14,6 +16,9 @@ target_compile_options(keras_compress_jni PRIVATE -fno-stack-protector -U_FORTIF
   -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-threadsafe-statics)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
   target_compile_options(keras_compress_jni PRIVATE -ffixed-x18)        # Android keeps this register
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "armv7")
+  target_link_libraries(keras_compress_jni PRIVATE gcc)  # such a processor has no division of 64 bits
+  target_sources(bionic PRIVATE ${CMAKE_CURRENT_LIST_DIR}/bionic_stub_armv7.c)
 else()
   target_compile_options(keras_compress_jni PRIVATE -msse4.2 -mpopcnt)  # the ABI's own baseline
 endif()
