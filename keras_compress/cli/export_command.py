@@ -115,9 +115,10 @@ def _run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    from keras_compress.exporter.export_result import ExportWarning
     from keras_compress.exporter.folder import report_of, write_folder
     from keras_compress.exporter.loading_samples import load_samples
-    from keras_compress.exporter.pipeline import ExportWarning, convert
+    from keras_compress.exporter.pipeline import convert
     from keras_compress.exporter.quiet import quiet_native_output
     from keras_compress.exporter.trained_ranges import has_trained_ranges
     from keras_compress.packing import pack

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_compress.errors import ExportError
-    from keras_compress.exporter.binary import BinaryParts
     from keras_compress.exporter.channel_permutation import ChannelPermutation, permute_channels
+    from keras_compress.exporter.export_result import BinaryParts, Export, ExportWarning
     from keras_compress.exporter.folder import export
     from keras_compress.exporter.handlers import register_export_handler
-    from keras_compress.exporter.pipeline import Export, ExportWarning, convert
+    from keras_compress.exporter.pipeline import convert
     from keras_compress.exporter.preservation import Preservation, WeightPreservation
     from keras_compress.exporter.sparse_padding import pad_for_sparse_kernels
     from keras_compress.exporter.sparse_runtime import (
@@ -45,10 +45,10 @@ __all__ = [
 ]
 
 _HOME = {
-    "BinaryParts": "binary",
-    "Export": "pipeline",
+    "BinaryParts": "export_result",
+    "Export": "export_result",
     "ExportError": "pipeline",
-    "ExportWarning": "pipeline",
+    "ExportWarning": "export_result",
     "SparseCheck": "sparse_runtime",
     "SparseCondition": "sparse_runtime",
     "Preservation": "preservation",

@@ -4,60 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_compress.exporter.binary_rewrite import FALLBACK_NAME, rewrite_binary
-from keras_compress.exporter.pipeline import Export, ExportWarning
+from keras_compress.exporter.binary_rewrite import rewrite_binary
+from keras_compress.exporter.export_result import BinaryParts, Export, ExportWarning
 from keras_compress.exporter.verification import Verification
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["BinaryParts", "has_binary_kernels", "with_custom_operators"]
-
-
-@dataclass(frozen=True)
-class BinaryParts:
-    """What runs on bits in a converted file, and the file's fallback.
-
-    Attributes:
-        fallback: The `Export` of the same model in built-in operators alone, verified.
-        layers: Names of the results of layers that compute with bits.
-        packed_weights: Names of kernels stored as bits for layers with real inputs.
-        passed_as_bits: Names of tensors that go from layer to layer as bits.
-        fallback_difference: Largest difference between a result of the file and its fallback's,
-            relative: Euclidean norm of the difference over that of the fallback's. `None` if not
-            verified.
-    """
-
-    fallback: Export
-    layers: tuple[str, ...]
-    packed_weights: tuple[str, ...]
-    passed_as_bits: tuple[str, ...]
-    fallback_difference: float | None
-
-    @property
-    def advice(self) -> str:
-        """How to open the two files, in one sentence."""
-        return (
-            "Open model.tflite with keras_compress.load_interpreter, which loads the binary "
-            f"kernels; {FALLBACK_NAME} is the same net in built-in operators, for any runtime."
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the fallback's bytes, ready for JSON."""
-        return {
-            "fallback": FALLBACK_NAME,
-            "fallback_bytes": len(self.fallback.tflite),
-            "layers": list(self.layers),
-            "packed_weights": list(self.packed_weights),
-            "passed_as_bits": list(self.passed_as_bits),
-            "fallback_difference": self.fallback_difference,
-            "advice": self.advice,
-        }
+__all__ = ["has_binary_kernels", "with_custom_operators"]
 
 
 def has_binary_kernels(model: keras.Model) -> bool:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_compress.exporter.binary_rewrite import FALLBACK_NAME
+from keras_compress.exporter.export_result import Export
 from keras_compress.exporter.notes import shuffle_summary
-from keras_compress.exporter.pipeline import Export, convert
+from keras_compress.exporter.pipeline import convert
 from keras_compress.storage import Origins, write_files
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_compress.errors import ExportError
-from keras_compress.exporter.preservation import Preservation
+from keras_compress.exporter.export_result import Export, ExportWarning
 from keras_compress.exporter.tf_converter import INTEGER_ACTIVATIONS
 from keras_compress.exporter.verification import Verification
 from keras_compress.tflite.reader import read_tflite
@@ -20,58 +20,11 @@ from keras_compress.tflite.runtime import load_runtime
 if TYPE_CHECKING:
     import keras
 
-    from keras_compress.exporter.binary import BinaryParts
     from keras_compress.exporter.shuffle_folding import FoldedShuffle
 
 __all__ = ["Export", "ExportWarning", "convert"]
 
 _RANDOM_SAMPLES = 16
-
-
-class ExportWarning(UserWarning):
-    """The conversion worked, but what training made did not survive, or results are far off."""
-
-
-@dataclass(frozen=True)
-class Export:
-    """A converted model and what is known about it.
-
-    Attributes:
-        tflite: The bytes of the `.tflite` file.
-        precision: What it was converted to.
-        options: The settings it was converted with.
-        verification: How far its results are from the Keras model's; `None` if not verified.
-        preservation: What became of zeros and shared values.
-        operators: Names of the operators in the file.
-        notes: What a user should know, one sentence each; also raised as warnings.
-        binary: What runs on bits, and the fallback in built-in operators; `None` for a model
-            without binary layers.
-        shuffles: Each shuffle of channels: what it was folded into, or why it stayed.
-    """
-
-    tflite: bytes = field(repr=False)
-    precision: str
-    options: dict[str, Any]
-    verification: Verification | None
-    preservation: Preservation
-    operators: tuple[str, ...]
-    notes: tuple[str, ...]
-    binary: BinaryParts | None = None
-    shuffles: tuple[FoldedShuffle, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the bytes, ready for JSON."""
-        return {
-            "precision": self.precision,
-            "options": dict(self.options),
-            "tflite_bytes": len(self.tflite),
-            "operators": list(self.operators),
-            "notes": list(self.notes),
-            "verification": self.verification.to_dict() if self.verification else None,
-            "preservation": self.preservation.to_dict(),
-            "binary": self.binary.to_dict() if self.binary else None,
-            "shuffles": [shuffle.to_dict() for shuffle in self.shuffles],
-        }
 
 
 def convert(

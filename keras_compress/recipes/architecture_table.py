@@ -190,7 +190,8 @@ def _measured(
     model: keras.Model, shape: tuple[int, ...], threads: int, min_secs: float
 ) -> dict[str, Any]:
     from keras_compress.bench import bench
-    from keras_compress.exporter.pipeline import ExportWarning, convert
+    from keras_compress.exporter.export_result import ExportWarning
+    from keras_compress.exporter.pipeline import convert
     from keras_compress.packing import pack
 
     images = np.random.default_rng(0).random((_CALIBRATION_IMAGES, *shape), dtype="float32")
