@@ -20,7 +20,7 @@ from keras_compress.argument_checks import check_count
 from keras_compress.errors import KerasCompressError
 from keras_compress.recipes.accuracy import tflite_accuracy
 from keras_compress.recipes.image_data import ImageData
-from keras_compress.recipes.smaller_net_target import SmallerNetTarget
+from keras_compress.recipes.smaller_net_target import SmallerNetTarget, met
 from keras_compress.search.bisection import bisect
 from keras_compress.search.progress import Progress, progress_callback
 from keras_compress.storage import Origins, write_atomic, write_through
@@ -355,7 +355,7 @@ def _finish(
             "latency_ms": timed.model(name).median_ms,
             "accuracy": tflite_accuracy(tflite, data.x_test, data.y_test),
         }
-    reached, why = _met(target, figures["before"], figures["after"])
+    reached, why = met(target, figures["before"], figures["after"])
     note = " ".join(filter(None, (note, why if not note else "")))
     place.mkdir(parents=True, exist_ok=True)
     report = report_of(small, exports["after"], packed["after"])
@@ -384,19 +384,3 @@ def _finish(
 
 def _flat(figures: dict[str, dict[str, float]]) -> dict[str, float]:
     return {f"{n}_{when}": value for when, all_ in figures.items() for n, value in all_.items()}
-
-
-def _met(
-    target: SmallerNetTarget, before: dict[str, float], after: dict[str, float]
-) -> tuple[bool, str]:
-    """Return whether the final figures meet the target, and what doesn't."""
-    problems = []
-    if target.latency is not None:
-        ratio = after["latency_ms"] / before["latency_ms"]
-        # Measured again, at another moment than in the search.
-        if ratio > target.latency * 1.05:
-            problems.append(f"The latency is {ratio:.2f} of the model's, not {target.latency:g}.")
-    drop = 100 * (before["accuracy"] - after["accuracy"])
-    if target.max_drop is not None and drop > target.max_drop + 1e-9:
-        problems.append(f"{drop:.2f} points are lost on the held-out images.")
-    return not problems, " ".join(problems)

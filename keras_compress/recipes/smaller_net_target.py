@@ -50,3 +50,19 @@ class SmallerNetTarget:
                 )
         if self.max_drop is not None:
             check_max_drop(self.max_drop)
+
+
+def met(
+    target: SmallerNetTarget, before: dict[str, float], after: dict[str, float]
+) -> tuple[bool, str]:
+    """Return whether the final figures meet the target, and what doesn't."""
+    problems = []
+    if target.latency is not None:
+        ratio = after["latency_ms"] / before["latency_ms"]
+        # Measured again, at another moment than in the search.
+        if ratio > target.latency * 1.05:
+            problems.append(f"The latency is {ratio:.2f} of the model's, not {target.latency:g}.")
+    drop = 100 * (before["accuracy"] - after["accuracy"])
+    if target.max_drop is not None and drop > target.max_drop + 1e-9:
+        problems.append(f"{drop:.2f} points are lost on the held-out images.")
+    return not problems, " ".join(problems)

@@ -132,7 +132,7 @@ def test_down_to_a_latency(few, trained, tmp_path, monkeypatch, rounds):
         return len(small) / len(full)
 
     monkeypatch.setattr(smaller_net, "_latency_ratio", ratio)
-    monkeypatch.setattr(smaller_net, "_met", lambda *_: (True, ""))
+    monkeypatch.setattr(smaller_net, "met", lambda *_: (True, ""))
     target = SmallerNetTarget(latency=0.5)
     rounds(3)
     result = prune_channels(trained, few, target, folder=tmp_path / "a", epochs=1, criterion="l1")
