@@ -53,19 +53,19 @@ def check_classes(classes: int) -> int:
     return classes
 
 
-def check_width(width: float, *, least: float = 0.0) -> float:
+def check_width(width: float, *, minimum: float = 0.0) -> float:
     """Return `width`, or say what scale of all channels there can be.
 
     Args:
         width: The scale to check.
-        least: The smallest that leaves every layer a channel. Defaults to `0.0`: any above 0.
+        minimum: The smallest that leaves every layer a channel. Defaults to `0.0`: any above 0.
 
     Raises:
-        KerasCompressError: If it is no finite number above 0, or below `least`.
+        KerasCompressError: If it is no finite number above 0, or below `minimum`.
     """
     number = isinstance(width, int | float) and not isinstance(width, bool)
-    if not number or not math.isfinite(width) or width <= 0 or width < least:
-        bound = f"of at least {least:g}" if least else "above 0"
+    if not number or not math.isfinite(width) or width <= 0 or width < minimum:
+        bound = f"of at least {minimum:g}" if minimum else "above 0"
         raise KerasCompressError(
             f"`width` must be a finite number {bound}. Received: width={width!r}"
         )

@@ -62,7 +62,7 @@ def mobilenet(
 
     shape = check_image_shape(input_shape, smallest=8 if small_images else 32)
     # Keras' cuts fractions of a channel off: of the first layer's 32 one must be left.
-    first = scaled_width(32, check_width(width, least=0 if small_images else 1 / 32))
+    first = scaled_width(32, check_width(width, minimum=0 if small_images else 1 / 32))
     if not small_images:
         return keras.applications.MobileNet(
             input_shape=shape,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Moments", "contributions", "group_moments", "places_of"]
 
 #: Bytes of second moments that are gathered in one run over the samples.
-_MOST_BYTES = 2**30
+_MAX_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def _in_parts(readers: list[Reader]) -> list[list[Reader]]:
     size = 0
     for reader in readers:
         own = 8 * int(np.prod(reader.layer.kernel.shape[:-1])) ** 2
-        if parts[-1] and size + own > _MOST_BYTES:
+        if parts[-1] and size + own > _MAX_BYTES:
             parts.append([])
             size = 0
         parts[-1].append(reader)

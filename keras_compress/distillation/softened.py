@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 # The least probability above 0 that a type holds, and the least step below 1: what was rounded
 # to 0 or 1 lies there or beyond.
-_LEAST = {"float16": 2.0**-24}
-_LEAST_BELOW_ONE = {"float16": 2.0**-12, "bfloat16": 2.0**-9}
+_MIN = {"float16": 2.0**-24}
+_MIN_BELOW_ONE = {"float16": 2.0**-12, "bfloat16": 2.0**-9}
 
 
 class SoftenedLoss(keras.losses.Loss):
@@ -70,12 +70,12 @@ class SoftenedLoss(keras.losses.Loss):
 def _class_logits(outputs: Tensor, from_logits: bool | None, dtype: str) -> Tensor:
     if from_logits:
         return outputs
-    return keras.ops.log(keras.ops.maximum(outputs, _LEAST.get(dtype, 1e-30)))
+    return keras.ops.log(keras.ops.maximum(outputs, _MIN.get(dtype, 1e-30)))
 
 
 def _unit_logits(outputs: Tensor, from_logits: bool | None, dtype: str) -> Tensor:
     if from_logits:
         return outputs
-    yes = keras.ops.maximum(outputs, _LEAST.get(dtype, 1e-30))
-    no = keras.ops.maximum(1.0 - outputs, _LEAST_BELOW_ONE.get(dtype, 2.0**-25))
+    yes = keras.ops.maximum(outputs, _MIN.get(dtype, 1e-30))
+    no = keras.ops.maximum(1.0 - outputs, _MIN_BELOW_ONE.get(dtype, 2.0**-25))
     return keras.ops.log(yes) - keras.ops.log(no)

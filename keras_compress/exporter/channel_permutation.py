@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ChannelPermutation", "permute_channels"]
 
 # Below so many zeros the signs of weights say little about each other.
-_LEAST_SPARSITY = 0.5
+_MIN_SPARSITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def permute_channels(model: keras.Model) -> ChannelPermutation:
             reason = _why_fixed([layer, *(step.layer for step in path)], tied)
         if not reason:
             kernel = _units_first(layer)
-            if np.mean(kernel == 0) < _LEAST_SPARSITY:
+            if np.mean(kernel == 0) < _MIN_SPARSITY:
                 reason = "less than half of its weights are zero"
         if reason:
             result.left_alone[layer.name] = reason

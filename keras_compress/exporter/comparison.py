@@ -130,7 +130,7 @@ def compare(
 
 
 # Below this share of the largest value, what varies in a result may be rounding alone.
-_LEAST_SPREAD = 1e-5
+_MIN_SPREAD = 1e-5
 
 
 def _within(difference: np.ndarray, step: float | None) -> float | None:
@@ -144,7 +144,7 @@ def _of_spread(difference: np.ndarray, expected: np.ndarray) -> float | None:
     if expected.size < 2:
         return None
     spread = float(expected.std())
-    if spread <= _LEAST_SPREAD * float(np.abs(expected).max()):
+    if spread <= _MIN_SPREAD * float(np.abs(expected).max()):
         return None
     return float(np.sqrt(np.mean(difference**2))) / spread
 

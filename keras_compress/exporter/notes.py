@@ -23,7 +23,7 @@ _SUSPICIOUS_ERROR = {"float32": 0.01, "float16": 0.02, "dynamic": 0.1, "int8": 0
 _FEWEST_SAME = 0.9
 _FEWEST_SAMPLES = 10
 # A few values beyond the ends are what clipping is for.
-_MOST_CLIPPED = 0.01
+_MAX_CLIPPED = 0.01
 
 
 def verification_notes(
@@ -39,14 +39,14 @@ def verification_notes(
     """
     notes = []
     for name, (share, low, high) in clipped_inputs(file, rows).items():
-        if share > _MOST_CLIPPED:
+        if share > _MAX_CLIPPED:
             notes.append(
                 f"{share:.1%} of the samples' values for input {name!r} lie outside {low:.4g} to "
                 f"{high:.4g}, all that the file can take: the representative data had another "
                 "range. Calibrate on data like the samples."
             )
     for output in verification.outputs:
-        if output.saturated > _MOST_CLIPPED:
+        if output.saturated > _MAX_CLIPPED:
             notes.append(
                 f"{output.saturated:.1%} of result {output.name!r} lie beyond what the file can "
                 "hold and are cut off: the representative data didn't reach that far. Calibrate "

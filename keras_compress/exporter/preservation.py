@@ -22,7 +22,7 @@ __all__ = ["Preservation", "WeightPreservation", "measure_preservation"]
 
 # Trained floats hardly ever repeat. At most this many values, each used twice on average, mean
 # that somebody shared them.
-_MOST_SHARED_VALUES = 4096
+_MAX_SHARED_VALUES = 4096
 
 
 @dataclass(frozen=True)
@@ -239,4 +239,4 @@ def _is_shared(values: np.ndarray) -> bool:
     # A weight of one value alone, such as a scale of ones, was never given a codebook.
     if distinct == 1 and kept.size == values.size:
         return False
-    return 0 < distinct <= _MOST_SHARED_VALUES and distinct * 2 <= kept.size
+    return 0 < distinct <= _MAX_SHARED_VALUES and distinct * 2 <= kept.size

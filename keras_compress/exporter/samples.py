@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["array_of", "gathered", "is_nested"]
 
 # An iterable that goes on beyond either is taken for endless.
-_MOST_SAMPLES = 2**20
-_MOST_BYTES = 2**33
+_MAX_SAMPLES = 2**20
+_MAX_BYTES = 2**33
 
 _FORMS = (
     "an array, arrays in the structure of the model's inputs, a dict from the inputs' names, or "
@@ -122,7 +122,7 @@ def _batches(data: Any, structure: object, argument: str) -> list[Any]:
         leaves = _leaves(batches[-1])
         samples += len(leaves[0]) if leaves else 0
         size += sum(leaf.nbytes for leaf in leaves)
-        if samples > _MOST_SAMPLES or size > _MOST_BYTES or len(batches) > _MOST_SAMPLES:
+        if samples > _MAX_SAMPLES or size > _MAX_BYTES or len(batches) > _MAX_SAMPLES:
             raise ExportError(endless.format(f"had given {samples:,} samples and went on"))
     if not batches:
         raise ExportError(f"`{argument}` must hold samples. Received: none.")

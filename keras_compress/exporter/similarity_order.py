@@ -8,11 +8,11 @@ __all__ = ["similarity_order"]
 
 # Multiplications that comparing all units of a layer may take, and units that may be compared;
 # beyond, they are sorted by density.
-_MOST_COMPARED = 4_000_000_000
-_MOST_UNITS = 4096
+_MAX_COMPARED = 4_000_000_000
+_MAX_UNITS = 4096
 # What a difference of 1 between logarithms of densities takes from the similarity, in cosines.
 _DENSITY_WEIGHT = 0.1
-_MOST_SWEEPS = 10
+_MAX_SWEEPS = 10
 
 
 def similarity_order(incoming: np.ndarray, outgoing: np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ def similarity_order(incoming: np.ndarray, outgoing: np.ndarray) -> np.ndarray:
     """
     density = np.count_nonzero(incoming, axis=1)
     units, features = len(incoming), incoming.shape[1] + outgoing.shape[1]
-    if units > _MOST_UNITS or units * units * features > _MOST_COMPARED:
+    if units > _MAX_UNITS or units * units * features > _MAX_COMPARED:
         return np.argsort(-density, kind="stable")
     similarity = _similarity(np.concatenate([incoming, outgoing], axis=1), density)
     return _improved(_greedy(similarity, int(np.argmax(density))), similarity)
@@ -59,7 +59,7 @@ def _improved(path: list[int], similarity: np.ndarray) -> np.ndarray:
     order = np.asarray(path)
     if len(order) < 3:
         return order
-    for _ in range(_MOST_SWEEPS):
+    for _ in range(_MAX_SWEEPS):
         moved = False
         for unit in order.copy():
             place = int(np.flatnonzero(order == unit)[0])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["check_trained_ranges", "has_trained_ranges", "simulation_notes"]
 
 # Of all numbers of a result; what lies half way between two integers may become either.
-_LEAST_ALIKE = 0.999
+_MIN_AGREEMENT = 0.999
 
 
 def has_trained_ranges(model: keras.Model) -> bool:
@@ -49,5 +49,5 @@ def simulation_notes(verification: Any) -> list[str]:
         "the model simulates. Compare with verify_layers=True to find out where; a LeakyReLU, "
         "which XNNPACK computes in few digits, does this."
         for output in verification.outputs
-        if output.within_one_step is not None and output.within_one_step < _LEAST_ALIKE
+        if output.within_one_step is not None and output.within_one_step < _MIN_AGREEMENT
     ]

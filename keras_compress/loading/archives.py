@@ -35,9 +35,9 @@ _PARTS = (
     "_value_dense",
     "_output_dense",
 )
-_MOST_CONFIG_BYTES = 1 << 28
+_MAX_CONFIG_BYTES = 1 << 28
 #: HDF5's own compression makes no more of zeros.
-_MOST_EXPANSION = 1100
+_MAX_EXPANSION = 1100
 
 
 @dataclass
@@ -104,7 +104,7 @@ def is_keras_3(path: str | os.PathLike[str]) -> bool:
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     size = archive.getinfo(name).file_size
-    if size > _MOST_CONFIG_BYTES:
+    if size > _MAX_CONFIG_BYTES:
         raise ModelFileError(
             f"{name} of a .keras file has {size} bytes: more than any model needs."
         )
@@ -179,7 +179,7 @@ def _numbers(dataset: Any) -> np.ndarray:
         raise ModelFileError(
             f"Weights stand in the file itself. Received: {dataset.name!r} of another file."
         )
-    if dataset.nbytes > _MOST_EXPANSION * dataset.id.get_storage_size():
+    if dataset.nbytes > _MAX_EXPANSION * dataset.id.get_storage_size():
         raise ModelFileError(
             f"{dataset.name!r} would take {dataset.nbytes} bytes and has "
             f"{dataset.id.get_storage_size()} in the file: it is damaged."

@@ -34,7 +34,7 @@ class Pattern(Frozen):
     default_sparsity: float = 0.5
 
     #: Units that a weight keeps at least.
-    _least = 1
+    _minimum = 1
 
     #: Whether that holds for each weight where several are ranked together.
     _least_of_each = True
@@ -138,13 +138,13 @@ class Pattern(Frozen):
         refs = [None] * len(scores) if refs is None else refs
         pooled = [self.pool(each, ref) for each, ref in zip(scores, refs, strict=True)]
         if together:
-            kept = keep_highest(pooled, share, self._least)
+            kept = keep_highest(pooled, share, self._minimum)
             for each, unit_scores in zip(kept, pooled, strict=True):
                 if self._least_of_each and not each.any():
                     # A layer cut through would never learn again.
                     each.flat[int(np.argmax(unit_scores))] = True
         else:
-            kept = [keep_highest([each], share, self._least)[0] for each in pooled]
+            kept = [keep_highest([each], share, self._minimum)[0] for each in pooled]
         return [self.spread(*each) for each in zip(kept, scores, refs, strict=True)]
 
 
@@ -257,7 +257,7 @@ class NofM(Pattern):
     axis: int | None = None
 
     # A group that isn't kept has the pattern: so may all have.
-    _least = 0
+    _minimum = 0
     _least_of_each = False
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ __all__: list[str] = []
 # Steps of channels without any weight other than zero: the converter wants a number.
 _STEP_OF_ZEROS = 1.0 / 127
 # A step that is none: a normalization turned the channel off.
-_LEAST_MARKED = 1e-20
+_MIN_MARKED = 1e-20
 
 
 @register_export_handler(FakeQuantize)
@@ -93,7 +93,7 @@ def _marked_kernel(layer: keras.Layer, kernel: np.ndarray, steps: np.ndarray) ->
     empty = ~np.abs(flat).max(axis=tuple(range(flat.ndim - 1))).astype(bool)
     if layer.quantizer.range == "learned":
         # A channel of zeros has a step all the same, and its bias hangs on it.
-        empty &= steps < _LEAST_MARKED
+        empty &= steps < _MIN_MARKED
     ends = np.where(empty, np.float32(_STEP_OF_ZEROS), steps).astype(np.float32) * limit
     marked = tf.quantization.fake_quant_with_min_max_vars_per_channel(
         tf.constant(flat), -ends, ends, num_bits=bits, narrow_range=True

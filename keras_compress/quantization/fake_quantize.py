@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
 
 # As many values of a batch tell a percentile well enough, and are quickly sorted.
-_MOST_SORTED = 1 << 16
+_MAX_SORTED = 1 << 16
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -196,8 +196,8 @@ class FakeQuantize(keras.layers.Layer):
             return ops.min(values), ops.max(values)
         flat = ops.reshape(values, (-1,))
         size = self._values_per_sample * (values.shape[0] or 1)
-        if size > _MOST_SORTED:
-            flat = flat[:: size // _MOST_SORTED + 1]
+        if size > _MAX_SORTED:
+            flat = flat[:: size // _MAX_SORTED + 1]
         share = self.quantizer.percentile / 100.0
         return ops.quantile(flat, 1.0 - share), ops.quantile(flat, share)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LEAST_STEP = 1e-30
 
 #: Biases stay below this many of their steps, so that sums fit 32 bits.
-_MOST_BIAS = 2.0**30
+_MAX_BIAS = 2.0**30
 
 
 def weight_limit(bits: int) -> int:
@@ -131,7 +131,7 @@ def round_pooled(values: Tensor, step: object, zero_point: object, bits: int) ->
 
 def least_weight_steps(bias: Any, input_step: Any) -> Tensor:
     """Return the steps that weights may not fall below, or their bias would overflow."""
-    return ops.stop_gradient(ops.abs(bias) / (input_step * _MOST_BIAS))
+    return ops.stop_gradient(ops.abs(bias) / (input_step * _MAX_BIAS))
 
 
 def scale_gradient(values: Tensor, factor: Any) -> Tensor:

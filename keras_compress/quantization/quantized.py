@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FUSED = ("linear", "relu", "relu6")
 
 # A channel that a normalization scales by less than this tells nothing of its statistics.
-_LEAST_FACTOR = 1e-12
+_MIN_FACTOR = 1e-12
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -325,7 +325,7 @@ class Quantized(keras.layers.Layer):
         mean, variance = ops.moments(sums, axes=tuple(range(len(sums.shape) - 1)))
         bias = self._bias()
         if factor is not None:
-            told = ops.abs(factor) > _LEAST_FACTOR
+            told = ops.abs(factor) > _MIN_FACTOR
             factor = ops.where(told, factor, 1.0)
             mean = ops.where(told, mean / factor, moving_mean - bias)
             variance = ops.where(told, variance / ops.square(factor), moving_variance)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LN2 = math.log(2.0)
 # What is seen in advance, in weights: a row that is empty so far isn't so for certain.
 _PRIOR = 1.0
-_LEAST, _MOST = 1e-6, 0.98
+_MIN, _MAX = 1e-6, 0.98
 
 
 def code_length(values: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def _statistics(magnitude: Any) -> tuple[Any, Any, Any]:
             count = ops.sum(nonzero, axis=[a for a in axes if a != kept], keepdims=True)
             each = size / int(shape[kept])
             probability = probability * (count + _PRIOR * density) / (each + _PRIOR) / density
-    probability = ops.clip(probability, _LEAST, _MOST)
+    probability = ops.clip(probability, _MIN, _MAX)
     longer = ops.sum(magnitude) - total
     going_on = (longer + 0.5) / (longer + total + 1.0)
     return probability, -ops.log(going_on) / _LN2, -ops.log(1.0 - going_on) / _LN2

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _GAIN = 5.0
 # Of more distinct magnitudes it is not tried to find a common step, nor one of which the smallest
 # is more multiples: by chance three numbers or more lie on such a grid once in ten thousand times.
-_MOST_ON_A_GRID = 64
-_MOST_OF_THE_SMALLEST = 16
+_MAX_GRID_VALUES = 64
+_MAX_DIVISOR = 16
 
 
 @keras.saving.register_keras_serializable(package="keras_compress")
@@ -159,9 +159,9 @@ def _grid_step(values: np.ndarray) -> float:
     """Return the step of which all of `values` are multiples; 0 if there's none, or many differ."""
     magnitudes = np.unique(np.abs(values.astype(np.float64)))
     magnitudes = magnitudes[magnitudes > 0]
-    if not 0 < magnitudes.size <= _MOST_ON_A_GRID:
+    if not 0 < magnitudes.size <= _MAX_GRID_VALUES:
         return 0.0
-    for divisor in range(1, _MOST_OF_THE_SMALLEST + 1):
+    for divisor in range(1, _MAX_DIVISOR + 1):
         step = float(magnitudes[0]) / divisor
         multiples = magnitudes / step
         if np.all(np.abs(multiples - np.round(multiples)) < 1e-3):

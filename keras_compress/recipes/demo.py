@@ -24,7 +24,7 @@ __all__ = ["DemoResult", "check_folder", "run_demo"]
 
 SCHEMA_VERSION = 1
 _CHOICE_IMAGES = 10_000
-_MOST_LOST_TO_INT8 = 0.0005
+_MAX_LOSS_BY_INT8 = 0.0005
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ def _choose(files: Mapping[str, bytes], data: ImageData) -> tuple[str, dict[str,
         name: tflite_accuracy(files[name], images, labels) for name in ("clustered", "int8")
     }
     lost = accuracies["clustered"] - accuracies["int8"]
-    shipped = "int8" if lost <= _MOST_LOST_TO_INT8 else "clustered"
+    shipped = "int8" if lost <= _MAX_LOSS_BY_INT8 else "clustered"
     return shipped, {
         "rule": "int8, unless it labels over 0.05 points fewer of the training images rightly "
         "than float32",

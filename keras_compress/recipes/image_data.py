@@ -22,7 +22,7 @@ from keras_compress.errors import KerasCompressError
 __all__ = ["ImageData", "load_digits", "load_npz"]
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
-_MOST_VALUES = 1 << 28  # pixels; 1 GiB once they are float32
+_MAX_VALUES = 1 << 28  # pixels; 1 GiB once they are float32
 _LARGEST_SIDE = 1024
 _LONGEST_HEADER = 10_000
 # What zipfile and numpy raise on damaged bytes. RuntimeError: an encrypted member (and, as
@@ -157,9 +157,9 @@ def _checked_size(key: str, shape: tuple[int, ...], dtype: np.dtype, declared: i
     if any(size < 0 for size in shape):
         raise KerasCompressError(f"`{key}` has an impossible shape. Received: {shape}.")
     values = math.prod(shape)
-    if values > _MOST_VALUES:
+    if values > _MAX_VALUES:
         raise KerasCompressError(
-            f"`{key}` may hold at most {_MOST_VALUES} values here. Received: shape {shape}, "
+            f"`{key}` may hold at most {_MAX_VALUES} values here. Received: shape {shape}, "
             f"{values} values. Hand in a part of the data."
         )
     if values * dtype.itemsize != declared:

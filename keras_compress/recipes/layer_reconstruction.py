@@ -38,10 +38,10 @@ _KINDS = (
     *_DEPTHWISE,
 )
 # Rows of samples a layer is fitted on: at least so many, and so many for each number it reads.
-_LEAST_ROWS, _ROWS_PER_READ = 4096, 8
+_MIN_ROWS, _ROWS_PER_READ = 4096, 8
 _RIDGE = 0.01
 # Of the mean importance of a layer's outputs, what each has at least: a few samples may not use it.
-_LEAST_IMPORTANCE = 0.05
+_MIN_IMPORTANCE = 0.05
 # Binary digits of a bias: its error is far below that of the kernel before it.
 _BIAS_DIGITS = 9
 
@@ -287,7 +287,7 @@ class _Fit:
         self._layer = layer
         self._kernel = _matrix(layer)
         reads = self._kernel.shape[0]
-        self._positions = -(-max(_LEAST_ROWS, _ROWS_PER_READ * reads) // samples)
+        self._positions = -(-max(_MIN_ROWS, _ROWS_PER_READ * reads) // samples)
         self._seed = seed
 
     def rows(self, batches: Iterator[NDArray[Any]]) -> _Floats:
@@ -307,7 +307,7 @@ class _Fit:
         # Of a depthwise kernel each output reads a share of the row.
         parts = list(_parts(self._layer))
         matters = 0.5 * importance / max(squares / len(parts), 1e-30)
-        matters = np.maximum(matters, _LEAST_IMPORTANCE * matters.mean())
+        matters = np.maximum(matters, _MIN_IMPORTANCE * matters.mean())
         bias = keras.ops.convert_to_numpy(self._layer.bias) if self._layer.use_bias else None
         for reads, outputs in parts:
             kernel = self._kernel[: len(reads), outputs]

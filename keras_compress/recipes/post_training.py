@@ -37,7 +37,7 @@ __all__ = ["PostTrainingCompression", "PostTrainingTrial", "post_training_compre
 _FIRST, _LOWEST, _HIGHEST = 1e-8, 1e-12, 1e-3
 # A size within this share of the target is near enough.
 _NEAR = 0.97
-_LEAST_IMAGES = 8
+_MIN_IMAGES = 8
 _FEWEST_HELD_OUT = 4
 
 
@@ -196,9 +196,9 @@ def _check(model: keras.Model, images: Tensor, held_out: float) -> None:
     fits = len(found) == len(shapes[0]) and all(
         want in (None, size) for want, size in zip(shapes[0][1:], found[1:], strict=True)
     )
-    if not fits or len(images) < _LEAST_IMAGES:
+    if not fits or len(images) < _MIN_IMAGES:
         raise KerasCompressError(
-            f"`images` must be at least {_LEAST_IMAGES} of {shapes[0][1:]}, as the model takes "
+            f"`images` must be at least {_MIN_IMAGES} of {shapes[0][1:]}, as the model takes "
             f"them. Received: an array of {found}."
         )
     if not np.isfinite(np.asarray(images)).all():

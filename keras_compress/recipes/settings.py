@@ -139,7 +139,7 @@ _SMALL_CNN = DemoSettings(
 )
 # Below this many training images a phase gets more epochs, so that it has steps enough.
 _MANY_IMAGES = 20_000
-_MOST_EPOCHS = 60
+_MAX_EPOCHS = 60
 
 
 def settings_for(data: ImageData) -> DemoSettings:
@@ -165,7 +165,7 @@ def _small_cnn_settings(data: ImageData) -> DemoSettings:
 def _for_few_images(settings: DemoSettings, images: int) -> DemoSettings:
     factor = max(1.0, _MANY_IMAGES / images)
     longer = {
-        name: replace(phase, epochs=min(_MOST_EPOCHS, round(phase.epochs * factor)))
+        name: replace(phase, epochs=min(_MAX_EPOCHS, round(phase.epochs * factor)))
         for name in ("baseline", "narrowing", "pruning", "clustering")
         if (phase := getattr(settings, name))
     }

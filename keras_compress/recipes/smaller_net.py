@@ -35,8 +35,8 @@ __all__ = ["SmallerNet", "prune_channels"]
 _VALIDATION_SHARE = 0.1
 _SCORED_IMAGES = 1024
 _ROUNDS = 5
-_LEAST_SHARE = 0.02
-_LEAST_SHARE_TRAINED = 0.05
+_MIN_SHARE = 0.02
+_MIN_SHARE_TRAINED = 0.05
 # A measured ratio is this uncertain; the search goes on no finer.
 _RESOLUTION = 0.01
 _TIMED_RUNS = 20
@@ -243,7 +243,7 @@ class _Search:
 
         full = exporter.convert(self.model, verify=False).tflite
         best: float | None = None
-        fastest = (math.inf, _LEAST_SHARE)
+        fastest = (math.inf, _MIN_SHARE)
 
         def is_met(shares: list[float]) -> list[bool]:
             nonlocal best, fastest
@@ -262,7 +262,7 @@ class _Search:
             return [ratio <= wanted]
 
         self.progress.begin("Find the widths", _ROUNDS)
-        bisect(is_met, _LEAST_SHARE, 1.0, rounds=_ROUNDS, scale="log", resolution=_RESOLUTION)
+        bisect(is_met, _MIN_SHARE, 1.0, rounds=_ROUNDS, scale="log", resolution=_RESOLUTION)
         self.progress.end(f"{best or fastest[1]:.2f} of the multiply-accumulates")
         if best is not None:
             return best, ""
@@ -298,7 +298,7 @@ class _Search:
                 best = (small, pruned)
             return [accuracy >= floor - 1e-9]
 
-        bisect(is_met, 1.0, _LEAST_SHARE_TRAINED, rounds=_ROUNDS, scale="log")
+        bisect(is_met, 1.0, _MIN_SHARE_TRAINED, rounds=_ROUNDS, scale="log")
         if best is not None:
             return *best, ""
         if nearest is None:

@@ -22,7 +22,7 @@ __all__ = ["PREPROCESSINGS", "load_unlabelled"]
 PREPROCESSINGS = ("none", "unit", "tf", "torch", "caffe")
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 _LARGEST_FILE = 1 << 26
-_MOST_PIXELS = 1 << 26
+_MAX_PIXELS = 1 << 26
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -107,14 +107,14 @@ def _photo(path: Path, height: int, width: int, channels: int) -> NDArray[np.flo
     import tensorflow as tf
 
     data = read_file(path, limit=_LARGEST_FILE)
-    rule = f"A photo is a .jpg or .png file of at most {_MOST_PIXELS} pixels."
+    rule = f"A photo is a .jpg or .png file of at most {_MAX_PIXELS} pixels."
     try:
         # The size is read, and refused, before the pixels are.
         if data[:8] == _PNG:
             size = struct.unpack(">II", data[16:24])
         else:
             size = tuple(int(n) for n in tf.image.extract_jpeg_shape(data)[:2])
-        if not 0 < size[0] * size[1] <= _MOST_PIXELS:
+        if not 0 < size[0] * size[1] <= _MAX_PIXELS:
             raise KerasCompressError(f"{rule} Received: {path} of {size[0]}x{size[1]}.")
         image = tf.image.decode_image(data, channels=channels, expand_animations=False)
     except (tf.errors.InvalidArgumentError, struct.error) as error:

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-_MOST_BINS = 512
+_MAX_BINS = 512
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ def _weight_state(node: Node | None) -> WeightState:
 
 def _histogram(node: Node) -> Histogram | None:
     low, high = node.number("low"), node.number("high")
-    counts = node.counts("counts", longest=_MOST_BINS)
+    counts = node.counts("counts", longest=_MAX_BINS)
     if low is None or high is None or not counts:
         return None
     if low >= high:

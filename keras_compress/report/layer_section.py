@@ -10,7 +10,7 @@ from keras_compress.report.tables import data_table
 
 __all__ = ["layer_section"]
 
-_MOST_CARDS = 200
+_MAX_CARDS = 200
 
 
 def layer_section(document: Document) -> Markup:
@@ -26,7 +26,7 @@ def layer_section(document: Document) -> Markup:
         for layer in document.layers
         if layer.before.histogram is not None or layer.after.histogram is not None
     ]
-    left_out = len(pictured) - _MOST_CARDS
+    left_out = len(pictured) - _MAX_CARDS
     return join(
         heading,
         data_table(
@@ -43,7 +43,7 @@ def layer_section(document: Document) -> Markup:
         )
         if pictured
         else element("p", "The report holds no weight histograms.", class_="missing"),
-        element("div", *(_card(layer) for layer in pictured[:_MOST_CARDS]), class_="cards"),
+        element("div", *(_card(layer) for layer in pictured[:_MAX_CARDS]), class_="cards"),
         element("p", f"{left_out} more layers are in the JSON.", class_="missing")
         if left_out > 0
         else None,

@@ -9,7 +9,7 @@ from keras_compress.report.markup import Markup, element
 
 __all__ = ["data_table", "facts", "flatten"]
 
-_MOST_FACTS = 200
+_MAX_FACTS = 200
 _LONGEST_FACT = 300
 
 
@@ -87,9 +87,9 @@ def flatten(value: Mapping[str, object], prefix: str = "") -> list[tuple[str, st
             pairs.append((name, listed or "none"))
         else:
             pairs.append((name, _scalar(item)))
-    if len(pairs) > _MOST_FACTS:
-        left_out = len(pairs) - _MOST_FACTS
-        pairs = [*pairs[:_MOST_FACTS], ("left out here", f"{left_out} more, in the JSON")]
+    if len(pairs) > _MAX_FACTS:
+        left_out = len(pairs) - _MAX_FACTS
+        pairs = [*pairs[:_MAX_FACTS], ("left out here", f"{left_out} more, in the JSON")]
     return pairs
 
 

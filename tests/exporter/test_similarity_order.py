@@ -46,6 +46,6 @@ def test_empty_units_and_layers_of_one_or_two_are_ordered_too():
 
 
 def test_layers_too_large_to_compare_are_sorted_by_density(monkeypatch):
-    monkeypatch.setattr(similarity_order, "_MOST_UNITS", 3)
+    monkeypatch.setattr(similarity_order, "_MAX_UNITS", 3)
     weights = np.array([[1, 0, 0], [1, 1, 1], [0, 0, 0], [1, 1, 0]])
     assert similarity_order.similarity_order(weights, weights).tolist() == [1, 3, 0, 2]

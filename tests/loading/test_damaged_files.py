@@ -158,7 +158,7 @@ def test_missing_weights(copy_of):
 
 
 def test_archives_that_unpack_to_too_much(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_compress.loading.archives._MOST_CONFIG_BYTES", 1000)
+    monkeypatch.setattr("keras_compress.loading.archives._MAX_CONFIG_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", b"0" * 5000)
         archive.writestr("metadata.json", b'{"keras_version": "2.15.0"}')

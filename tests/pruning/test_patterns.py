@@ -302,4 +302,4 @@ def test_the_highest_are_kept_and_as_many_as_must_be():
     scores = [np.array([3.0, 1.0]), np.array([[2.0]])]
     assert [kept.tolist() for kept in keep_highest(scores, 0.6)] == [[True, False], [[False]]]
     assert sum(kept.sum() for kept in keep_highest(scores, 1.0)) == 1
-    assert sum(kept.sum() for kept in keep_highest(scores, 1.0, least=0)) == 0
+    assert sum(kept.sum() for kept in keep_highest(scores, 1.0, minimum=0)) == 0

@@ -15,7 +15,7 @@ from keras_compress.channel_pruning.registry import operation_rule, register_rul
 __all__ = ["concatenate", "pad_layer", "permute", "reshape"]
 
 # More labels than this in one tensor would take a gigabyte.
-_MOST_LABELS = 2**27
+_MAX_LABELS = 2**27
 
 
 def _spread(call: LayerCall, index: int = 0) -> Labels:
@@ -23,7 +23,7 @@ def _spread(call: LayerCall, index: int = 0) -> Labels:
     shape = call.input_shapes[index]
     if None in shape:
         raise NotUnderstoodError("the shape of what it moves isn't known")
-    if math.prod(shape) > _MOST_LABELS:
+    if math.prod(shape) > _MAX_LABELS:
         raise NotUnderstoodError("what it moves is too large to be followed")
     return np.broadcast_to(call.inputs[index], shape)
 
