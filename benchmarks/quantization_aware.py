@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 import warnings
 from pathlib import Path
@@ -26,6 +25,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from cache_folder import CACHE
+from cifar_batches import Batches, agreement, file_results, load, share
 from paired_steps import time_steps
 
 import keras_compress
@@ -33,42 +33,15 @@ from keras_compress import exporter, quantization
 from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 RESULTS = Path(__file__).parent / "results"
-HELD_OUT = 5000
 CALIBRATION = 512
 
 
-class Images(keras.utils.PyDataset):
-    """Batches of CIFAR-10's bytes as floats, shuffled anew each epoch, flipped and shifted."""
+class Images(Batches, keras.utils.PyDataset):
+    """The batches of an epoch, as Keras 3 wants them."""
 
-    def __init__(self, x, y, batch, images, seed, epoch):
-        super().__init__()
-        self.x, self.y, self.batch = x, y, batch
-        self.generator = np.random.default_rng((seed, epoch))
-        self.order = self.generator.permutation(len(x))[:images]
-
-    def __len__(self):
-        return len(self.order) // self.batch
-
-    def __getitem__(self, index):
-        rows = self.order[index * self.batch : (index + 1) * self.batch]
-        x = self.x[rows].astype(np.float32)
-        generator = np.random.default_rng((int(rows[0]), index))
-        padded = np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)), mode="edge")
-        for i, (dy, dx) in enumerate(generator.integers(0, 7, (len(x), 2))):
-            x[i] = padded[i, dy : dy + 32, dx : dx + 32]
-        flip = generator.random(len(x)) < 0.5
-        x[flip] = x[flip, :, ::-1]
-        return x, self.y[rows]
-
-
-def load(folder: Path):
-    sys.path.insert(0, str(folder))
-    from load import cifar10
-
-    (x, y), (x_test, y_test) = cifar10()
-    order = np.random.default_rng(0).permutation(len(x))
-    held, rest = order[:HELD_OUT], order[HELD_OUT:]
-    return (x[rest], y[rest]), (x[held], y[held]), (x_test, y_test)
+    def __init__(self, *args):
+        keras.utils.PyDataset.__init__(self)
+        Batches.__init__(self, *args)
 
 
 def float_net(folder: Path) -> keras.Model:
@@ -89,25 +62,9 @@ def results_of(model, x) -> np.ndarray:
     )
 
 
-def file_results(data: bytes, x) -> tuple[np.ndarray, float]:
+def int8_results(data: bytes, x) -> tuple[np.ndarray, float]:
     """What a full-int8 file says of `x`, in real numbers, and the step of its results."""
-    interpreter = make_interpreter(load_runtime(), data)
-    interpreter.allocate_tensors()
-    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero = source["quantization"]
-    step, offset = result["quantization"]
-    collected = []
-    for image in x:
-        integers = np.clip(np.rint(image[None] / scale) + zero, -128, 127).astype(np.int8)
-        interpreter.set_tensor(source["index"], integers)
-        interpreter.invoke()
-        values = interpreter.get_tensor(result["index"])[0].astype(np.float64)
-        collected.append((values - offset) * step)
-    return np.array(collected), step
-
-
-def share(results, y) -> float:
-    return round(100 * float((results.argmax(1) == y).mean()), 2)
+    return file_results(make_interpreter(load_runtime(), data), x)
 
 
 def accuracy(args) -> None:
@@ -164,7 +121,7 @@ def accuracy(args) -> None:
         )
         trained = exporter.convert(model, precision="int8", verify=False)
     simulated = results_of(model, test[0])
-    received, step = file_results(trained.tflite, test[0])
+    received, step = int8_results(trained.tflite, test[0])
     record = {
         "net": "pretrainedResnet.h5",
         "bits": args.bits,
@@ -175,12 +132,9 @@ def accuracy(args) -> None:
         "seed": args.seed,
         "log": log,
         "float_test": share(results_of(net, test[0]), test[1]),
-        "after_training_test": share(file_results(after.tflite, test[0])[0], test[1]),
+        "after_training_test": share(int8_results(after.tflite, test[0])[0], test[1]),
         "trained_test": share(received, test[1]),
-        "within_one_step": round(
-            100 * float((np.abs(received - simulated) < 1.01 * step).mean()), 3
-        ),
-        "same_class": round(100 * float((received.argmax(1) == simulated.argmax(1)).mean()), 3),
+        **agreement(received, simulated, step),
         "tflite_bytes": len(trained.tflite),
         "packed_bytes": len(keras_compress.pack(trained.tflite)),
     }
@@ -211,7 +165,7 @@ def control(args) -> None:
             "rate": args.rate,
             "seed": args.seed,
             "float_test": share(results_of(net, test[0]), test[1]),
-            "after_training_test": share(file_results(after.tflite, test[0])[0], test[1]),
+            "after_training_test": share(int8_results(after.tflite, test[0])[0], test[1]),
         }
     )
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from cifar_batches import agreement, load, share
 from deep_compression_training import fold_normalization
-from quantization_aware import file_results, load, results_of, share
+from quantization_aware import int8_results, results_of
 
 import keras_compress
 from keras_compress import architectures, exporter, quantization
@@ -62,17 +63,14 @@ def main() -> None:
     exported = exporter.convert(model, precision="int8", verify=False)
     packed = keras_compress.pack(exported.tflite, codec="smallest")
     simulated = results_of(model, test[0])
-    received, step = file_results(keras_compress.unpack(packed), test[0])
+    received, step = int8_results(keras_compress.unpack(packed), test[0])
     record = {
         "float_held_out": share(results_of(net, held[0]), held[1]),
         "int8_held_out": share(results_of(model, held[0]), held[1]),
         "test": share(received, test[1]),
         "tflite_bytes": len(exported.tflite),
         "packed_bytes": len(packed),
-        "within_one_step": round(
-            100 * float((np.abs(received - simulated) < 1.01 * step).mean()), 3
-        ),
-        "same_class": round(100 * float((received.argmax(1) == simulated.argmax(1)).mean()), 3),
+        **agreement(received, simulated, step),
     }
     print(json.dumps(record, indent=1))
     (RESULTS / "quantization_aware_small.json").write_text(json.dumps(record, indent=1) + "\n")

@@ -125,7 +125,7 @@ def convert(side, model):
 
 
 def step_timer(keras):
-    """Return a callback of either Keras that collects the seconds from each batch to the next."""
+    """Return a callback of either Keras that collects the processor seconds from batch to batch."""
 
     class StepTimer(keras.callbacks.Callback):
         def __init__(self):
@@ -136,7 +136,7 @@ def step_timer(keras):
             self.last = None
 
         def on_train_batch_begin(self, batch, logs=None):
-            now = time.perf_counter()
+            now = time.process_time()
             if self.last is not None:
                 self.seconds.append(now - self.last)
             self.last = now

@@ -65,7 +65,10 @@ class _Builder:
             return tensor, sources[0][1]
         group = node.group.root
         slot = None if node.result == "rounded" else self._places(group).index(node)
-        return self._range(group)(tensor, slot=slot)
+        terms = [self._made[id(each)] for each in node.sum_of or ()]
+        if not terms or any(step is None for _, step in terms):
+            return self._range(group)(tensor, slot=slot)
+        return self._range(group)(tensor, slot=slot, terms=terms)
 
     def _places(self, group: RangeGroup) -> list[Node]:
         """Return the nodes whose results are put on the grid of `group` for the first time."""

@@ -31,7 +31,11 @@ _MIN_MARKED = 1e-20
 
 @register_export_handler(FakeQuantize)
 def _export_range(
-    layer: keras.Layer, inputs: Tensor, training: bool = False, slot: int | None = 0
+    layer: keras.Layer,
+    inputs: Tensor,
+    training: bool = False,
+    slot: int | None = 0,
+    terms: Any = None,
 ) -> Any:
     import tensorflow as tf
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -20,6 +21,7 @@ from keras_compress.quantization.numerics import (
     step_gradient_scale,
 )
 from keras_compress.quantization.quantizers import ActivationQuantizer
+from keras_compress.quantization.sum_rounding import added_integers
 
 if TYPE_CHECKING:
     from keras_compress.tensor import Tensor
@@ -46,7 +48,8 @@ class FakeQuantize(keras.layers.Layer):
         slots: In how many places it is called, each with its number as `slot`. Defaults to `1`.
 
     Called with `slot=None`, it rounds averages of numbers that it has rounded before: those of a
-    pooling, which has the range of its input.
+    pooling, which has the range of its input. Called with the `terms` of a sum, two pairs of an
+    activation and its step, it rounds as the device does that adds these up.
 
     Returns:
         The numbers, float32 of the inputs' shape, and their step, a scalar: 0 before there is one.
@@ -99,7 +102,13 @@ class FakeQuantize(keras.layers.Layer):
         self._values_per_sample = math.prod(int(n) for n in input_shape[1:] if n is not None)
         self.built = True
 
-    def call(self, inputs: Tensor, training: bool = False, slot: int | None = 0) -> Tensor:
+    def call(
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        slot: int | None = 0,
+        terms: Sequence[tuple[Tensor, Tensor]] | None = None,
+    ) -> tuple[Tensor, Tensor]:
         inputs = ops.cast(inputs, "float32")
         moves = training and self.quantizer.range != "learned"
         if self.fixed_range is None and slot is not None and (moves or self.calibrating):
@@ -113,14 +122,34 @@ class FakeQuantize(keras.layers.Layer):
             return quantized, ops.stop_gradient(step)
         rounds = round_pooled if slot is None else quantize_affine
         quantized = rounds(inputs, step, zero_point, self.quantizer.bits)
+        if terms is not None and not training and terms[0][1] is not None:
+            quantized = self._added(quantized, terms, step, zero_point)
         if self.fixed_range is None:
             seen = ops.max(ops.convert_to_tensor(self.batches)) > 0
             quantized = ops.where(seen, quantized, inputs)
             step = ops.where(seen, step, 0.0)
         return quantized, ops.stop_gradient(step)
 
+    def _added(
+        self,
+        rounded: Tensor,
+        terms: Sequence[tuple[Tensor, Tensor]],
+        step: Tensor,
+        zero_point: Tensor,
+    ) -> Tensor:
+        """Return the sum of `terms` as the device rounds it; `rounded` where it does otherwise."""
+        one, other = terms
+        integers, covered = added_integers(one, other, step)
+        lowest, largest = activation_limits(self.quantizer.bits)
+        integers = ops.clip(integers, lowest - zero_point, largest - zero_point)
+        return ops.where(covered, integers * step, rounded)
+
     def compute_output_spec(
-        self, inputs: Tensor, training: bool = False, slot: int | None = 0
+        self,
+        inputs: Tensor,
+        training: bool = False,
+        slot: int | None = 0,
+        terms: Sequence[tuple[Tensor, Tensor]] | None = None,
     ) -> Any:
         return (
             keras.KerasTensor(inputs.shape, dtype="float32"),

@@ -56,6 +56,7 @@ class Node:
         norm: The normalization that is folded into it.
         activation: The activation that is.
         is_float: Whether its result is in float, for no operator on integers takes it so far.
+        sum_of: The two nodes whose results it adds up, where it is a sum, with a ReLU or without.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Node:
     norm: Any = None
     activation: str = "linear"
     is_float: bool = False
+    sum_of: tuple[Node, Node] | None = None
 
     def take_range(self) -> None:
         """Let the result, in float so far, be rounded to a range of its own."""

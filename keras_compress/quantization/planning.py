@@ -297,6 +297,8 @@ class _Planner:
             return self._chained(call)
         nodes = [self._node(tensor) for tensor in call.inputs]
         node = self._add(call.layer.name, call_again(call), nodes, "own")
+        if type(call.layer).__name__ == "Add":
+            node.sum_of = nodes[0], nodes[1]
         self._with_activation(call, node)
         return ""
 
@@ -310,7 +312,9 @@ class _Planner:
         for number, other in enumerate(nodes[1:], 1):
             last = number == len(nodes) - 1
             step = kind(name=call.layer.name if last else f"{call.layer.name}_{number}")
+            terms = node, other
             node = self._add(step.name, call_on_pair(step), [node, other], "own")
+            node.sum_of = terms if kind is keras.layers.Add else None
         self._with_activation(call, node)
         return ""
 
@@ -324,8 +328,9 @@ class _Planner:
         if arithmetic and after is not None and fusable(activation_name(after.layer)):
             node.result, node.group = "none", None
             self._fused.add(id(after))
+            terms = node.sum_of
             node = self._add(after.layer.name, call_again(after), [node], "own")
-            tensor = after.results[0]
+            node.sum_of, tensor = terms, after.results[0]
         self._of_tensor[id(tensor)] = node
 
     def _activated(self, name: str, function: str, node: Node, layer: keras.Layer) -> Node:

@@ -10,16 +10,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.compat import surface_clustering, surface_models, surface_policy, surface_pruning
+from tests.compat import (
+    surface_clustering,
+    surface_models,
+    surface_nets,
+    surface_policy,
+    surface_pruning,
+    surface_wrappers,
+)
+
+MODULES = (
+    surface_pruning,
+    surface_clustering,
+    surface_models,
+    surface_policy,
+    surface_wrappers,
+    surface_nets,
+)
 
 #: What a refusal is known by, the most special first.
-ERRORS = ("InvalidArgumentError", "ValueError", "KeyError", "AttributeError", "TypeError")
+ERRORS = ("InvalidArgumentError", "KeyError", "ValueError", "AttributeError", "TypeError")
 
 
 def calls(keras, sparsity, clustering):
     """Return kind -> name -> call."""
     found = {}
-    for module in (surface_pruning, surface_clustering, surface_models, surface_policy):
+    for module in MODULES:
         found.update(module.calls(keras, sparsity, clustering))
     return found
 

@@ -65,9 +65,11 @@ def algorithms(keras, clustering):
         algorithm(tf.Variable([4.0, 2.0, 0.0])).get_pulling_indices(np.arange(5, dtype="float32"))
     )
 
-    def by_channel(preserve, how, shape=(3, 3, 2, 4)):
+    def by_channel(preserve, how, biased=False, shape=(3, 3, 2, 4)):
         layer, inputs = layer_of(keras, shape)
-        keras.Sequential([keras.Input(inputs), layer]).set_weights([weight(*shape)])
+        layer.use_bias = biased
+        values = [weight(*shape), np.zeros(shape[-1])][: 1 + biased]
+        keras.Sequential([keras.Input(inputs), layer]).set_weights(values)
         init = clustering.CentroidInitialization.LINEAR
         wrapper = clustering.cluster_weights(
             layer, 4, init, cluster_per_channel=True, preserve_sparsity=preserve
@@ -89,6 +91,9 @@ def algorithms(keras, clustering):
 
     for preserve, how in itertools.product((False, True), (sum_, avg)):
         found[f"per channel {preserve} {how}"] = lambda p=preserve, h=how: by_channel(p, h)
+        found[f"per channel {preserve} {how} bias"] = lambda p=preserve, h=how: by_channel(
+            p, h, True
+        )
     return found
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_compress.quantization import numerics
+from keras_compress.quantization.sum_rounding import added_integers
 
 GENERATOR = np.random.default_rng(0)
 
@@ -112,3 +113,16 @@ def test_scaled_gradients_leave_the_value_alone():
     (found,) = gradients(lambda x: numerics.scale_gradient(x, 0.25) * 3.0, 2.0)
     assert float(found) == pytest.approx(0.75)
     assert float(as_array(numerics.scale_gradient(tensor(2.0), 0.25))) == 2.0
+
+
+def test_sums_are_rounded_as_the_device_rounds_them():
+    """By XNNPACK's multipliers: exactly the sums are 51.49998 and 99.49998 steps."""
+    one, other, step = (np.float32(each) for each in (0.03666973, 0.09699440, 0.04494858))
+    values = np.float32([-3, -5]) * one, np.float32([25, 48]) * other
+    one, other, step = tensor(one), tensor(other), tensor(step)
+    first, second = (tensor(values[0]), one), (tensor(values[1]), other)
+    integers, covered = added_integers(first, second, step)
+    assert as_array(integers).tolist() == [52, 100]
+    assert bool(as_array(covered))
+    # A step of the sum that is so much larger is left to another kernel.
+    assert not bool(as_array(added_integers(first, second, tensor(1000.0))[1]))

@@ -86,7 +86,8 @@ def strip_clustering(model: keras.Model) -> keras.Model:
     """Return a model like `model` in stock layers, its kernels made of shared values.
 
     Raises:
-        KerasCompressError: A `ValueError`, if `model` is no Sequential or functional model.
+        KerasCompressError: A `ValueError`, if `model` is no Sequential or functional model, or
+            isn't built.
     """
     if not isinstance(model, keras.Model):
         raise KerasCompressError(
@@ -101,6 +102,12 @@ def strip_clustering(model: keras.Model) -> keras.Model:
 
 
 def _stripped(wrapper: ClusterWeights) -> keras.Layer:
+    if not wrapper.built:
+        raise KerasCompressError(
+            "`strip_clustering` needs a built model: before, it has no weights to share. "
+            f"Received: {wrapper.name!r}, which isn't built. Call the model on data first, or "
+            "begin it with `keras.Input`."
+        )
     # Centroids have moved since the last step, or weights have been loaded.
     wrapper.update_clustered_weights_associations()
     clean = copy_layer(wrapper.layer)

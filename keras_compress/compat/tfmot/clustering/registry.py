@@ -13,6 +13,17 @@ from keras_compress.errors import KerasCompressError
 
 layers = keras.layers
 
+
+class UnknownLayerError(KerasCompressError, KeyError):
+    """A layer that passed unbuilt turns out to have weights, of which tfmot knows nothing.
+
+    There it is a `KeyError`; here it is a `ValueError` as well, like all other refusals.
+    """
+
+    # That of `KeyError` shows the message in quotes.
+    __str__ = ValueError.__str__
+
+
 _WEIGHTS: dict[type, tuple[str, ...]] = {
     layers.Conv1D: ("kernel",),
     layers.Conv1DTranspose: ("kernel",),
@@ -58,7 +69,7 @@ def make_clusterable(layer: keras.Layer) -> keras.Layer:
         if not layer.trainable_weights:
             return []
         if type(layer) not in _WEIGHTS:
-            raise _unsupported(layer)
+            raise _unsupported(layer, UnknownLayerError)
         return [(name, getattr(layer, name)) for name in _WEIGHTS[type(layer)]]
 
     def getter_of_cells() -> list[tuple[str, Any]]:
@@ -133,8 +144,10 @@ def _supports(layer: keras.Layer) -> bool:
     return not layer.trainable_weights or type(layer) in kinds
 
 
-def _unsupported(layer: keras.Layer) -> KerasCompressError:
-    return KerasCompressError(
+def _unsupported(
+    layer: keras.Layer, kind: type[KerasCompressError] = KerasCompressError
+) -> KerasCompressError:
+    return kind(
         "Please initialize `Cluster` with a supported layer: one that tfmot clusters, or a "
         "`ClusterableLayer` with "
         f"`get_clusterable_weights()`. Received: {getattr(layer, 'name', layer)!r} of type "

@@ -96,7 +96,11 @@ def _handler(layer: keras.Layer) -> Any:
 
 
 def _mark_unseen(
-    layer: keras.Layer, inputs: Tensor, training: bool = False, slot: int | None = 0
+    layer: keras.Layer,
+    inputs: Tensor,
+    training: bool = False,
+    slot: int | None = 0,
+    terms: Any = None,
 ) -> Any:
     import tensorflow as tf
 

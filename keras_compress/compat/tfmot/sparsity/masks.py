@@ -45,11 +45,20 @@ def block_mask(
         sparsity: Share of blocks to prune, a float32 scalar in [0, 1).
         block_size: Rows and columns of a block; those at the edges may be smaller.
         pooling: `"AVG"` or `"MAX"` magnitude of a block.
+
+    Raises:
+        KerasCompressError: As in tfmot, if the weight holds one row or one column of blocks.
     """
     ops = keras.ops
     matrix = ops.squeeze(weight) if len(weight.shape) > 2 else weight
     pool = ops.average_pool if pooling == "AVG" else ops.max_pool
     rows, columns = (int(n) for n in block_size)
+    if len(matrix.shape) != 2 or matrix.shape[0] <= rows or matrix.shape[1] <= columns:
+        raise KerasCompressError(
+            "A weight must hold at least two rows and two columns of blocks, as in tfmot. "
+            f"Received: blocks of {rows} x {columns} for a weight of shape {tuple(weight.shape)}. "
+            "Choose smaller blocks, or prune by `keras_compress.pruning` with `Blocks`."
+        )
 
     def pooled(values: Tensor, size: int) -> Tensor:
         return pool(ops.expand_dims(values, 0), size, size, padding="same")[0]
