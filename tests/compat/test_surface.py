@@ -31,6 +31,12 @@ DIFFERENT = {
             for more in ("", ", adam", ", density", ", k-means", ", zeros", ", mean gradient")
         ),
     },
+    # Wrapped models that aren't built yet train.
+    "layers wrapped one by one": {
+        "prune layer by layer, without an input",
+        "prune layer by layer, subclassed",
+        "prune layer by layer, subclassed, stripped",
+    },
     # Weights that are clustered are weights of the layer still, and frozen with it.
     "wrapped layers": {
         f"cluster {layer} {what}"
@@ -46,7 +52,9 @@ DIFFERENT = {
 }
 
 #: Of kinds of many calls some are made here; `benchmarks/tfmot_surface.py` makes them all.
-MANY, EACH = 30, {"nets trained": 40, "wrapped layers": 8}
+MANY = 15
+EACH = {"nets trained": 70, "wrapped layers": 40, "files and copies": 31}
+EACH |= {"layers wrapped one by one": 18}
 
 
 # Tapes, and tfmot's own drawing of k-means++, are TensorFlow's.

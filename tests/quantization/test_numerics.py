@@ -117,7 +117,7 @@ def test_scaled_gradients_leave_the_value_alone():
 
 def test_sums_are_rounded_as_the_device_rounds_them():
     """By XNNPACK's multipliers: exactly the sums are 51.49998 and 99.49998 steps."""
-    one, other, step = (np.float32(each) for each in (0.03666973, 0.09699440, 0.04494858))
+    one, other, step = (np.float32(n / 2**20) for n in (38451, 101706, 47132))
     values = np.float32([-3, -5]) * one, np.float32([25, 48]) * other
     one, other, step = tensor(one), tensor(other), tensor(step)
     first, second = (tensor(values[0]), one), (tensor(values[1]), other)
