@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -15,9 +15,6 @@ from keras_compress.compat.tfmot.sparsity.impl import summaries_of
 from keras_compress.compat.tfmot.sparsity.wrapper import PruneLowMagnitude
 from keras_compress.engine.report import values_of
 from keras_compress.layers import iter_layers
-
-if TYPE_CHECKING:
-    pass
 
 
 class UpdatePruningStep(keras.callbacks.Callback):
