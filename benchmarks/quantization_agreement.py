@@ -5,7 +5,9 @@
 Each net is prepared with ranges measured on 512 training images and not trained: what is asked is
 whether simulation and file say the same, not whether they are right. With 4 bits steps are learned
 ones and the first and the last layer have 8. FOLDER holds `load.py`, CIFAR-10, `mnist.npz` and
-`models/`. LeNet-5 is the packed record of `deep_compression.md` and reads MNIST. A row is written
+`models/`. The nets of CIFAR-10 are given normalized images, without the `Rescaling`
+that they begin with, for which there is no operator on integers. LeNet-5 is the packed record of
+`deep_compression.md` and reads MNIST. A row is written
 as soon as it is there, and what is there isn't run again.
 """
 
@@ -15,6 +17,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,16 +29,21 @@ from keras_compress import architectures, exporter, quantization
 from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 RESULTS = Path(__file__).parent / "results"
-NETS = ("lenet_5", "resnet8", "resnet20", "shufflenetv2_x0_5", "resnet56")
+NETS = ("lenet_5", "resnet8", "resnet20", "resnet56", "resnet56b")
 
 
-def net_of(name: str, folder: Path) -> keras.Model:
+def net_of(name: str, folder: Path) -> tuple[keras.Model, Any]:
+    """Return a net without the normalization of its input, and what normalizes."""
     if name == "lenet_5":
-        return packed_lenet()
+        return packed_lenet(), None
     file = f"cifar10_nets/cifar10_{name}.keras"
     if name == "resnet8":
         file = "mlperf_tiny/pretrainedResnet.h5"
-    return keras.models.load_model(folder / "models" / file, compile=False)
+    net = keras.models.load_model(folder / "models" / file, compile=False)
+    first = net.layers[1]
+    if not isinstance(first, keras.layers.Rescaling):
+        return net, None
+    return keras.Model(first.output, net.outputs[0]), first
 
 
 def packed_lenet() -> keras.Model:
@@ -91,12 +99,17 @@ def main() -> None:
                 first=ends,
                 last=ends,
             )
-            model = quantization.prepare(
-                net_of(name, args.data), config, x[:CALIBRATION].astype(np.float32)
-            )
+            net, normalize = net_of(name, args.data)
+            calibration, given = x[:CALIBRATION].astype(np.float32), images
+            if normalize is not None:
+                calibration, given = (
+                    np.asarray(normalize(calibration)),
+                    np.asarray(normalize(given)),
+                )
+            model = quantization.prepare(net, config, calibration)
             data = exporter.convert(model, precision="int8", verify=False).tflite
-            simulated = results_of(model, images)
-            received, step = int8_results(data, images)
+            simulated = results_of(model, given)
+            received, step = int8_results(data, given)
             row = {
                 **asked,
                 **agreement(received, simulated, step),
