@@ -8,6 +8,7 @@ stays in float is not rounded, unless an operator on integers takes it.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ _OWN_LAYERS = (
     keras.layers.GlobalAveragePooling2D,
 )
 _ARITHMETIC = ("Add", "Subtract", "Multiply")
-_SAME_OPERATIONS = ("Reshape", "Transpose", "Squeeze", "ExpandDims", "MaxPool")
+_SAME_OPERATIONS = ("Reshape", "Transpose", "Squeeze", "ExpandDims", "MaxPool", "GetItem")
 
 
 def make_plan(graph: FlatGraph, in_float: Collection[object] = ()) -> Plan:
@@ -167,6 +168,8 @@ class _Planner:
             return self._concatenated(call)
         if kind in _SAME_LAYERS or (not is_layer and name in _SAME_OPERATIONS):
             return self._moved(call, "same")
+        if not is_layer and name == "Split":
+            return self._split(call)
         if kind is keras.layers.UpSampling2D:
             exact = layer.interpolation == "nearest"
             return self._moved(call, "same" if exact else "rounded")
@@ -285,6 +288,16 @@ class _Planner:
         self._of_tensor[id(call.results[0])] = self._add(
             call.layer.name, call_again(call), [source], result, group=source.group
         )
+        return ""
+
+    def _split(self, call: Call) -> str:
+        source, name = self._node(call.inputs[0]), call.layer.name
+        parts = self._add(name, call_again(call), [source], "same", group=source.group)
+        for place, tensor in enumerate(call.results):
+            take = operator.itemgetter(place)
+            self._of_tensor[id(tensor)] = self._add(
+                f"{name}_{place}", take, [parts], "same", group=source.group
+            )
         return ""
 
     def _arithmetic(self, call: Call) -> str:

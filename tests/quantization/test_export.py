@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from keras_compress import exporter, quantization, tflite
+from keras_compress.architectures import blocks
 from tests.training import compiled, data, fit, sequential
 
 if keras.backend.backend() != "tensorflow":
@@ -80,6 +81,14 @@ def squeeze_excite():
     return keras.Model(inputs, layers.Dense(5)(x))
 
 
+def shufflenet():
+    inputs = keras.Input(SHAPE)
+    x = layers.Conv2D(8, 3, activation="relu")(inputs)
+    x = blocks.shuffle_unit_v2(blocks.shuffle_unit_v2(x, 16, strides=2, name="a"), 16, name="b")
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 1)(x[..., 4:14]))
+    return keras.Model(inputs, layers.Dense(5)(x))
+
+
 def short():
     inputs = keras.Input(SHAPE)
     x = layers.DepthwiseConv2D(3)(layers.Conv2D(2, 3)(inputs))
@@ -121,6 +130,7 @@ def steps_apart(model, x):
         (resnet, "8 bits"),
         (densenet, "8 bits"),
         (squeeze_excite, "8 bits"),
+        (shufflenet, "8 bits"),
         (mobilenet, "one step"),
         (unet, "4 bits"),
         (mobilenet, "5 bits, learned"),
