@@ -28,8 +28,9 @@ class BasicByteModel {
     if (kWithReference && !fill_fresh(&anchor_counters_)) return false;
     match_mask_ = (static_cast<uint32_t>(1) << match_bits) - 1;
     if (!guess_counters_.reset(4 * 4 * 4 * 8) || !fill_fresh(&guess_counters_)) return false;
-    return groups_.reset((static_cast<size_t>(1) << bits) * 16) &&
-           match_table_.reset(static_cast<size_t>(match_mask_) + 1) && order0_.reset(8 * 256) &&
+    if (!groups_.reset((static_cast<size_t>(1) << bits) * 16 + 15)) return false;
+    first_group_ = groups_.data() + (0 - reinterpret_cast<uintptr_t>(groups_.data()) / 4) % 16;
+    return match_table_.reset(static_cast<size_t>(match_mask_) + 1) && order0_.reset(8 * 256) &&
            fill_fresh(&order0_) && match_counters_.reset(64 * 2) && fill_fresh(&match_counters_) &&
            state_mixer_.reset(kStates * 8, kFirstWeight) && prefix_mixer_.reset(256, kFirstWeight) &&
            before_mixer_.reset(256 * 8, kFirstWeight) && apm_.reset(256 * 8) && apm2_.reset(2048);
@@ -42,7 +43,10 @@ class BasicByteModel {
     set_contexts(history, position);
     int prefix = 1;
     for (int i = 7; i >= 0; --i) {
-      if (i == 3) find_groups(static_cast<uint32_t>(prefix));
+      if (i == 3) {
+        for (uint32_t k = 0; k < kHashed; ++k) fetch_group(k, static_cast<uint32_t>(prefix));
+        find_groups();
+      }
       const int bit = code_bit(coder, byte >> i & 1, prefix, i);
       prefix = prefix * 2 + bit;
     }
@@ -71,6 +75,7 @@ class BasicByteModel {
   }
 
   static constexpr int kHashed = kWithReference ? 19 : 16;
+  static constexpr uint32_t kOwn = 12;  // contexts that the match has no part in
   static constexpr size_t kStates = kWithReference ? 64 : 16;
   static constexpr int kGuesses = 4;
   static constexpr int kInputs = kWithReference ? 28 : 24;
@@ -103,6 +108,7 @@ class BasicByteModel {
     uint32_t guess_byte = guess >> (8 * in_word) & 255;
     phase_ = phase;
     before_ = c4 >> 24;
+    if (have >= kShortestMatch) __builtin_prefetch(match_table_.data() + match_hash(history));
 
     uint32_t n = 0;
     auto add = [&](uint32_t a, uint32_t b) { hashes_[n] = mix_hash(mix_hash(a, b), n + 1), ++n; };
@@ -119,6 +125,7 @@ class BasicByteModel {
     add(at(8) | at(16) << 8 | before_ << 16, static_cast<uint32_t>(position & 7));
     add(text_hash_, before_);
     add(at(3) | at(2) << 8 | static_cast<uint32_t>(in_word) << 16, 5);
+    for (uint32_t k = 0; k < n; ++k) fetch_group(k, 0);
     find_match(history);
     const uint32_t here = static_cast<uint32_t>(position - in_word);
     uint32_t matched = 0;
@@ -144,7 +151,8 @@ class BasicByteModel {
       add(byte | before_ << 9, tag | 12);
       in_word_ = in_word;
     }
-    find_groups(0);
+    for (uint32_t k = kOwn; k < n; ++k) fetch_group(k, 0);
+    find_groups();
     state_ = static_cast<size_t>(match_level() * 4 + static_cast<int>(in_word));
     if (kWithReference) state_ += (agreed_ & 3) * 16;
   }
@@ -180,13 +188,24 @@ class BasicByteModel {
     if (two[0] != value) two[1] = two[0], two[0] = value;
   }
 
-  // A group holds the counters of the 15 nodes of half a byte under one context.
-  void find_groups(uint32_t prefix) {
+  // A group holds the counters of the 15 nodes of half a byte under one context. All are on their way
+  // into the cache before the first is looked at: what it holds decides a branch that no one foresees.
+  void fetch_group(uint32_t k, uint32_t prefix) {
+    const uint32_t h = mix_hash(hashes_[k], prefix * 0x2545F491u);
+    places_[k] = h;
+    __builtin_prefetch(group_at(h >> 7), 1);
+  }
+
+  uint32_t* group_at(uint32_t number) const {
+    return first_group_ + static_cast<size_t>(number & group_mask_) * 16;
+  }
+
+  void find_groups() {
     for (int i = 0; i < kHashed; ++i) {
-      uint32_t h = mix_hash(hashes_[i], prefix * 0x2545F491u);
+      const uint32_t h = places_[i];
       uint32_t check = h | 1;
-      uint32_t* first = groups_.data() + static_cast<size_t>((h >> 7) & group_mask_) * 16;
-      uint32_t* second = groups_.data() + static_cast<size_t>(((h >> 7) ^ 1) & group_mask_) * 16;
+      uint32_t* first = group_at(h >> 7);
+      uint32_t* second = group_at((h >> 7) ^ 1);
       uint32_t* chosen = first;
       if (first[0] != check) {
         if (second[0] == check) {
@@ -253,12 +272,16 @@ class BasicByteModel {
   int code_bit(Coder* coder, int bit, int prefix, int i) {
     int16_t inputs[kInputs] = {};
     uint32_t* counters[kHashed];
+    const size_t by_phase = phase_ * 256 + static_cast<size_t>(prefix);
+    const size_t by_before = before_ * 8 + static_cast<size_t>(i);
+    apm_.fetch(by_phase);
+    apm2_.fetch(by_before);
     const size_t node = node_of(prefix, i);
     for (int k = 0; k < kHashed; ++k) {
       counters[k] = group_[k] + node;
       inputs[k] = static_cast<int16_t>(counter_input(*counters[k]));
     }
-    uint32_t* zero = order0_.data() + phase_ * 256 + static_cast<size_t>(prefix);
+    uint32_t* zero = order0_.data() + by_phase;
     inputs[kHashed] = static_cast<int16_t>(counter_input(*zero));
     // The match speaks only while it agreed with this byte's bits so far.
     bool speaks = predicted_ != 0 && ((predicted_ | 256) >> (i + 1)) == prefix;
@@ -298,11 +321,11 @@ class BasicByteModel {
     if (!speaks) by_state = (state_ & (kWithReference ? 51 : 3)) * 8 + static_cast<size_t>(i);
     int a = state_mixer_.dot(inputs, by_state);
     int b = prefix_mixer_.dot(inputs, static_cast<size_t>(prefix));
-    int c = before_mixer_.dot(inputs, before_ * 8 + static_cast<size_t>(i));
+    int c = before_mixer_.dot(inputs, by_before);
     int x = (a * 2 + b + c) / 4;
     uint32_t p = squash(x);
-    uint32_t r1 = apm_.refine(x, phase_ * 256 + static_cast<size_t>(prefix));
-    uint32_t r2 = apm2_.refine(x, before_ * 8 + static_cast<size_t>(i));
+    uint32_t r1 = apm_.refine(x, by_phase);
+    uint32_t r2 = apm2_.refine(x, by_before);
     p = clamp_p16((p * 2 + r1 + r2) >> 2);
     bit = coder->code(bit, p);
 
@@ -331,7 +354,8 @@ class BasicByteModel {
   Array<uint32_t> guess_counters_;
   MixerSet<kInputs> state_mixer_, prefix_mixer_, before_mixer_;
   Apm apm_, apm2_;
-  uint32_t hashes_[kHashed];
+  uint32_t* first_group_ = nullptr;  // where a line of the cache begins
+  uint32_t hashes_[kHashed], places_[kHashed];
   uint32_t* group_[kHashed];
   uint32_t group_mask_ = 0;
   uint32_t match_mask_ = 0;

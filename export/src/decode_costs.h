@@ -8,7 +8,7 @@
 namespace kc {
 
 // Of the byte model, and of the graph, which it codes.
-constexpr uint64_t kByteModelCost = 1600;
+constexpr uint64_t kByteModelCost = 1400;
 
 // Of a tensor of this type; where its numbers choose between models, of the dearest.
 inline uint64_t restoring_time(int32_t type) {

@@ -7,6 +7,7 @@
 #include "choose.h"
 #include "dividing.h"
 #include "fast_choice.h"
+#include "noise.h"
 #include "patching.h"
 #include "repeats.h"
 #include "rules.h"
@@ -53,8 +54,9 @@ bool add_extent(const uint8_t* data, Extent e, size_t* end, Plan* plan, Bytes* s
 
 // The extents in file order, with their gaps, and the skeleton that is left.
 bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& modelled,
-               const List<kc_tensor>& tensors, const Patcher& patcher, Plan* plan, Bytes* skeleton) {
-  size_t end = 0, chosen_at = 0;
+               const List<kc_tensor>& tensors, const List<Extent>& noise, const Patcher& patcher, Plan* plan,
+               Bytes* skeleton) {
+  size_t end = 0, chosen_at = 0, noises = 0;
   uint64_t left = modelled.left;
   List<Extent> found;
   auto add_found = [&](size_t before) {
@@ -64,6 +66,9 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& 
     for (size_t k = 0; k < outside.size(); ++k) {
       if (!add_extent(data, outside[k], &end, plan, skeleton)) return false;
     }
+    for (; noises < noise.size() && noise[noises].offset < before; ++noises) {
+      if (!add_extent(data, noise[noises], &end, plan, skeleton)) return false;
+    }
     for (size_t k = 0; k < found.size(); ++k) {
       if (found[k].method == kMethodCopy) found[k].back += plan->extents.size() - chosen_at;
       if (!add_extent(data, found[k], &end, plan, skeleton)) return false;
@@ -71,7 +76,7 @@ bool make_plan(const uint8_t* data, size_t size, int32_t codec, const Modelled& 
     found.clear();
     return true;
   };
-  for (size_t i = 0; i < tensors.size() && plan->extents.size() < kMaxExtents; ++i) {
+  for (size_t i = 0; i < tensors.size() && plan->extents.size() + noise.size() < kMaxExtents; ++i) {
     if (stopped()) return false;
     const kc_tensor& tensor = tensors[i];
     Extent e;
@@ -187,14 +192,20 @@ bool PackJob::open(const uint8_t* data, size_t size, int32_t codec, const uint8_
   const bool walked = walker.walk(data, size);
   List<kc_tensor> none;
   const List<kc_tensor>& tensors = walked ? walker.tensors() : none;
-  const Modelled modelled = within_budget(tensors, size);
+  List<Extent> noise;
+  // Of a patch, such bytes may stand in the base.
+  if (!plan.is_patch && !find_noise(data, size, tensors, &noise)) return true;  // stored, too
+  uint64_t modelled_size = size;
+  for (size_t i = 0; i < noise.size(); ++i) modelled_size -= noise[i].size;
+  const Modelled modelled = within_budget(tensors, modelled_size);
   graph_ = codec == KC_CODEC_SMALLEST ? GraphCoding::kSmallest
            : codec == KC_CODEC_FAST   ? GraphCoding::kRepeats
            : codec == KC_CODEC_SMALL  ? GraphCoding::kLz
                                       : modelled.graph;
   Patcher patcher;
   if (plan.is_patch && (!patcher.init(base, base_size) || !patcher.graph_ranges(&ranges_))) return false;
-  if (size == 0 || !make_plan(data, size, codec, modelled, tensors, patcher, &packing.plan, &skeleton_)) {
+  if (size == 0 ||
+      !make_plan(data, size, codec, modelled, tensors, noise, patcher, &packing.plan, &skeleton_)) {
     return true;  // left without sections, it is stored
   }
   if (walked) {
