@@ -103,9 +103,12 @@ uint64_t table_cost(const Extent& e) {
   return 4u * e.symbols + 4 * e.channels + (e.table_size - 6u * e.symbols - 5 * e.channels) / 8;
 }
 
-bool takes_less(const Plan& plan, const Extent& a, const Extent& b, const uint8_t* file) {
-  return estimated_cost(plan, a, file) + (a.listed ? table_cost(a) : 0) <
-         estimated_cost(plan, b, file) + (b.method == kMethodSymbols ? table_cost(b) : 0);
+// In a patch symbols and floats may follow from the tensor's reference, and what is of blocks can't: it has
+// to save more than a fourth.
+bool blocks_take_less(const Plan& plan, const Extent& blocks, const Extent& e, const uint8_t* file) {
+  const uint64_t cost = estimated_cost(plan, blocks, file) + (blocks.listed ? table_cost(blocks) : 0);
+  return cost + (plan.is_patch ? cost / 3 : 0) <
+         estimated_cost(plan, e, file) + (e.method == kMethodSymbols ? table_cost(e) : 0);
 }
 
 // Codebooks that differ by a scale from channel to channel, where there are such.
@@ -298,7 +301,7 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
       if (is_float && tensor.type != kBfloat16 && distinct.size() > 32) {
         try_channels(tensor, file, bytes, plan, e);
       }
-      if (of_blocks && takes_less(*plan, by_block, *e, file)) *e = by_block;
+      if (of_blocks && blocks_take_less(*plan, by_block, *e, file)) *e = by_block;
       return true;
     }
   } else {
@@ -318,7 +321,7 @@ bool choose_extent(const kc_tensor& tensor, const uint8_t* file, Plan* plan, Ext
   choose_floats(data, count, format, true, e);
   if (tensor.type != kBfloat16) try_channels(tensor, file, bytes, plan, e);
   // Of 16 bits the blocks' scales may take most.
-  if (of_blocks && takes_less(*plan, by_block, *e, file)) {
+  if (of_blocks && blocks_take_less(*plan, by_block, *e, file)) {
     *e = by_block;
     return true;
   }
