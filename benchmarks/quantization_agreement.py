@@ -29,7 +29,7 @@ from keras_compress import architectures, exporter, quantization
 from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 RESULTS = Path(__file__).parent / "results"
-NETS = ("lenet_5", "resnet8", "resnet20", "resnet56", "resnet56b")
+NETS = ("lenet_5", "resnet8", "resnet20", "resnet56", "resnet56b", "shufflenetv2_x0_5")
 
 
 def net_of(name: str, folder: Path) -> tuple[keras.Model, Any]:

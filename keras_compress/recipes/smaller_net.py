@@ -361,7 +361,7 @@ def _finish(
     report = report_of(small, exports["after"], packed["after"])
     report["title"] = f"{search.model.name}, fewer channels"
     report["settings"] = {**report["settings"], "target": asdict(target), **_flat(figures)}
-    report["channels"] = pruned.report.bars()
+    report["channel_groups"] = pruned.report.bars()
     for name, when in (("baseline", "before"), ("compressed", "after")):
         measured = {k: v for k, v in figures[when].items() if k not in ("macs", "parameters")}
         report[name] = {**report.get(name, {}), "name": name, "title": name.title(), **measured}

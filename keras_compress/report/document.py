@@ -175,7 +175,7 @@ def document_of(report: Mapping[str, object]) -> Document:
         ),
         stages=stages,
         layers=layers,
-        channels=[_channels(node) for node in top.nodes("channels")],
+        channels=[_channels(node) for node in top.nodes("channel_groups")],
         packed=top.node("packed"),
         bench=top.node("bench"),
         verification=top.node("verification"),

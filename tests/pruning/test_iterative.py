@@ -124,7 +124,7 @@ def test_layer_configs_leave_out_what_is_not_pruned():
     [
         (lambda: StaircaseSparsity([], 5), "one or more"),
         (lambda: StaircaseSparsity([0.5, 0.4], 5), "don't fall"),
-        (lambda: StaircaseSparsity([0.5], 0), "Received: 0"),
+        (lambda: StaircaseSparsity([0.5], 0), "steps=0"),
         (lambda: StaircaseSparsity([1.0], 5), "share of zeros"),
         (lambda: prune_iteratively(sequential(), [], print, print, floor=0), "at least one round"),
         (lambda: prune_iteratively(sequential(), [2.0], print, print, floor=0), "share of zeros"),

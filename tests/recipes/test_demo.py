@@ -88,7 +88,7 @@ def test_it_is_much_smaller(result):
     assert sizes[0] > 2 * sizes[1] > 2 * sizes[2] > 4 * sizes[3]
     assert stages["clustered"]["ratio"] > 40
     assert stages["narrow"]["tflite_bytes"] < 0.5 * stages["baseline"]["tflite_bytes"]
-    macs = [result.report["channel_pruning"][when]["macs"] for when in ("before", "after")]
+    macs = [result.report["channels"][when]["macs"] for when in ("before", "after")]
     assert macs[1] <= 0.4 * macs[0]
     assert stages["int8"]["tflite_bytes"] < 0.3 * stages["baseline"]["tflite_bytes"]
     assert result.report["bench"]["models"][-1]["name"] == "model.kcz"

@@ -97,7 +97,7 @@ def test_a_net_of_fewer_channels(halved, digits, trained):
     assert [w.shape for w in small.get_weights()] == [w.shape for w in result.model.get_weights()]
     report = json.loads((folder / "report.json").read_text())
     assert report["settings"]["macs_after"] > 0
-    assert any(bar["kept"] < bar["before"] for bar in report["channels"])
+    assert any(bar["kept"] < bar["before"] for bar in report["channel_groups"])
     assert report["baseline"]["latency_ms"] > 0
 
 

@@ -36,7 +36,7 @@ def sample_report() -> dict[str, Any]:
             _layer("hidden", "Dense", (1024, 64), 0.93, 12),
             _layer("classifier", "Dense", (64, 10), 0.5, 12),
         ],
-        "channels": [
+        "channel_groups": [
             {"name": "conv2", "before": 64, "kept": 40, "reason": ""},
             {"name": "hidden", "before": 64, "kept": 64, "reason": "left out by the user"},
         ],

@@ -52,10 +52,10 @@ def test_channels_before_and_after_are_a_picture():
     assert "104 of 128 are left" in shown
     assert "40 of 64" in shown and "left out by the user" in shown
     report = sample_report()
-    report["channels"][0]["kept"] = 65
+    report["channel_groups"][0]["kept"] = 65
     with pytest.raises(KerasCompressError, match="at most as many channels `kept` as `before`"):
         render(report)
-    del report["channels"]
+    del report["channel_groups"]
     assert "Channels of each group" not in plain(render(report))
 
 
