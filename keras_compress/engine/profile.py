@@ -240,7 +240,11 @@ def observed_calls(root: keras.Layer) -> Iterator[dict[int, list[Call]]]:
             ]
             found.setdefault(id(layer), []).append((sides[0], sides[1]))
             if below:
-                noted = len(found[id(inner)]) - before[0]
+                noted = len(found.get(id(inner), ())) - before[0]
+                if not noted:
+                    # An operator of the device takes all steps at once, as cuDNN's LSTM does.
+                    found.setdefault(id(inner), []).append((sides[0][1:], sides[1][-1:]))
+                    noted = 1
                 for each, start in zip(below, before, strict=True):
                     of = found.get(id(each), [])
                     of[start:] = of[start : start + (len(of) - start) // noted] * sides[0][0]

@@ -96,6 +96,17 @@ def test_what_isnt_known_is_named():
     assert (costs.full["macs"], costs.uncounted) == (found.macs, ("twisted",))
 
 
+class Fused(layers.LSTM):
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        return keras.ops.zeros((keras.ops.shape(sequences)[0], self.units))
+
+
+def test_steps_that_one_operator_takes_count():
+    # As where cuDNN runs an LSTM: its cell isn't called.
+    model = keras.Sequential([keras.Input((5, 3)), Fused(4)])
+    assert profile(model).macs == 5 * (3 * 16 + 4 * 16)
+
+
 def test_states_are_as_before():
     model = keras.Sequential(
         [keras.Input(batch_shape=(1, 5, 3)), layers.LSTM(4, stateful=True), layers.Dense(2)]
