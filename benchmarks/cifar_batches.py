@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,20 @@ def load(folder: Path) -> tuple[Labelled, Labelled, Labelled]:
     order = np.random.default_rng(0).permutation(len(x))
     held, rest = order[:HELD_OUT], order[HELD_OUT:]
     return (x[rest], y[rest]), (x[held], y[held]), (x_test, y_test)
+
+
+def training_arguments(description: str, tasks: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of a script that trains, and times, as its peers do."""
+    parser = argparse.ArgumentParser(description=description.split("\n", maxsplit=1)[0])
+    parser.add_argument("what", choices=tasks)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--images", type=int, default=45000, help="training images an epoch")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=9)
+    return parser
 
 
 class Batches:

@@ -15,7 +15,6 @@ in interleaved rounds, on made-up images (tfmot's: `quantization_aware_tfmot.py`
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import time
@@ -25,7 +24,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from cache_folder import CACHE
-from cifar_batches import Batches, agreement, file_results, load, share
+from cifar_batches import Batches, agreement, file_results, load, share, training_arguments
 from paired_steps import time_steps
 
 import keras_compress
@@ -205,18 +204,11 @@ def step(args) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("accuracy", "control", "step"))
-    parser.add_argument("--data", type=Path, required=True)
+    tasks = {"accuracy": accuracy, "control": control, "step": step}
+    parser = training_arguments(__doc__, tuple(tasks))
     parser.add_argument("--bits", type=int, default=8)
-    parser.add_argument("--images", type=int, default=45000, help="training images an epoch")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-4)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
-    {"accuracy": accuracy, "control": control, "step": step}[args.what](args)
+    tasks[args.what](args)
 
 
 if __name__ == "__main__":

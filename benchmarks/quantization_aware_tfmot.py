@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
-from cifar_batches import Batches, agreement, file_results, load, share
+from cifar_batches import Batches, agreement, file_results, load, share, training_arguments
 from paired_steps import time_steps
 
 RESULTS = Path(__file__).parent / "results"
@@ -109,17 +109,9 @@ def accuracy(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("accuracy", "step"))
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--images", type=int, default=45000, help="training images an epoch")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rate", type=float, default=1e-4)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=9)
-    args = parser.parse_args()
-    {"accuracy": accuracy, "step": step}[args.what](args)
+    tasks = {"accuracy": accuracy, "step": step}
+    args = training_arguments(__doc__, tuple(tasks)).parse_args()
+    tasks[args.what](args)
 
 
 if __name__ == "__main__":

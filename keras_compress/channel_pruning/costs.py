@@ -205,9 +205,10 @@ def _calls(
                 continue
             sides = tuple(node.inputs[0].shape[1:]), tuple(node.outputs[0].shape[1:])
             yield node, node.operation, [sides] * repeats[id(node)]
-            if getattr(node.operation, "weights", ()) and list(iter_layers(node.operation)):
+            below = [layer for _, layer in iter_layers(node.operation)]
+            if below and node.operation.weights:
                 inner = _inner_calls(node)
-                for _, layer in iter_layers(node.operation):
+                for layer in below:
                     yield node, layer, inner.get(id(layer), []) * repeats[id(node)]
         return
     if given and len(flat) == 1:

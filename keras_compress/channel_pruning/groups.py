@@ -171,8 +171,8 @@ class ChannelGroups(Mapping[str, ChannelGroup]):
             {
                 "name": group.name,
                 "before": group.size,
-                "kept": group.size if group.name in self.vetoed else 0,
-                "reason": "left out by the user" if group.name in self.vetoed else "",
+                "kept": 0 if group.name in self else group.size,
+                "reason": "" if group.name in self else "left out by the user",
             }
             for group in self._every
         ]

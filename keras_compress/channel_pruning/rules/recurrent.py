@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["bidirectional", "convolutional_recurrent", "recurrent"]
 
-#: Blocks of units in a kernel, one behind the other: input, forget, candidate, output; and so on.
-_GATES = {layers.SimpleRNN: 1, layers.GRU: 3, layers.LSTM: 4}
-_CONVOLUTIONAL = (layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
+_PLAIN = (layers.SimpleRNN, layers.GRU, layers.LSTM)
 
 
-@register_rule(*_GATES)
+@register_rule(*_PLAIN)
 def recurrent(call: LayerCall) -> Any:
     """A kernel `(inputs, gates * units)` and a recurrent one `(units, gates * units)`."""
     if len(call.inputs) > 1:
@@ -33,7 +31,7 @@ def recurrent(call: LayerCall) -> Any:
     return [call.along(-1, units, index) for index in range(len(call.output_shapes))]
 
 
-@register_rule(*_CONVOLUTIONAL)
+@register_rule(layers.ConvLSTM1D, layers.ConvLSTM2D, layers.ConvLSTM3D)
 def convolutional_recurrent(call: LayerCall) -> Any:
     """A kernel `(..., inputs, 4 * filters)` and a recurrent one `(..., filters, 4 * filters)`."""
     if len(call.inputs) > 1:
@@ -56,7 +54,7 @@ def bidirectional(call: LayerCall) -> Labels:
     if len(call.inputs) > 1 or len(call.output_shapes) > 1 or wrapper.merge_mode is None:
         raise NotUnderstoodError("it is given a state, or returns several tensors")
     sides = [wrapper.forward_layer, wrapper.backward_layer]
-    if any(type(side) not in _GATES for side in sides):
+    if any(type(side) not in _PLAIN for side in sides):
         raise NotUnderstoodError(f"{type(sides[0]).__name__} isn't known to the rules")
     ahead, back = (
         _units(call, side, name) for side, name in zip(sides, ("forward", "backward"), strict=True)
@@ -74,9 +72,9 @@ def _units(call: LayerCall, layer: keras.Layer, name: str, axis: int = -1) -> La
     cell = layer.cell
     if not (is_elementwise(layer.activation) and _is_gate(layer)):
         raise NotUnderstoodError("one of its activations goes over all units, or isn't known")
-    convolutional = isinstance(layer, _CONVOLUTIONAL)
-    gates = 4 if convolutional else _GATES[type(layer)]
-    units = call.produce(layer.filters if convolutional else layer.units, name)
+    units = call.produce(cell.recurrent_kernel.shape[-2], name)
+    # Blocks in a kernel, one behind the other: input, forget, candidate, output; and so on.
+    gates = cell.kernel.shape[-1] // len(units)
     call.read(cell.kernel, -2, call.channels(axis))
     call.slice(cell.kernel, -1, np.tile(units, gates))
     call.read(cell.recurrent_kernel, -2, units)
