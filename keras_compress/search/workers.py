@@ -15,6 +15,9 @@ from keras_compress.errors import KerasCompressError
 
 __all__ = ["run_in_workers"]
 
+# Seconds between two looks at what was raised.
+_LOOK = 0.1
+
 
 def run_in_workers(
     function: Callable[..., Any],
@@ -93,8 +96,14 @@ def _in_processes(
             pool.submit(_call_in_worker, setting): place for place, setting in enumerate(settings)
         }
         try:
-            for future in concurrent.futures.as_completed(places):
-                yield places[future], future.result()
+            waiting = set(places)
+            while waiting:
+                # A signal that arrives just before a wait begins doesn't end it.
+                done, waiting = concurrent.futures.wait(
+                    waiting, timeout=_LOOK, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                for future in done:
+                    yield places[future], future.result()
         except concurrent.futures.process.BrokenProcessPool as error:
             raise KerasCompressError(
                 "A worker process ended before its trial did, perhaps for lack of memory. Start "
