@@ -21,8 +21,13 @@ uint32_t LzModel::tree_price(const uint32_t* counters, int bits, uint32_t value)
 }
 
 uint32_t LzModel::literal_price(const LzState& s, size_t place, const uint8_t* end, size_t have, int byte) {
-  const Literal c = literal_context(s, place, end, have);
   uint32_t node = 1, sum = 0;
+  if (sure()) {
+    const int guess = guessed_byte(s, place, end, have);
+    if (guess >= 0) sum = price(*guess_counter(place), guess == byte);
+    if (guess == byte) return sum;
+  }
+  const Literal c = literal_context(s, place, end, have);
   for (int i = 7; i >= 0; --i) {
     uint32_t* counters[kLiteralInputs];
     int16_t inputs[kLiteralInputs];

@@ -1,7 +1,8 @@
 // Adaptive model of repeats and literals: what LZ finds, as binary decisions with a counter each.
 //
 // As in LZMA a decision is known by what came before, literals or matches; distances are those of the
-// last four matches, or new. For literals four predictions are mixed.
+// last four matches, or new. For literals four predictions are mixed; where words grow by constants, as the
+// addresses of a list of commands do, a literal is one decision.
 #ifndef KC_LZ_MODEL_H_
 #define KC_LZ_MODEL_H_
 
@@ -32,12 +33,13 @@ class LzModel {
                             {&by_place_, kLzPlaces * 256},
                             {&by_one_, 256 * 256},
                             {&by_two_, 1u << kTwoBits},
-                            {&by_match_, 8 + 2 * 256}};
+                            {&by_match_, 256 * 256 + 8},
+                            {&guesses_, 8 * kLzPlaces}};
     for (const Table& table : tables) {
       if (!table.counters->reset(table.count)) return false;
       fill_fresh(table.counters);
     }
-    return mixer_.reset(2 * kLzPlaces * 8, kFirstWeight);
+    return mixer_.reset(3 * kLzPlaces * 8, kFirstWeight);
   }
 
   template <typename Coder>
@@ -48,6 +50,12 @@ class LzModel {
   template <typename Coder>
   uint8_t code_literal(Coder* coder, const LzState& s, size_t place, const uint8_t* end, size_t have,
                        int byte) {
+    const int guess = guessed_byte(s, place, end, have);
+    const bool speaks = guess >= 0 && sure();
+    if (speaks && bit(coder, guess_counter(place), byte == guess) != 0) {
+      guess_came(true);
+      return static_cast<uint8_t>(guess);
+    }
     const Literal c = literal_context(s, place, end, have);
     uint32_t node = 1;
     for (int i = 7; i >= 0; --i) {
@@ -56,10 +64,12 @@ class LzModel {
       const uint32_t p = predict(c, node, i, counters, inputs);
       const int found = coder->code(byte >> i & 1, p);
       mixer_.learn(inputs, found, kRate);
-      for (uint32_t* counter : counters) update_counter(counter, found, kLimit);
+      for (uint32_t* counter : counters) update_counter(counter, found, kLiteralLimit);
       node = node * 2 + static_cast<uint32_t>(found);
     }
-    return static_cast<uint8_t>(node);
+    const uint8_t found = static_cast<uint8_t>(node);
+    if (guess >= 0) guess_came(found == guess);
+    return found;
   }
 
   // Behind a kind that is a match.
@@ -106,10 +116,28 @@ class LzModel {
   static constexpr uint32_t kLongest = 1u << 29;  // of a match; the writer's are shorter
   static constexpr int32_t kFirstWeight = 65536 * 40 / 100;
   static constexpr int kTwoBits = 18;
-  static constexpr uint32_t kLimit = 60;
+  static constexpr uint32_t kLimit = 60, kLiteralLimit = 250;
+
+  // The byte if the word that it is in differs from the one at the newest distance as that does from the one
+  // before it; -1: the word's bytes so far don't, or there are no such words.
+  static int guessed_byte(const LzState& s, size_t place, const uint8_t* end, size_t have) {
+    const size_t distance = s.reps[0], in_word = place & 3;
+    if (distance < 4 || have < 2 * distance + 4) return -1;
+    const uint8_t* word = end - in_word;
+    const uint32_t guess = 2 * load32(word - distance) - load32(word - 2 * distance);
+    for (size_t k = 0; k < in_word; ++k) {
+      if (word[k] != (guess >> (8 * k) & 255)) return -1;
+    }
+    return static_cast<int>(guess >> (8 * in_word) & 255);
+  }
+
+  // Of the last three guesses two came.
+  bool sure() const { return (came_ & (came_ - 1)) != 0; }
+  void guess_came(bool came) { came_ = (came_ << 1 | (came ? 1u : 0u)) & 7; }
+  uint32_t* guess_counter(size_t place) { return &guesses_[came_ * kLzPlaces + (place & 3)]; }
 
   // Counters of a literal: by its place in a word, by the byte before, by the two before, and by the byte
-  // that would have gone on with the match, as long as it agrees.
+  // that would have gone on with the match.
   struct Literal {
     uint32_t* zero;
     uint32_t* one;
@@ -135,9 +163,11 @@ class LzModel {
     counters[0] = c.zero + node;
     counters[1] = c.one + node;
     counters[2] = c.two + node;
-    counters[3] = &by_match_[agrees ? ((c.wanted >> i & 1) << 8 | node) + 8 : static_cast<uint32_t>(i)];
+    counters[3] =
+        &by_match_[c.wanted != 0 ? (c.wanted & 255) << 8 | node : 256 * 256 + static_cast<uint32_t>(i)];
     for (int k = 0; k < kLiteralInputs; ++k) inputs[k] = static_cast<int16_t>(counter_input(*counters[k]));
-    return clamped(squash(mixer_.dot(inputs, ((agrees ? 4 : 0) + c.set) * 8 + static_cast<size_t>(i))));
+    const size_t told = c.wanted == 0 ? 0 : (agrees ? 1 : 2);
+    return clamped(squash(mixer_.dot(inputs, (told * kLzPlaces + c.set) * 8 + static_cast<size_t>(i))));
   }
 
   static uint32_t clamped(uint32_t p) { return p < 32 ? 32 : (p > 65536 - 32 ? 65536 - 32 : p); }
@@ -211,7 +241,8 @@ class LzModel {
   static uint32_t tree_price(const uint32_t* counters, int bits, uint32_t value);
 
   Array<uint32_t> matches_, reps_, bytes_, lengths_, length_bits_, distances_, distance_bits_, aligned_;
-  Array<uint32_t> by_place_, by_one_, by_two_, by_match_;
+  Array<uint32_t> by_place_, by_one_, by_two_, by_match_, guesses_;
+  uint32_t came_ = 0;  // which of the last three guesses came, newest lowest
   MixerSet<kLiteralInputs> mixer_;
 };
 

@@ -19,6 +19,7 @@ from keras_compress import packing, storage
 from tests.packing.foreign_models import Foreign, nibbles, small_integers
 from tests.packing.quantizers import blockwise
 from tests.packing.test_channel_books import folded
+from tests.packing.test_general import addresses
 from tests.packing.test_sparse_floats import pruned
 from tests.packing.tflite_models import build_model, every_kind
 
@@ -87,6 +88,7 @@ def _originals() -> dict[str, tuple[bytes, tuple[str, ...]]]:
         "sparse": (build_model(sparse), ("fast", "small", "smallest")),
         "grid": (build_model(grid), ("fast", "smallest")),
         "blocks": (_blocks(), ("fast", "small", "smallest")),
+        "addresses": (build_model({"addresses": addresses(100)}), ("small",)),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.packing.slow_fast_model import RangeDecoder
 from tests.packing.slow_mixing import Counters, Mixer, input_of, learn, squash
 
-_LIMIT = 60
+_LIMIT, _LITERAL_LIMIT = 60, 250
 
 
 def _clamped(p: int) -> int:
@@ -16,6 +16,7 @@ class LzModel:
     def __init__(self, data: bytes, before: bytes = b"") -> None:
         self.coder, self.counters, self.mixer = RangeDecoder(data), Counters(), Mixer(26214)
         self.out, self.kinds, self.last = bytearray(before), 0, [1, 1, 1, 1]
+        self.came = [0, 0, 0]
 
     def decode(self, size: int) -> bytes:
         start = len(self.out)
@@ -26,7 +27,7 @@ class LzModel:
                     self.out.append(self.out[-self.last[0]])
                 self.kinds = (self.kinds << 1 | 1) & 7
             else:
-                self.out.append(self._literal(len(self.out) % 4))
+                self.out.append(self._guessed_or_literal(len(self.out) % 4))
                 self.kinds = self.kinds << 1 & 7
         self.coder.finish()
         assert len(self.out) == start + size
@@ -89,6 +90,32 @@ class LzModel:
             prefix, low = 2 * prefix + bit, low | bit << i
         return start + upper + low + 1
 
+    def _guess(self, place: int) -> int | None:
+        size, distance = len(self.out), self.last[0]
+        if distance < 4 or size < 2 * distance + 4:
+            return None
+
+        def word(back: int) -> int:
+            first = size - place - back
+            return int.from_bytes(self.out[first : first + 4], "little")
+
+        guess = (2 * word(distance) - word(2 * distance)) % 2**32
+        guessed = guess.to_bytes(4, "little")
+        if self.out[size - place :] != guessed[:place]:
+            return None
+        return guessed[place]
+
+    def _guessed_or_literal(self, place: int) -> int:
+        guess = self._guess(place)
+        if guess is None:
+            return self._literal(place)
+        if sum(self.came) >= 2 and self._bit("guess", *self.came, place):
+            byte = guess
+        else:
+            byte = self._literal(place)
+        self.came = [*self.came[1:], int(byte == guess)]
+        return byte
+
     def _literal(self, place: int) -> int:
         one, two = [*b"\0\0", *self.out[-2:]][-1], [*b"\0\0", *self.out[-2:]][-2]
         two_before = (one + 256 * two) * 0x9E3779B1 % 2**32 >> 22
@@ -102,14 +129,14 @@ class LzModel:
                 ("place", place, prefix),
                 ("one", one, prefix),
                 ("two", two_before, prefix),
-                ("match", wanted >> i & 1, prefix) if agrees else ("none", i),
+                ("none", i) if wanted is None else ("match", wanted, prefix),
             ]
             counters = [self.counters[key] for key in keys]
             inputs = [input_of(counter) for counter in counters]
-            x = self.mixer.mix(inputs, (agrees, place, i))
+            x = self.mixer.mix(inputs, (wanted is None, agrees, place, i))
             bit = self.coder.bit(_clamped(squash(x)))
             self.mixer.learn(inputs, bit, 50)
             for counter in counters:
-                learn(counter, bit, _LIMIT)
+                learn(counter, bit, _LITERAL_LIMIT)
             prefix = 2 * prefix + bit
         return prefix & 255

@@ -43,6 +43,14 @@ def accelerator(channels: int = 64, seed: int = 3) -> bytes:
     return out
 
 
+def addresses(count: int = 400) -> np.ndarray:
+    """A list of commands whose addresses grow by constants, which change now and then."""
+    step = np.repeat([168, 72, 8, 4096], count // 4)
+    sources, targets = 0x333690 + np.cumsum(step), 0xAB1878 + 8 * np.arange(count)
+    words = [np.full(count, 0x4000), sources, np.full(count, 0x4010), targets, np.full(count, 5)]
+    return np.stack(words, axis=1).astype("<u4").view(np.uint8).ravel()
+
+
 def _numbers(data: bytes) -> np.ndarray:
     return np.frombuffer(data, np.uint8)
 
@@ -51,6 +59,7 @@ _TENSORS = {
     "text": _numbers(words(1500)),
     "vocabulary": _numbers(b"\n".join(b"%d\t%s" % w for w in enumerate(words(1200).split()))),
     "accelerator": _numbers(accelerator()),
+    "addresses": addresses(),
     "commands": np.tile(np.arange(60, dtype="<u2"), 40).view(np.uint8),
     "rows": np.tile(np.random.default_rng(1).normal(size=(1, 300)), (30, 1)).astype(np.float32),
     "noise": np.random.default_rng(2).integers(0, 256, 9000).astype(np.uint8),
@@ -90,6 +99,12 @@ def test_text_behind_a_model_gets_tables_that_hold_it():
     packed = packing.pack(model)
     assert len(packed) < 0.85 * _general(model)[1]
     assert packing.unpack(packed) == model
+
+
+def test_addresses_that_grow_by_constants_cost_next_to_nothing():
+    few, many = (build_model({"a": addresses(count)}) for count in (400, 2000))
+    more = len(packing.pack(many, codec="small")) - len(packing.pack(few, codec="small"))
+    assert more < 0.25 * (_general(many)[1] - _general(few)[1])
 
 
 def test_floats_that_repeat_cost_next_to_nothing_in_fast():
