@@ -3,6 +3,7 @@
     python benchmarks/mutants.py cover --work WORK
     python benchmarks/mutants.py python --sample 220 --work WORK --json OUT
     python benchmarks/mutants.py native --sample 80 --work WORK --json OUT
+    python benchmarks/mutants.py python --again NAME --tests TEST --work WORK --json OUT
     python benchmarks/mutants.py check --work WORK --json OUT
     python benchmarks/mutants.py table --json OUT
 
@@ -14,8 +15,9 @@ against the native tests and some files of `tests/packing`, or those of `tests/b
 the copy is changed. A fault counts as seen where a test fails or where it takes ten times the
 processor time that it should; one that doesn't build isn't counted. `check` runs what saw a fault
 on the unchanged copy, where it must pass; what doesn't is taken out of OUT. What was tried stands
-in OUT and isn't tried again; an entry's `why`, written by hand, says why a fault that no test sees
-changes nothing.
+in OUT and is tried again only by `--again`: unseen faults whose line in OUT has NAME in it, against
+the tests as the checkout has them now. An entry's `why`, written by hand, says why a fault that no
+test sees changes nothing.
 """
 
 from __future__ import annotations
@@ -30,12 +32,12 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import native_faults
 import python_faults
+from fault_journal import Journal
 from forked_tests import PYTEST, run_forked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,7 +74,9 @@ NATIVE = {
 
 def copy_tree(to: Path) -> Path:
     names = ("keras_compress", "tests", "export", "benchmarks", "examples", "docs", "android_demo")
-    left_out = shutil.ignore_patterns("cache", "results", "target", "build*", "__pycache__")
+    left_out = shutil.ignore_patterns(
+        "cache", "results", "target", "build", "build-*", "__pycache__"
+    )
     for name in names:
         shutil.copytree(ROOT / name, to / name, ignore=left_out)
     for name in ("pyproject.toml", "README.md"):
@@ -80,8 +84,22 @@ def copy_tree(to: Path) -> Path:
     return to
 
 
-def cover(work: Path) -> None:
-    """Run each folder's tests once; keep, in WORK, what lines each test runs and its seconds."""
+def tree_of(args: argparse.Namespace) -> Path:
+    """WORK's copy of the checkout, with the checkout's tests where faults are tried again."""
+    tree: Path = args.work / "tree"
+    if not tree.exists():
+        return copy_tree(tree)
+    if args.again is not None:
+        for name in ("tests", "export/tests"):
+            shutil.copytree(ROOT / name, tree / name, dirs_exist_ok=True)
+    return tree
+
+
+def cover(work: Path, only: list[str] | None) -> None:
+    """Run each folder's tests once; keep, in WORK, what lines each test runs and its seconds.
+
+    `only` names the folders; None takes all.
+    """
     import coverage
 
     tree = work / "tree"
@@ -93,7 +111,7 @@ def cover(work: Path) -> None:
     folders = [p for p in sorted(tests.iterdir()) if p.is_dir() and p.name not in LEFT_OUT]
     for folder in folders:
         out = work / f"{folder.name}.json"
-        if out.exists() or not list(folder.glob("test_*.py")):
+        if out.exists() or not list(folder.glob("test_*.py")) or (only and folder.name not in only):
             continue
         data = work / f"{folder.name}.coverage"
         os.environ["COVERAGE_FILE"] = os.fspath(data)
@@ -205,47 +223,6 @@ def sample(
     return chosen
 
 
-class Journal:
-    """What was tried, kept in a file after each fault."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-
-    def save(self, key: str, **row: Any) -> None:
-        self.rows[key] = row
-        self._write()
-        print(f"{row['state']:>14}  {key}", flush=True)
-
-    def remove(self, keys: Iterable[str]) -> None:
-        for key in list(keys):
-            print(f"{'taken out':>14}  {key}")
-            del self.rows[key]
-        self._write()
-
-    def _write(self) -> None:
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.rows, indent=1) + "\n")
-        partial.replace(self.path)
-
-    def table(self) -> str:
-        parts: dict[str, list[Any]] = defaultdict(list)
-        for row in self.rows.values():
-            if row["state"] != "does not build":
-                parts[row["part"]].append(row)
-                parts["all"].append(row)
-        lines = ["| part | faults | seen | unseen, equivalent | unseen | seen of the others |"]
-        lines.append("|---|---:|---:|---:|---:|---:|")
-        for part in sorted(parts, key=lambda name: (name == "all", name)):
-            rows = parts[part]
-            seen = sum(row["state"] != "passed" for row in rows)
-            same = sum(row["state"] == "passed" and "why" in row for row in rows)
-            others = len(rows) - same
-            share = f"{100 * seen / others:.0f} %" if others else "-"
-            lines.append(f"| {part} | {len(rows)} | {seen} | {same} | {others - seen} | {share} |")
-        return "\n".join(lines)
-
-
 def named(path: Path, tree: Path, fault: Any) -> tuple[str, str]:
     where = path.relative_to(tree).as_posix()
     return where, f"{where}:{fault.line}: {fault.before!r} -> {fault.after!r}"
@@ -272,9 +249,7 @@ def check(args: argparse.Namespace, journal: Journal) -> None:
 
 
 def python(args: argparse.Namespace, journal: Journal) -> None:
-    tree = args.work / "tree"
-    if not tree.exists():
-        copy_tree(tree)
+    tree = tree_of(args)
     covered = Covered(args.work)
     package = tree / "keras_compress"
 
@@ -288,14 +263,16 @@ def python(args: argparse.Namespace, journal: Journal) -> None:
         if args.parts and part not in args.parts:
             continue
         where, key = named(path, tree, fault)
-        if key in journal.rows:
+        if not journal.wants(key, args.again):
             continue
         # What other folders' tests run in passing says little.
         known = part in covered.folders
         tests = covered.tests(where, fault.line, fault.end_line, part) if known else []
         chosen = covered.within(tests, args.seconds)
         expected = sum(covered.seconds[test] for test in chosen)
-        if not chosen:
+        if args.tests:
+            chosen, expected = args.tests, args.seconds
+        elif not chosen:
             chosen, expected = covered.near(path, tree, part), 20.0
         path.write_text(fault.source)
         try:
@@ -306,9 +283,7 @@ def python(args: argparse.Namespace, journal: Journal) -> None:
 
 
 def native(args: argparse.Namespace, journal: Journal) -> None:
-    tree = args.work / "tree"
-    if not tree.exists():
-        copy_tree(tree)
+    tree = tree_of(args)
     build = args.work / "build"
     # Most of the time goes into compiling: neither a release nor unoptimized.
     options = ["-DKC_INPLACE=ON", "-DKC_TESTS=ON", "-DCMAKE_BUILD_TYPE=None"]
@@ -342,9 +317,10 @@ def native(args: argparse.Namespace, journal: Journal) -> None:
         if args.parts and part not in args.parts:
             continue
         _, key = named(path, tree, fault)
-        if key in journal.rows:
+        if not journal.wants(key, args.again):
             continue
         _, names, tests = NATIVE[part]
+        tests = args.tests or tests
         path.write_text(fault.source)
         try:
             if not make():
@@ -361,7 +337,9 @@ def native(args: argparse.Namespace, journal: Journal) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("action", choices=("cover", "python", "native", "check", "table"))
-    parser.add_argument("--parts", nargs="+", help="only these")
+    parser.add_argument("--parts", nargs="+", help="only these; of cover: folders of tests")
+    parser.add_argument("--again", metavar="NAME", help="unseen faults with NAME, once more")
+    parser.add_argument("--tests", nargs="+", help="tests in Python to try, not those chosen")
     parser.add_argument("--sample", type=int, default=220, help="faults in all parts together")
     parser.add_argument("--seconds", type=float, default=60, help="of tests to a fault, at most")
     parser.add_argument("--seed", type=int, default=0)
@@ -377,7 +355,7 @@ def main() -> int:
         import keras  # noqa: F401
         import pytest  # noqa: F401
     if args.action == "cover":
-        cover(args.work)
+        cover(args.work, args.parts)
         return 0
     if args.json is None:
         parser.error("--json is needed")

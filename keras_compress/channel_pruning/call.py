@@ -41,7 +41,7 @@ class Slice:
     variable: int
     axis: int
     labels: Labels
-    reads: bool = False
+    reads: bool
 
 
 @dataclass(eq=False)

@@ -68,6 +68,18 @@ def test_gamma(case):
     assert np.allclose(get_criterion("bn_gamma").scores(groups)["stem"], [2.0, 0.5, 1.0])
 
 
+def test_gamma_is_averaged_over_the_normalizations_of_a_group():
+    inputs = image(4, 4, 2)
+    x = layers.Conv2D(3, 1, name="stem")(inputs)
+    x = layers.BatchNormalization(name="first")(x)
+    x = layers.BatchNormalization(name="second")(layers.ReLU()(x))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    model.get_layer("first").gamma.assign([-2.0, 0.5, 1.0])
+    model.get_layer("second").gamma.assign([1.0, -1.5, 0.0])
+    scores = get_criterion("bn_gamma").scores(find_groups(model))
+    assert np.allclose(scores["stem"], [1.5, 1.0, 0.5])
+
+
 def test_gamma_needs_a_normalization():
     model = randomized("residual")
     with pytest.raises(KerasCompressError, match="none scales a group"):
@@ -117,14 +129,13 @@ def test_criteria_of_gradients(case):
     assert "call" not in vars(model.get_layer("head"))
 
 
-def test_a_compiled_loss_is_taken(case):
+def test_a_compiled_loss_is_taken_and_a_rest_of_fewer_samples_left_out(case):
     model, groups, data = case
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     copy.compile("sgd", data.loss)
-    compiled = get_criterion("group_fisher").scores(
-        find_groups(copy), Data(data.x, data.y, batch_size=3)
-    )
+    x, y = (np.concatenate([of, of[:2]]) for of in (data.x, data.y))
+    compiled = get_criterion("group_fisher").scores(find_groups(copy), Data(x, y, batch_size=3))
     given = get_criterion("group_fisher").scores(groups, data)
     assert np.allclose(compiled["stem"], given["stem"], rtol=1e-5)
 
@@ -154,6 +165,19 @@ def test_gradients_that_are_not_finite_are_refused(case):
     bad = Data(np.full_like(data.x, np.nan), data.y, data.loss)
     with pytest.raises(KerasCompressError, match="NaN or infinity in the batch from sample 0"):
         get_criterion("taylor").scores(groups, bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "criterion"),
+    [
+        ("explained_variance", channel_pruning.ExplainedVariance()),
+        ("lasso", channel_pruning.Lasso()),
+        ("mseb", channel_pruning.MSEB()),
+        ("random", channel_pruning.Random()),
+    ],
+)
+def test_criteria_have_names(name, criterion):
+    assert get_criterion(name) == criterion
 
 
 def test_chance_has_a_seed(case):

@@ -46,6 +46,16 @@ def test_a_group_names_who_makes_follows_and_reads_it():
     assert readers == {"inner", "head"}
 
 
+def test_a_scale_of_each_channel_follows_it():
+    from keras.src.applications.convnext import LayerScale
+
+    inputs = image()
+    x = layers.Conv2D(6, 3, name="made")(inputs)
+    x = LayerScale(init_values=0.5, projection_dim=6, name="scale")(x)
+    groups = find_groups(behind(inputs, x))
+    assert ("scale", "follows", 0) in {(m.layer, m.role, m.axis) for m in groups["made"].members}
+
+
 def test_what_stays_is_named_with_the_reason():
     frozen = find_groups(small_resnet()).frozen
     assert [(row.layer, row.channels, row.of) for row in frozen] == [("head", 3, 3)]
@@ -246,6 +256,18 @@ def test_a_shared_weight_freezes_its_layers():
     groups = find_groups(behind(inputs, x))
     assert not len(groups)
     assert "shares weights" in str(groups.frozen)
+
+
+def test_a_shared_layer_that_one_call_is_not_understood_of_stays_whole():
+    inputs = image(8, 8, 2)
+    shared = layers.Dense(5, name="shared")
+    made = layers.Dense(8, name="made")(layers.GlobalAveragePooling2D()(inputs))
+    understood = layers.Dense(2)(shared(made))
+    turned = layers.Permute((3, 1, 2))(layers.Conv2D(4, 3, padding="same")(inputs))
+    mixed = layers.Dense(2)(layers.Flatten()(layers.ReLU()(shared(turned))))
+    groups = find_groups(keras.Model(inputs, [understood, mixed]))
+    assert not len(groups)
+    assert "shared: its channels run along an axis that it doesn't treat" in str(groups.frozen)
 
 
 def test_subclassed_and_unbuilt_models_are_refused_with_a_remedy():

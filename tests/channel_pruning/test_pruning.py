@@ -77,6 +77,12 @@ def test_open_sides_need_a_size():
     with pytest.raises(KerasCompressError, match="pass `input_shape`"):
         ChannelCosts(groups)
     assert ChannelCosts(groups, (12, 12, 3)).full["macs"] == 100 * 27 * 8 + 64 * 72 * 6 + 18
+    # One input of several may be the open one.
+    words, numbers = keras.Input((None, 4)), keras.Input((8,))
+    both = layers.Concatenate()([layers.GlobalAveragePooling1D()(words), numbers])
+    x = layers.Dense(2)(layers.Dense(6)(both))
+    with pytest.raises(KerasCompressError, match="pass `input_shape`"):
+        ChannelCosts(find_groups(keras.Model([words, numbers], x)))
 
 
 @pytest.mark.parametrize("method", ["global", "uniform"])
@@ -180,6 +186,10 @@ def test_pictures(tmp_path):
     found.report.plot(tmp_path / "cut.svg")
     for name in ("groups.svg", "cut.svg"):
         assert (tmp_path / name).read_bytes().startswith(b"<?xml")
+    axis, title = "<!-- channels -->", "<!-- L1, global -->"
+    assert axis in (tmp_path / "groups.svg").read_text()
+    cut = (tmp_path / "cut.svg").read_text()
+    assert axis in cut and title in cut
     kept = {bar["name"]: bar["kept"] for bar in found.report.bars() if not bar["reason"]}
     assert kept == {g.group: g.kept for g in found.report.groups if not g.reason}
     with pytest.raises(KerasCompressError, match=r"\.png, \.svg or \.pdf"):
@@ -193,6 +203,10 @@ def test_the_report_is_plain_values_and_a_table():
     assert record["frozen"][0]["reasons"] == ["it is an output of the model"]
     text = str(report)
     assert "L1, global" in text and "left out by the user" in text and "macs" in text
+    # Numbers stand to the right, names to the left.
+    first = next(row for row in report.groups if not row.reason)
+    row = next(line for line in text.splitlines() if f" {first.group} " in line)
+    assert f" {first.kept} │" in row and f"│ {first.group} " in row
 
 
 def test_the_plan_is_that_of_the_model(tmp_path):

@@ -157,12 +157,15 @@ def test_missing_weights(copy_of):
     refuses(path, "no weights for")
 
 
-def test_archives_that_unpack_to_too_much(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("size", "why"), [(5000, "5000 bytes"), (1001, "1001 bytes"), (1000, "JSON")]
+)
+def test_archives_that_unpack_to_too_much(tmp_path, monkeypatch, size, why):
     monkeypatch.setattr("keras_compress.loading.archives._MAX_CONFIG_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "bomb.keras", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("config.json", b"0" * 5000)
+        archive.writestr("config.json", b"0" * size)
         archive.writestr("metadata.json", b'{"keras_version": "2.15.0"}')
-    refuses(tmp_path / "bomb.keras", "5000 bytes")
+    refuses(tmp_path / "bomb.keras", why)
 
 
 def test_names_of_keras_1(copy_of):

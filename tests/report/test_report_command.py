@@ -66,7 +66,7 @@ def test_files_that_are_missing_too_large_or_in_the_way(report, tmp_path, capsys
     with report.open("r+b") as file:
         file.truncate(LARGEST_REPORT + 1)
     assert main(["report", str(report)]) == 1
-    assert "at most" in capsys.readouterr().err
+    assert "at most 67108864 bytes" in capsys.readouterr().err
 
 
 def test_wrong_usage(capsys):
