@@ -24,7 +24,8 @@ class Journal:
         """Whether the fault is to be tried: not yet tried, or unseen and asked for by `again`."""
         if again is None:
             return key not in self.rows
-        return again in key and self.rows.get(key, {}).get("state") == "passed"
+        row = self.rows.get(key, {})
+        return again in key and row.get("state") == "passed" and "why" not in row
 
     def save(self, key: str, **row: Any) -> None:
         self._read()

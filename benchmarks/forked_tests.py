@@ -80,17 +80,19 @@ def run_forked(
             out.write_text(json.dumps(found))
         os._exit(code)
     end = time.monotonic() + wall
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            _kill_group(pid)
-            if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (9, 24):
-                return "late"
-            return "passed" if status == 0 else "failed"
-        time.sleep(0.1)
-    _kill_group(pid)
-    os.waitpid(pid, 0)
-    return "late"
+    done = 0
+    try:
+        while not done and time.monotonic() < end:
+            time.sleep(0.1)
+            done, status = os.waitpid(pid, os.WNOHANG)
+    finally:
+        # Also where this process is interrupted.
+        _kill_group(pid)
+        if not done:
+            os.waitpid(pid, 0)
+    if not done or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (9, 24)):
+        return "late"
+    return "passed" if status == 0 else "failed"
 
 
 def _kill_group(pid: int) -> None:

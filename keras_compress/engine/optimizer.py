@@ -240,14 +240,6 @@ class ProjectedOptimizer(keras.optimizers.Optimizer):
         return cls(inner, **config)
 
 
-def projections_of(model: keras.Model, kind: str) -> dict[int, Projection]:
-    """Return the projections of `kind` in force on `model`, by the `id` of their variable."""
-    optimizer = getattr(model, "optimizer", None)
-    if not isinstance(optimizer, ProjectedOptimizer):
-        return {}
-    return {id(p.variable): p for p in optimizer.projections if p.kind == kind}
-
-
 def attach_optimizer(model: keras.Model) -> ProjectedOptimizer:
     """Put a `ProjectedOptimizer` around the optimizer of a compiled `model`; return it.
 

@@ -83,3 +83,15 @@ def test_centroids_stand_for_the_weights_they_are_shared_by():
     assert not any("hidden" in path and "centroids" in path for path in moved)
     assert any("logits" in path and "centroids" in path for path in moved)
     assert decayed(clustering.finalize(wrapped)) == ALL - {"hidden/kernel"}
+
+
+def test_clusters_that_a_callback_makes_leave_the_others_out():
+    x, y = vectors()
+    layers = [clustering.Clustered(keras.layers.Dense(6)), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input(x.shape[1:]), *layers])
+    optimizer = keras.optimizers.SGD(0.5, weight_decay=0.2)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, zero_loss)
+    model.fit(x, y, verbose=0, callbacks=[clustering.ClusteringCallback(16)])
+    moved = decayed(model)
+    assert moved and not any("bias" in path for path in moved)
