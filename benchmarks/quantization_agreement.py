@@ -17,33 +17,17 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 from cifar_batches import agreement, load, share
-from quantization_aware import CALIBRATION, int8_results, results_of
+from quantization_aware import CALIBRATION, NETS, float_net, int8_results, results_of
 
 import keras_compress
 from keras_compress import architectures, exporter, quantization
 from keras_compress.tflite.runtime import load_runtime, make_interpreter
 
 RESULTS = Path(__file__).parent / "results"
-NETS = ("lenet_5", "resnet8", "resnet20", "resnet56", "resnet56b", "shufflenetv2_x0_5")
-
-
-def net_of(name: str, folder: Path) -> tuple[keras.Model, Any]:
-    """Return a net without the normalization of its input, and what normalizes."""
-    if name == "lenet_5":
-        return packed_lenet(), None
-    file = f"cifar10_nets/cifar10_{name}.keras"
-    if name == "resnet8":
-        file = "mlperf_tiny/pretrainedResnet.h5"
-    net = keras.models.load_model(folder / "models" / file, compile=False)
-    first = net.layers[1]
-    if not isinstance(first, keras.layers.Rescaling):
-        return net, None
-    return keras.Model(first.output, net.outputs[0]), first
 
 
 def packed_lenet() -> keras.Model:
@@ -74,7 +58,7 @@ def mnist(folder: Path):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--nets", nargs="+", choices=NETS, default=NETS)
+    parser.add_argument("--nets", nargs="+", choices=("lenet_5", *NETS), default=("lenet_5", *NETS))
     parser.add_argument("--bits", nargs="+", type=int, default=[8, 4])
     parser.add_argument("--images", type=int, default=10000, help="of the test set, the first ones")
     args = parser.parse_args()
@@ -99,13 +83,11 @@ def main() -> None:
                 first=ends,
                 last=ends,
             )
-            net, normalize = net_of(name, args.data)
-            calibration, given = x[:CALIBRATION].astype(np.float32), images
-            if normalize is not None:
-                calibration, given = (
-                    np.asarray(normalize(calibration)),
-                    np.asarray(normalize(given)),
-                )
+            if name == "lenet_5":
+                net, calibration, given = packed_lenet(), x[:CALIBRATION].astype(np.float32), images
+            else:
+                net, normalize = float_net(args.data, name)
+                calibration, given = normalize(x[:CALIBRATION]), normalize(images)
             model = quantization.prepare(net, config, calibration)
             data = exporter.convert(model, precision="int8", verify=False).tflite
             simulated = results_of(model, given)

@@ -1,16 +1,18 @@
-"""Quantization-aware training of MLPerf Tiny's ResNet8 on CIFAR-10, as a full-int8 file.
+"""Quantization-aware training of nets on CIFAR-10, as a full-int8 file.
 
-    python benchmarks/quantization_aware.py accuracy --data FOLDER [--epochs N --images N ...]
+    python benchmarks/quantization_aware.py accuracy --data FOLDER [--net NET --epochs N ...]
     python benchmarks/quantization_aware.py control --data FOLDER [the same]
     python benchmarks/quantization_aware.py step --data FOLDER
 
-FOLDER holds `load.py`, CIFAR-10 and `models/mlperf_tiny/pretrainedResnet.h5`. `accuracy` trains the
-published float net on integers, chooses the epoch on 5,000 images that it isn't trained on here by
-what the simulation says of them, and looks at the 10,000 test images once, through the `.tflite`
-file. The published net saw these 5,000 before, so that their accuracy is no estimate of the test's.
-Each epoch is kept in `benchmarks/cache/`, so that a stopped run goes on where it was. `control`
-trains the float net on the same images as long. `step` times one training step beside plain `fit`
-in interleaved rounds, on made-up images (tfmot's: `quantization_aware_tfmot.py`).
+FOLDER holds `load.py`, CIFAR-10 and, below `models/`, MLPerf Tiny's ResNet8
+(`mlperf_tiny/pretrainedResnet.h5`), which is the default, and `cifar10_nets/`, which are given
+normalized images: their own `Rescaling` is taken off. `accuracy` trains the float net on integers,
+chooses the epoch on 5,000 images that it isn't trained on here by what the simulation says of them,
+and looks at the 10,000 test images once, through the `.tflite` file. The published ResNet8 saw
+these 5,000 before, so that their accuracy is no estimate of the test's. Each epoch is kept in
+`benchmarks/cache/`, so that a stopped run goes on where it was. `control` trains the float net on
+the same images as long. `step` times one training step beside plain `fit` in interleaved rounds, on
+made-up images (tfmot's: `quantization_aware_tfmot.py`).
 """
 
 from __future__ import annotations
@@ -35,22 +37,45 @@ RESULTS = Path(__file__).parent / "results"
 CALIBRATION = 512
 
 
+NETS = ("resnet8", "resnet20", "resnet56", "resnet56b", "shufflenetv2_x0_5")
+
+
 class Images(Batches, keras.utils.PyDataset):
     """The batches of an epoch, as Keras 3 wants them."""
 
-    def __init__(self, *args):
+    def __init__(self, *args, normalize):
         keras.utils.PyDataset.__init__(self)
         Batches.__init__(self, *args)
+        self.normalize = normalize
+
+    def __getitem__(self, index):
+        x, y = Batches.__getitem__(self, index)
+        return self.normalize(x), y
 
 
-def float_net(folder: Path) -> keras.Model:
-    return keras.models.load_model(folder / "models/mlperf_tiny/pretrainedResnet.h5", compile=False)
+def float_net(folder: Path, name: str = "resnet8"):
+    """Return a net without the normalization of its images, and what normalizes them."""
+    file = f"cifar10_nets/cifar10_{name}.keras"
+    if name == "resnet8":
+        file = "mlperf_tiny/pretrainedResnet.h5"
+    net = keras.models.load_model(folder / "models" / file, compile=False)
+    first = net.layers[1]
+    if not isinstance(first, keras.layers.Rescaling):
+        return net, lambda x: x.astype(np.float32)
+    rest = keras.Model(first.output, net.outputs[0])
+    return rest, lambda x: np.asarray(first(x.astype(np.float32)))
+
+
+def ends_in_softmax(model) -> bool:
+    last = model.layers[-1]
+    activation = getattr(getattr(last, "layer", last), "activation", None)
+    return isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
 
 
 def compile_net(model, rate):
     model.compile(
         keras.optimizers.Adam(rate),
-        keras.losses.SparseCategoricalCrossentropy(),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax(model)),
         metrics=["accuracy"],
     )
 
@@ -68,15 +93,16 @@ def int8_results(data: bytes, x) -> tuple[np.ndarray, float]:
 
 def accuracy(args) -> None:
     train, held, test = load(args.data)
-    net = float_net(args.data)
-    name = f"resnet8_{args.bits}bit_{args.images}x{args.epochs}_seed{args.seed}"
+    net, normalize = float_net(args.data, args.net)
+    held, test = (normalize(held[0]), held[1]), (normalize(test[0]), test[1])
+    name = f"{args.net}_{args.bits}bit_{args.images}x{args.epochs}_rate{args.rate}_seed{args.seed}"
     folder = CACHE / "quantization_aware" / name
     folder.mkdir(parents=True, exist_ok=True)
     log_path = folder / "log.json"
     log = json.loads(log_path.read_text()) if log_path.exists() else []
 
     steps = min(args.images, len(train[0])) // args.batch
-    calibration = train[0][:CALIBRATION].astype(np.float32)
+    calibration = normalize(train[0][:CALIBRATION])
     if log:
         model = keras.models.load_model(folder / f"epoch{len(log)}.keras")
     else:
@@ -98,7 +124,7 @@ def accuracy(args) -> None:
     for epoch in range(start, args.epochs):
         began = time.perf_counter()
         cosine = CosineRate(args.rate, steps * args.epochs, steps * epoch)
-        data = Images(train[0], train[1], args.batch, args.images, args.seed, epoch)
+        data = Images(*train, args.batch, args.images, args.seed, epoch, normalize=normalize)
         history = model.fit(data, verbose=0, callbacks=[cosine]).history
         line = {
             "epoch": epoch + 1,
@@ -122,7 +148,7 @@ def accuracy(args) -> None:
     simulated = results_of(model, test[0])
     received, step = int8_results(trained.tflite, test[0])
     record = {
-        "net": "pretrainedResnet.h5",
+        "net": args.net,
         "bits": args.bits,
         "images": min(args.images, len(train[0])),
         "epochs": args.epochs,
@@ -142,21 +168,22 @@ def accuracy(args) -> None:
 
 def control(args) -> None:
     train, _, test = load(args.data)
-    net = float_net(args.data)
+    net, normalize = float_net(args.data, args.net)
+    test = normalize(test[0]), test[1]
     compile_net(net, args.rate)
     keras.utils.set_random_seed(args.seed)
     steps = min(args.images, len(train[0])) // args.batch
     for epoch in range(args.epochs):
         cosine = CosineRate(args.rate, steps * args.epochs, steps * epoch)
-        data = Images(train[0], train[1], args.batch, args.images, args.seed, epoch)
+        data = Images(*train, args.batch, args.images, args.seed, epoch, normalize=normalize)
         net.fit(data, verbose=0, callbacks=[cosine])
-    calibration = train[0][:CALIBRATION].astype(np.float32)
+    calibration = normalize(train[0][:CALIBRATION])
     after = exporter.convert(
         net, precision="int8", representative_data=calibration[:300], verify=False
     )
     add_record(
         {
-            "net": "pretrainedResnet.h5, trained on in float",
+            "net": f"{args.net}, trained on in float",
             "bits": 32,
             "images": min(args.images, len(train[0])),
             "epochs": args.epochs,
@@ -173,7 +200,7 @@ def add_record(record) -> None:
     print(json.dumps(record, indent=1))
     path = RESULTS / "quantization_aware.json"
     known = json.loads(path.read_text()) if path.exists() else []
-    same = ("bits", "images", "epochs", "seed", "rate")
+    same = ("net", "bits", "images", "epochs", "seed", "rate")
     known = [each for each in known if any(each[key] != record[key] for key in same)]
     path.write_text(json.dumps([*known, record], indent=1) + "\n")
 
@@ -194,7 +221,7 @@ def step(args) -> None:
     generator = np.random.default_rng(0)
     x = generator.integers(0, 256, (args.batch, 32, 32, 3)).astype("float32")
     y = generator.integers(0, 10, args.batch)
-    net = float_net(args.data)
+    net, _ = float_net(args.data)
     nets = {"plain": net, "quantized": quantization.prepare(net, calibration_data=x)}
     for each in nets.values():
         compile_net(each, 1e-4)
@@ -206,6 +233,7 @@ def step(args) -> None:
 def main() -> None:
     tasks = {"accuracy": accuracy, "control": control, "step": step}
     parser = training_arguments(__doc__, tuple(tasks))
+    parser.add_argument("--net", choices=NETS, default="resnet8")
     parser.add_argument("--bits", type=int, default=8)
     args = parser.parse_args()
     tasks[args.what](args)
