@@ -53,10 +53,14 @@ class _Builder:
 
     def _result(self, node: Node, given: object) -> tuple[Tensor, Tensor | None]:
         sources = [self._made[id(each)] for each in node.inputs]
+        own = node.group is not None and node.result in ("own", "fixed")
+        steps = None
         if given is not None:
             tensor = given
         elif node.layer is not None:
-            tensor = self._wrapper(node)(*sources[0])
+            tensor = self._wrapper(node)(*sources[0], with_steps=own)
+            if own:
+                tensor, steps = tensor
         else:
             tensor = node.make(*[each for each, _ in sources])  # type: ignore[misc]
         if node.group is None or node.result == "none":
@@ -65,6 +69,8 @@ class _Builder:
             return tensor, sources[0][1]
         group = node.group.root
         slot = None if node.result == "rounded" else self._places(group).index(node)
+        if steps is not None:
+            return self._range(group)(tensor, slot=slot, steps=steps)
         terms = [self._made[id(each)] for each in node.sum_of or ()]
         if not terms or any(step is None for _, step in terms):
             return self._range(group)(tensor, slot=slot)

@@ -36,6 +36,7 @@ def _export_range(
     training: bool = False,
     slot: int | None = 0,
     terms: Any = None,
+    steps: Any = None,
 ) -> Any:
     import tensorflow as tf
 
@@ -59,8 +60,12 @@ def _export_range(
 
 @register_export_handler(Quantized)
 def _export_kernel(
-    layer: keras.Layer, inputs: Tensor, input_step: object = None, training: bool = False
-) -> Tensor:
+    layer: keras.Layer,
+    inputs: Tensor,
+    input_step: object = None,
+    training: bool = False,
+    with_steps: bool = False,
+) -> Any:
     import tensorflow as tf
 
     step = None if input_step is None else tf.get_static_value(input_step)
@@ -72,9 +77,10 @@ def _export_kernel(
     )
     # Of zeros the converter would leave no bias at all.
     outputs = tf.nn.bias_add(outputs, tf.constant(bias))
-    if layer.activation == "linear":
-        return outputs
-    return tf.nn.relu6(outputs) if layer.activation == "relu6" else tf.nn.relu(outputs)
+    if layer.activation != "linear":
+        outputs = tf.nn.relu6(outputs) if layer.activation == "relu6" else tf.nn.relu(outputs)
+    # The runtime has the steps of sums from those of inputs and kernel.
+    return (outputs, tf.constant(steps)) if with_steps else outputs
 
 
 def _marked_kernel(layer: keras.Layer, kernel: np.ndarray, steps: np.ndarray) -> Tensor:

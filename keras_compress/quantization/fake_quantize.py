@@ -15,6 +15,7 @@ from keras_compress.quantization.numerics import (
     activation_grid,
     activation_limits,
     quantize_affine,
+    rescaled_sums,
     round_pooled,
     scale_gradient,
     short,
@@ -49,7 +50,8 @@ class FakeQuantize(keras.layers.Layer):
 
     Called with `slot=None`, it rounds averages of numbers that it has rounded before: those of a
     pooling, which has the range of its input. Called with the `terms` of a sum, two pairs of an
-    activation and its step, it rounds as the device does that adds these up.
+    activation and its step, it rounds as the device does that adds these up; with the `steps` of a
+    layer's sums, one a channel, as the device that multiplies these by the quotient of two steps.
 
     Returns:
         The numbers, float32 of the inputs' shape, and their step, a scalar: 0 before there is one.
@@ -108,6 +110,7 @@ class FakeQuantize(keras.layers.Layer):
         training: bool = False,
         slot: int | None = 0,
         terms: Sequence[tuple[Tensor, Tensor]] | None = None,
+        steps: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         inputs = ops.cast(inputs, "float32")
         moves = training and self.quantizer.range != "learned"
@@ -124,6 +127,9 @@ class FakeQuantize(keras.layers.Layer):
         quantized = rounds(inputs, step, zero_point, self.quantizer.bits)
         if terms is not None and not training and terms[0][1] is not None:
             quantized = self._added(quantized, terms, step, zero_point)
+        if steps is not None and not training:
+            sums = rescaled_sums(inputs, steps, step, zero_point, self.quantizer.bits)
+            quantized = ops.where(steps > 0, sums, quantized)
         if self.fixed_range is None:
             seen = ops.max(ops.convert_to_tensor(self.batches)) > 0
             quantized = ops.where(seen, quantized, inputs)
@@ -150,6 +156,7 @@ class FakeQuantize(keras.layers.Layer):
         training: bool = False,
         slot: int | None = 0,
         terms: Sequence[tuple[Tensor, Tensor]] | None = None,
+        steps: Tensor | None = None,
     ) -> Any:
         return (
             keras.KerasTensor(inputs.shape, dtype="float32"),

@@ -34,7 +34,13 @@ def build_final(graph: FlatGraph, name: str, *, keep_ranges: bool) -> keras.Mode
                 stock[id(layer)] = _final_layer(layer, _step_of(call, steps))
             final = stock[id(layer)]
             takes = args if isinstance(final, Quantized) and args[-1] is not None else args[:1]
-            made[id(call.results[0])] = final(*takes)
+            if isinstance(final, Quantized):
+                outputs = keras.tree.flatten(final(*takes, **call.kwargs))
+            else:
+                # A stock layer has no steps to tell.
+                outputs = [final(*takes), None]
+            for old, new in zip(call.results, outputs, strict=False):
+                made[id(old)] = new
         else:
             outputs = layer(*args, **kwargs)
             for old, new in zip(call.results, keras.tree.flatten(outputs), strict=True):

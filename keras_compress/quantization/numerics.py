@@ -115,6 +115,27 @@ def quantize_affine(values: Tensor, step: Any, zero_point: Any, bits: int) -> Te
     return round_through(scaled) * step
 
 
+def rescaled_sums(values: Tensor, steps: Any, step: Any, zero_point: Any, bits: int) -> Tensor:
+    """Return sums of products on the grid of an activation, float32 of the same shape, without a
+    gradient.
+
+    The device keeps a sum as a whole number and multiplies it once, by the quotient of the steps in
+    float32; a division less, and half ways are rounded another way.
+
+    Args:
+        values: The sums, times their steps.
+        steps: The steps of the sums, one a channel, the last axis; 0: there is none.
+        step: The step of the activation, a scalar.
+        zero_point: Its zero point, a scalar.
+        bits: Its bits.
+    """
+    lowest, largest = activation_limits(bits)
+    unit = ops.where(steps > 0, steps, 1.0)
+    scaled = ops.round(values / unit) * (unit / step)
+    integers = ops.round(ops.clip(scaled, lowest - zero_point, largest - zero_point))
+    return ops.stop_gradient(integers * step)
+
+
 def round_pooled(values: Tensor, step: object, zero_point: object, bits: int) -> Tensor:
     """Return averages of activations on the grid of these, as float32 of the same shape.
 

@@ -9,7 +9,12 @@ import numpy as np
 from keras import ops
 
 from keras_compress.errors import KerasCompressError
-from keras_compress.quantization.folding import fold, fold_moving, moving_statistics
+from keras_compress.quantization.folding import (
+    batch_statistics,
+    fold,
+    fold_moving,
+    moving_statistics,
+)
 from keras_compress.quantization.kernel_operators import operator_of
 from keras_compress.quantization.numerics import (
     LEAST_STEP,
@@ -31,16 +36,15 @@ if TYPE_CHECKING:
 #: Activations that the device computes with the operator before them.
 FUSED = ("linear", "relu", "relu6")
 
-# A channel that a normalization scales by less than this tells nothing of its statistics.
-_MIN_FACTOR = 1e-12
-
 
 @keras.saving.register_keras_serializable(package="keras_compress")
 class Quantized(keras.layers.Layer):
     """Runs a layer on integer weights and a 32-bit bias, with normalization and ReLU folded in.
 
-    Called with its inputs and their step, as `FakeQuantize` returns both. The `kernel` of `layer`
-    is what is trained; callbacks that prune or cluster it find it there.
+    Called with its inputs and their step, as `FakeQuantize` returns both. With `with_steps=True` it
+    also returns the steps of its channels' sums, `(channels,)`: 0 in training and where the inputs
+    have none. The `kernel` of `layer` is what is trained; callbacks that prune or cluster it find
+    it there.
 
     With one step a channel a normalization only scales the channels' integers, so that in training
     it is computed behind the sums, by the statistics of the batch. With one step in all the
@@ -204,14 +208,27 @@ class Quantized(keras.layers.Layer):
             )
         return wrapper
 
-    def call(self, inputs: Tensor, input_step: object = None, training: bool = False) -> Tensor:
+    def call(
+        self,
+        inputs: Tensor,
+        input_step: Any = None,
+        training: bool = False,
+        with_steps: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         inputs = ops.cast(inputs, "float32")
         if training and self.rate_weight:
             self.add_loss(self.rate_weight * self.bits())
+        steps = ops.zeros((self._operator.channels(self.layer.kernel),), "float32")
         if not training:
-            return self._activated(self._on_integers(inputs, input_step))
-        sums = self._summed(inputs, input_step) if self.norm is None else self._normalized(inputs)
-        return self._activated(sums)
+            sums, of_sums = self._on_integers(inputs, input_step)
+            if input_step is not None:
+                steps = ops.where(input_step > 0, of_sums, steps)
+        elif self.norm is None:
+            sums = self._summed(inputs, input_step)
+        else:
+            sums = self._normalized(inputs)
+        outputs = self._activated(sums)
+        return (outputs, ops.stop_gradient(steps)) if with_steps else outputs
 
     def folded(self, input_step: float | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return what the device computes with, as NumPy arrays.
@@ -230,14 +247,14 @@ class Quantized(keras.layers.Layer):
             for each in (kernel, bias * of_bias, steps)
         )
 
-    def _on_integers(self, inputs: Tensor, input_step: Any) -> Tensor:
-        """Return the sums with bias, added up in whole numbers: floats hold these exactly."""
+    def _on_integers(self, inputs: Tensor, input_step: Any) -> tuple[Tensor, Tensor]:
+        """Return the sums with bias, whole numbers times their steps, and these steps."""
         integers, bias, _, of_bias = self._folded(input_step, False)
         if input_step is not None:
             known = input_step > 0
             scaled = inputs / ops.where(known, input_step, 1.0)
             inputs = ops.where(known, round_through(scaled), scaled)
-        return (self._operator.compute(self.layer, inputs, integers) + bias) * of_bias
+        return (self._operator.compute(self.layer, inputs, integers) + bias) * of_bias, of_bias
 
     def _summed(self, inputs: Tensor, input_step: object) -> Tensor:
         """Return the sums with bias in training, where the last digit of a float may differ."""
@@ -318,28 +335,12 @@ class Quantized(keras.layers.Layer):
             sums: The sums, without a bias.
             factor: What they are multiplied by already, one number a channel, or `None`.
         """
-        norm = self.norm
-        moving_mean, moving_variance = moving_statistics(norm)
-        if not norm.trainable:
-            return moving_mean, moving_variance
-        mean, variance = ops.moments(sums, axes=tuple(range(len(sums.shape) - 1)))
-        bias = self._bias()
-        if factor is not None:
-            told = ops.abs(factor) > _MIN_FACTOR
-            factor = ops.where(told, factor, 1.0)
-            mean = ops.where(told, mean / factor, moving_mean - bias)
-            variance = ops.where(told, variance / ops.square(factor), moving_variance)
+        if not self.norm.trainable:
+            return moving_statistics(self.norm)
         frozen = self._frozen()
-        keep = norm.momentum
         if frozen is not None:
-            keep = ops.where(frozen, 1.0, keep)
             self.steps_done.assign(ops.convert_to_tensor(self.steps_done) + 1)
-        norm.moving_mean.assign(moving_mean + (1.0 - keep) * (mean + bias - moving_mean))
-        norm.moving_variance.assign(moving_variance + (1.0 - keep) * (variance - moving_variance))
-        if frozen is not None:
-            mean = ops.where(frozen, moving_mean - bias, mean)
-            variance = ops.where(frozen, moving_variance, variance)
-        return mean, variance
+        return batch_statistics(self.norm, sums, self._bias(), factor, frozen)
 
     def _frozen(self) -> Any:
         if self.freeze_after is None:
@@ -375,9 +376,17 @@ class Quantized(keras.layers.Layer):
         return self.layer.compute_output_shape(input_shape)
 
     def compute_output_spec(
-        self, inputs: Tensor, input_step: object = None, training: bool | None = None
-    ) -> keras.KerasTensor:
-        return keras.KerasTensor(self.layer.compute_output_shape(inputs.shape), dtype="float32")
+        self,
+        inputs: Tensor,
+        input_step: object = None,
+        training: bool | None = None,
+        with_steps: bool = False,
+    ) -> Any:
+        outputs = keras.KerasTensor(self.layer.compute_output_shape(inputs.shape), dtype="float32")
+        if not with_steps:
+            return outputs
+        channels = self._operator.channels(self.layer.kernel)
+        return outputs, keras.KerasTensor((channels,), dtype="float32")
 
     def get_config(self) -> dict[str, object]:
         return {

@@ -38,7 +38,7 @@ _KINDS = (
     *_DEPTHWISE,
 )
 # Rows of samples a layer is fitted on: at least so many, and so many for each number it reads.
-_MIN_ROWS, _ROWS_PER_READ = 4096, 8
+_MIN_ROWS, _ROWS_PER_READ = 16384, 32
 _RIDGE = 0.01
 # Of the mean importance of a layer's outputs, what each has at least: a few samples may not use it.
 _MIN_IMPORTANCE = 0.05
