@@ -144,9 +144,9 @@ def test_the_file_is_the_simulation(builder, weights):
     apart, received, expected, exported = steps_apart(prepared, x)
     (error,) = exported.verification.outputs
     assert error.within_one_step == (apart < 1.01).mean()
-    assert (apart < 1.01).mean() >= 0.999
-    # Where a sum lies half way between two numbers, the last digit of a float decides.
-    assert (apart < 0.01).mean() >= 0.97
+    assert (apart < 1.01).all()
+    # A softmax half way between two numbers is decided by the last digit of a float.
+    assert (apart < 0.01).mean() >= 0.98
     rows = (len(x), -1)
     same = received.reshape(rows).argmax(1) == expected.reshape(rows).argmax(1)
     assert same.mean() >= 0.999 if received.ndim == 2 else same.mean() > 0.95

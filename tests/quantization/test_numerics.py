@@ -126,3 +126,16 @@ def test_sums_are_rounded_as_the_device_rounds_them():
     assert bool(as_array(covered))
     # A step of the sum that is so much larger is left to another kernel.
     assert not bool(as_array(added_integers(first, second, tensor(1000.0))[1]))
+
+
+def test_sums_are_multiplied_once_by_the_quotient_of_the_steps():
+    rng = np.random.default_rng(0)
+    sums = rng.integers(-4000, 4000, (5000, 16)).astype("float32")
+    # Odd multiples of few digits have half ways, and float32 has none of them exactly.
+    step = np.float32(0.1)
+    steps = (step * (2 * rng.integers(0, 32, 16) + 1) / np.float32(640)).astype("float32")
+    wanted = np.rint(sums * (steps / step)).clip(-131, 124)
+    found = numerics.rescaled_sums(tensor(sums * steps), tensor(steps), tensor(step), 3.0, 8)
+    np.testing.assert_array_equal(as_array(found), wanted * step)
+    divided = np.rint(sums * steps / step).clip(-131, 124)
+    assert (divided != wanted).any()
