@@ -4,8 +4,9 @@
 
 FOLDER holds `models/squeezenet/squeezenet_v1.0_deepcompression_decoded.keras`, the released net of
 shared values, and 200 `photos/`. Every other photo is what the recipe gets; the answers are counted
-on the others, which it never sees, through the `.tflite` file. Then the halves change places, so that both together have an answer on all 200. FILE has the names of ImageNet's classes, a
-line each, as torchvision lists them: then accuracies are told, too, by the names of the photos.
+on the others, which it never sees, through the `.tflite` file. Then the halves change places, so
+that both together have an answer on all 200. FILE has the names of ImageNet's classes, a line each,
+as torchvision lists them: then accuracies are told, too, by the names of the photos.
 """
 
 from __future__ import annotations
