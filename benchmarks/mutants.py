@@ -233,7 +233,9 @@ def tried(work: Path, tests: list[str], processor: float) -> tuple[str, str]:
     """Run `tests` on WORK's tree up to the first failure: the state, and what failed."""
     out = work / "found.json"
     out.unlink(missing_ok=True)
-    state = run_forked(work / "tree", [*PYTEST, "-x", *tests], processor=processor, out=out)
+    # What waits for ever takes no processor time.
+    limits = {"processor": processor, "wall": 60 + 2 * processor}
+    state = run_forked(work / "tree", [*PYTEST, "-x", *tests], out=out, **limits)
     failed = json.loads(out.read_text())["failed"] if out.exists() else []
     return state, failed[0] if failed else ""
 

@@ -30,6 +30,14 @@ def test_minus_zero_is_a_zero():
     assert (seen.zeros, seen.distinct) == (60, 3)
 
 
+def test_a_copy_takes_no_bits():
+    values = np.random.default_rng(0).normal(size=(50, 20)).astype(np.float32)
+    model = build_model({"one": values, "same": values})
+    for codec in ("auto", "fast"):
+        copy, first = sorted(t.packed_bytes for t in packing.inspect(model, codec=codec).tensors)
+        assert copy == 0 and first > 3000
+
+
 def test_threads_give_the_same_bytes():
     rng = np.random.default_rng(6)
     model = build_model({

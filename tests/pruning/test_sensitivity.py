@@ -123,7 +123,10 @@ def test_a_score_of_nan_ends_the_rates():
 def test_it_is_written_and_drawn(tmp_path):
     assert json.loads(json.dumps(SCAN.to_dict()))["layers"][0]["scores"][0] == [0.5, 0.9]
     pytest.importorskip("matplotlib")
-    SCAN.plot(tmp_path / "scan.png")
+    (axes,) = SCAN.plot(tmp_path / "scan.png").axes
+    # A line for each layer, and the score of the net as it is.
+    assert len(axes.lines) == len(list(SCAN)) + 1
+    assert list(axes.lines[-1].get_ydata()) == [SCAN.base] * 2
     assert (tmp_path / "scan.png").read_bytes().startswith(b"\x89PNG")
 
 

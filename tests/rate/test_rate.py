@@ -266,3 +266,5 @@ def test_biases_are_left_alone_if_asked():
     np.testing.assert_array_equal(plain.get_layer("hidden").bias, np.linspace(-1, 1, 16, dtype="f"))
     rows = {(r.layer, r.weight): r.action for r in rate.report(plain, config)}
     assert rows["hidden", "bias"] == "left alone" and rows["hidden", "kernel"] == "rounded"
+    reasons = {(r.layer, r.weight): r.reason for r in rate.report(plain)}
+    assert reasons["hidden", "bias"] == "every value is another"

@@ -194,6 +194,12 @@ def test_very_many_layers_are_cut_and_said():
     assert "30 more layers are in the JSON" in plain(render(report))
 
 
+def test_the_type_of_a_packed_tensor_is_shown():
+    report = sample_report()
+    report["packed"]["tensors"][0]["dtype"] = "uint4"
+    assert "uint4" in plain(render(report))
+
+
 def test_a_bad_packed_part_is_named():
     report = sample_report()
     report["packed"]["tensors"][1]["count"] = -1

@@ -41,9 +41,17 @@ def test_an_infinite_value_is_no_compromise():
     assert [point.setting for point in found] == [(1,), (2,), (3,)]
 
 
+def test_a_place_may_have_one_choice():
+    pytest.importorskip("pymoo", reason="the extra `multi-objective` isn't installed")
+    found = search_front(lambda s: [s[1], -s[1]], [1, 3], population=4, generations=4)
+    assert [point.setting for point in found] == [(0, 0), (0, 1), (0, 2)]
+
+
 def test_errors(monkeypatch):
     with pytest.raises(KerasCompressError, match="`choices` must be at least 1"):
         search_front(two_ends, [])
+    with pytest.raises(KerasCompressError, match="`choices` must be at least 1"):
+        search_front(two_ends, [3, 0])
     monkeypatch.setitem(sys.modules, "pymoo.algorithms.moo.nsga2", None)
     with pytest.raises(KerasCompressError, match=r"keras-compress\[multi-objective\]"):
         search_front(two_ends, [10, 8])
