@@ -68,7 +68,7 @@ def weight_steps(weight: Tensor, axes: tuple[int, ...], bits: int) -> Tensor:
         step `LEAST_STEP`.
     """
     largest = ops.max(ops.abs(weight), axis=_others(weight, axes), keepdims=True)
-    return short(ops.stop_gradient(ops.maximum(largest / weight_limit(bits), LEAST_STEP)))
+    return short(ops.stop_gradient(ops.maximum(_share(largest, weight_limit(bits)), LEAST_STEP)))
 
 
 def symmetric_integers(weight: Tensor, steps: object, bits: int) -> Tensor:
@@ -99,7 +99,7 @@ def activation_grid(low: Tensor, high: Tensor, bits: int) -> tuple[Tensor, Tenso
     """
     lowest, largest = activation_limits(bits)
     low, high = ops.minimum(low, 0.0), ops.maximum(high, 0.0)
-    step = short(ops.maximum((high - low) / (largest - lowest), LEAST_STEP))
+    step = short(ops.maximum(_share(high - low, largest - lowest), LEAST_STEP))
     # Half away from zero, as std::round: a range of -1 to 1 has its zero at 0.
     zero_point = ops.floor(lowest - low / step + 0.5)
     return step, ops.clip(zero_point, lowest, largest)
@@ -168,6 +168,15 @@ def step_gradient_scale(size: float, limit: int) -> float:
         limit: The largest integer.
     """
     return 1.0 / math.sqrt(max(size, 1.0) * limit)
+
+
+def _share(values: Tensor, count: int) -> Tensor:
+    """Return `values` over `count`.
+
+    A compiled graph multiplies by the reciprocal where a constant divides: another number in the
+    last digit, and now and then another step than the one that goes into the file.
+    """
+    return values * (1.0 / count)
 
 
 def _others(weight: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
