@@ -100,6 +100,12 @@ class Clusterer:
         refs = {id(ref.variable): ref for ref in iter_weights(model)}
         for wrapper in wrappers:
             if not wrapper.initialized:
+                if wrapper.n_clusters != self.config.n_clusters:
+                    raise KerasCompressError(
+                        "`Clustered` layers get as many clusters as they were made for. Received: "
+                        f"{self.config.n_clusters} clusters for {wrapper.name!r}, which has "
+                        f"{wrapper.n_clusters}. Give the callback the same number."
+                    )
                 wrapper.set_codebooks(
                     [self.codebook(refs[id(v)]) for v in wrapper.substituted_weights()]
                 )

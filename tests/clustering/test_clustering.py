@@ -318,6 +318,12 @@ def test_report_says_what_was_left_alone():
         (lambda: Clustered(keras.layers.ReLU())(np.zeros((1, 3))), "with a kernel"),
         (lambda: Clusterer(sequential(), SIX), "optimizer"),
         (lambda: fit(compiled(), callbacks=[ClusteringCallback(500)]), "distinct values"),
+        (
+            lambda: Clusterer(
+                keras.Sequential([keras.Input((4,)), Clustered(keras.layers.Dense(9), 8)]), SIX
+            ),
+            "6 clusters for .*, which has 8",
+        ),
     ],
     ids=[
         "unbuilt",
@@ -329,6 +335,7 @@ def test_report_says_what_was_left_alone():
         "no-kernel",
         "no-optimizer",
         "too-many-in-fit",
+        "another-number",
     ],
 )
 def test_bad_input_is_refused_with_the_rule(act, words):
