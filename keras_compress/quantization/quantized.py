@@ -201,11 +201,9 @@ class Quantized(keras.layers.Layer):
             _, _, steps = self.folded()
             if self.quantizer.per_channel:
                 steps = self._operator.to_kernel_shape(steps, layer.kernel)
-            wrapper.initial_steps.assign(
-                ops.reshape(steps[:1], wrapper.initial_steps.shape)
-                if not self.quantizer.per_channel
-                else steps
-            )
+            else:
+                steps = ops.reshape(steps[:1], wrapper.initial_steps.shape)
+            wrapper.initial_steps.assign(steps)
         return wrapper
 
     def call(
@@ -221,8 +219,7 @@ class Quantized(keras.layers.Layer):
         steps = ops.zeros((self._operator.channels(self.layer.kernel),), "float32")
         if not training:
             sums, of_sums = self._on_integers(inputs, input_step)
-            if input_step is not None:
-                steps = ops.where(input_step > 0, of_sums, steps)
+            steps = steps if input_step is None else ops.where(input_step > 0, of_sums, steps)
         elif self.norm is None:
             sums = self._summed(inputs, input_step)
         else:
@@ -329,16 +326,10 @@ class Quantized(keras.layers.Layer):
         return sums * correction + bias
 
     def _statistics(self, sums: Any, factor: object) -> tuple[Tensor, Tensor]:
-        """Return the mean and variance to normalize by, and move the averages.
-
-        Args:
-            sums: The sums, without a bias.
-            factor: What they are multiplied by already, one number a channel, or `None`.
-        """
+        """Return what `batch_statistics` does, where the normalization is trained."""
         if not self.norm.trainable:
             return moving_statistics(self.norm)
-        frozen = self._frozen()
-        if frozen is not None:
+        if (frozen := self._frozen()) is not None:
             self.steps_done.assign(ops.convert_to_tensor(self.steps_done) + 1)
         return batch_statistics(self.norm, sums, self._bias(), factor, frozen)
 
