@@ -66,16 +66,15 @@ def float_net(folder: Path, name: str = "resnet8"):
     return rest, lambda x: np.asarray(first(x.astype(np.float32)))
 
 
-def ends_in_softmax(model) -> bool:
-    last = model.layers[-1]
-    activation = getattr(getattr(last, "layer", last), "activation", None)
-    return isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax
+def gives_logits(net) -> bool:
+    """Return whether a float net has no softmax at its end."""
+    return getattr(net.layers[-1], "activation", None) is not keras.activations.softmax
 
 
-def compile_net(model, rate):
+def compile_net(model, rate, *, from_logits: bool):
     model.compile(
         keras.optimizers.Adam(rate),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=not ends_in_softmax(model)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
         metrics=["accuracy"],
     )
 
@@ -116,7 +115,7 @@ def accuracy(args) -> None:
         )
         keras.utils.set_random_seed(args.seed)
         model = quantization.prepare(net, config, calibration)
-        compile_net(model, args.rate)
+        compile_net(model, args.rate, from_logits=gives_logits(net))
     start = len(log)
     if not log:
         first = share(results_of(model, held[0]), held[1])
@@ -170,7 +169,7 @@ def control(args) -> None:
     train, _, test = load(args.data)
     net, normalize = float_net(args.data, args.net)
     test = normalize(test[0]), test[1]
-    compile_net(net, args.rate)
+    compile_net(net, args.rate, from_logits=gives_logits(net))
     keras.utils.set_random_seed(args.seed)
     steps = min(args.images, len(train[0])) // args.batch
     for epoch in range(args.epochs):
@@ -221,10 +220,10 @@ def step(args) -> None:
     generator = np.random.default_rng(0)
     x = generator.integers(0, 256, (args.batch, 32, 32, 3)).astype("float32")
     y = generator.integers(0, 10, args.batch)
-    net, _ = float_net(args.data)
+    net, _ = float_net(args.data, args.net)
     nets = {"plain": net, "quantized": quantization.prepare(net, calibration_data=x)}
     for each in nets.values():
-        compile_net(each, 1e-4)
+        compile_net(each, 1e-4, from_logits=gives_logits(net))
     record = time_steps(nets, x, y, args.rounds)
     print(json.dumps(record))
     (RESULTS / "quantization_aware_step.json").write_text(json.dumps(record) + "\n")

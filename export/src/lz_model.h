@@ -51,8 +51,7 @@ class LzModel {
   uint8_t code_literal(Coder* coder, const LzState& s, size_t place, const uint8_t* end, size_t have,
                        int byte) {
     const int guess = guessed_byte(s, place, end, have);
-    const bool speaks = guess >= 0 && sure();
-    if (speaks && bit(coder, guess_counter(place), byte == guess) != 0) {
+    if (guess >= 0 && sure() && bit(coder, guess_counter(place), byte == guess) != 0) {
       guess_came(true);
       return static_cast<uint8_t>(guess);
     }

@@ -8,11 +8,8 @@ import queue
 import threading
 import zlib
 from collections.abc import Callable, Mapping
-from typing import TypeVar
 
 __all__ = ["compared_sizes"]
-
-T = TypeVar("T")
 
 # Seconds between two looks at what was raised.
 _LOOK = 0.1
@@ -31,20 +28,16 @@ def compared_sizes(data: bytes) -> tuple[dict[str, int], tuple[str, ...]]:
     arguments = (data, compressors, stopped, answers)
     threading.Thread(target=_run, args=arguments, daemon=True).start()
     try:
-        answer = _first(answers)
+        answer = None
+        while answer is None:
+            # A signal that arrives just before a wait begins doesn't end it: waits are short.
+            with contextlib.suppress(queue.Empty):
+                answer = answers.get(timeout=_LOOK)
     finally:
         stopped.set()
     if isinstance(answer, BaseException):
         raise answer
     return answer, missing
-
-
-def _first(answers: queue.SimpleQueue[T]) -> T:
-    # A signal that arrives just before a wait begins doesn't end it: only a wait of limited length
-    # can be relied on to have its handler run.
-    while True:
-        with contextlib.suppress(queue.Empty):
-            return answers.get(timeout=_LOOK)
 
 
 def _run(

@@ -33,12 +33,12 @@ def build_final(graph: FlatGraph, name: str, *, keep_ranges: bool) -> keras.Mode
             if id(layer) not in stock:
                 stock[id(layer)] = _final_layer(layer, _step_of(call, steps))
             final = stock[id(layer)]
-            takes = args if isinstance(final, Quantized) and args[-1] is not None else args[:1]
             if isinstance(final, Quantized):
-                outputs = keras.tree.flatten(final(*takes, **call.kwargs))
+                takes = args if args[-1] is not None else args[:1]
+                outputs = keras.tree.flatten(final(*takes, **kwargs))
             else:
-                # A stock layer has no steps to tell.
-                outputs = [final(*takes), None]
+                # A stock layer takes no step, and has none to tell.
+                outputs = [final(args[0]), None]
             for old, new in zip(call.results, outputs, strict=False):
                 made[id(old)] = new
         else:

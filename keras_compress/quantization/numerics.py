@@ -116,8 +116,7 @@ def quantize_affine(values: Tensor, step: Any, zero_point: Any, bits: int) -> Te
 
 
 def rescaled_sums(values: Tensor, steps: Any, step: Any, zero_point: Any, bits: int) -> Tensor:
-    """Return sums of products on the grid of an activation, float32 of the same shape, without a
-    gradient.
+    """Return sums of products on the grid of an activation, float32, without a gradient.
 
     The device keeps a sum as a whole number and multiplies it once, by the quotient of the steps in
     float32; a division less, and half ways are rounded another way.
