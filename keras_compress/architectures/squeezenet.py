@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from keras_compress.architectures.blocks import fire
+from keras_compress.architectures.classifier import scaled_width
 from keras_compress.architectures.input_checks import check_classes, check_image_shape
 from keras_compress.errors import KerasCompressError
 
@@ -26,6 +27,7 @@ def squeezenet(
     classes: int = 1000,
     classifier_activation: str | None = "softmax",
     version: str = "1.0",
+    width: float = 1.0,
     bypass: str | None = None,
     small_images: bool = False,
     classifier_padding: int = 0,
@@ -51,6 +53,7 @@ def squeezenet(
         classifier_activation: Activation of the averages; `None` gives logits.
             Defaults to `"softmax"`.
         version: `"1.0"` or `"1.1"`. Defaults to `"1.0"`.
+        width: Scale of all channels, to multiples of 4. Defaults to `1.0`.
         bypass: `None`; `"simple"`, around the modules that keep the channels (fire3, 5, 7 and 9);
             `"complex"`, a 1x1 convolution around the others as well (figure 2).
             Defaults to `None`.
@@ -83,7 +86,7 @@ def squeezenet(
     (filters, size), pooled = _VERSIONS[version]
     inputs = keras.Input(shape, name="image")
     x = layers.Conv2D(
-        filters,
+        scaled_width(filters, width, 4),
         3 if small_images else size,
         strides=1 if small_images else 2,
         padding="same" if small_images else "valid",
@@ -92,7 +95,8 @@ def squeezenet(
     )(inputs)
     if not small_images:
         x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
-    for number, (squeeze, expand) in enumerate(_WIDTHS, start=2):
+    for number, widths in enumerate(_WIDTHS, start=2):
+        squeeze, expand = (scaled_width(each, width, 4) for each in widths)
         around = bypass if number in _SAME_CHANNELS or bypass != "simple" else None
         if around == "complex" and number in _SAME_CHANNELS:
             around = "simple"

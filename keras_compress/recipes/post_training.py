@@ -35,8 +35,8 @@ __all__ = ["PostTrainingCompression", "PostTrainingTrial", "post_training_compre
 
 # Where the search begins, and the prices between which it stays.
 _FIRST, _LOWEST, _HIGHEST = 1e-8, 1e-12, 1e-3
-# A size within this share of the target is near enough.
-_NEAR = 0.97
+# A size within this share of the target is near enough, and what the search aims at.
+_NEAR, _AIM = 0.99, 0.995
 _MIN_IMAGES = 8
 _FEWEST_HELD_OUT = 4
 
@@ -245,22 +245,34 @@ class _Search:
         if self.target.price is not None:
             self._try(self.target.price)
         else:
-            met, unmet = None, None
+            met: PostTrainingTrial | None = None
+            unmet: PostTrainingTrial | None = None
             price = _FIRST
             for _ in range(self.rounds):
                 trial = self._try(price)
                 # Few bits meet a size, many an agreement: the met side is up, or down.
                 if self.meets(trial):
-                    met = price
+                    met = trial
                 else:
-                    unmet = price
+                    unmet = trial
                 if met is not None and trial.size and _is_near(trial.size, self.target.size):
                     break
                 step = 4.0 if (self.target.size is None) == self.meets(trial) else 0.25
-                price = math.sqrt(met * unmet) if met and unmet else price * step
+                price = self._between(met, unmet) if met and unmet else price * step
                 if not _LOWEST <= price <= _HIGHEST:
                     break
         return self._best
+
+    def _between(self, met: PostTrainingTrial, unmet: PostTrainingTrial) -> float:
+        """Return the price to try next: where the size is aimed at, if it is a power of the price.
+
+        Not near either end, and for an agreement the middle: it moves in steps of an image.
+        """
+        share = 0.5
+        if self.target.size and met.size and unmet.size and met.size < unmet.size:
+            aim = math.log(unmet.size / (_AIM * self.target.size))
+            share = min(0.9, max(0.1, aim / math.log(unmet.size / met.size)))
+        return unmet.price * (met.price / unmet.price) ** share
 
     def meets(self, trial: PostTrainingTrial) -> bool:
         """Whether a trial meets the target; one without a search always does."""

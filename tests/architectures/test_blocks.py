@@ -113,7 +113,7 @@ def test_blocks_export_with_built_in_ops():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: squeezenet((16, 16, 3), 4, small_images=True, bypass="complex"),
+        lambda: squeezenet((16, 16, 3), 4, width=0.7, small_images=True, bypass="complex"),
         lambda: mobilenet((16, 16, 3), 4, width=0.25, small_images=True),
         lambda: shufflenet((16, 16, 3), 4, groups=2, width=0.25, small_images=True),
         lambda: shufflenet_v2((16, 16, 3), 4, width=0.5, small_images=True),
@@ -148,6 +148,7 @@ def test_small_forms_end_in_the_classes(make):
         (lambda _: squeezenet((34, 34, 3)), "at least 35x35"),
         (lambda _: squeezenet(version="1.2"), "version"),
         (lambda _: squeezenet(bypass="both"), "bypass"),
+        (lambda _: squeezenet(width=0), "width"),
         (lambda _: shufflenet(groups=5), "groups"),
         (lambda _: shufflenet(width=0.0), "width"),
         (lambda _: shufflenet_v2(width=0.75), "width"),
