@@ -9,7 +9,8 @@ grouped convolutions (ShuffleNet v1, arXiv 1707.01083, section 3.1) it goes with
 - read as `(height, width * g, G * m)`, which moves nothing, they are what a convolution with a
   kernel and a stride of `1 x g` in `G` groups takes: group `k` reads its block of every group `i`.
 
-Blocks of uneven size are filled up with filters of zeros.
+Blocks of uneven size are filled up with filters of zeros. Shuffles between a concatenation and a
+split (ShuffleNet v2) are gone about in `split_shuffles`.
 """
 
 from __future__ import annotations
@@ -19,15 +20,22 @@ from typing import Any
 
 import numpy as np
 
+from keras_compress.exporter.channel_chains import (
+    ChannelChains,
+    Edit,
+    KeptError,
+    filters_of,
+    take_all,
+)
 from keras_compress.exporter.channel_edits import (
     can_take,
     constant_shape,
     put_constant,
     stored_constant,
-    take,
 )
 from keras_compress.exporter.channel_followers import convolution_groups, follow
 from keras_compress.exporter.shuffles import Shuffle, find_shuffles
+from keras_compress.exporter.split_shuffles import fold_split_shuffles
 from keras_compress.tflite.editor import Editor
 from keras_compress.tflite.model_file import TfliteFile
 from keras_compress.tflite.reader import read_tflite
@@ -45,8 +53,8 @@ class FoldedShuffle:
 
     Attributes:
         name: Name of the tensor with the shuffled channels.
-        into: Where it went: `"the weights before"`, `"the weights behind"` or `"the view between
-            grouped convolutions"`; empty if it stayed.
+        into: Where it went: `"the weights before"`, `"the weights behind"`, `"the view between
+            grouped convolutions"` or `"the concatenation before"`; empty if it stayed.
         why_kept: Why it stayed; empty if it went.
     """
 
@@ -72,14 +80,6 @@ class ShuffleFolding:
     shuffles: tuple[FoldedShuffle, ...]
 
 
-class _KeptError(Exception):
-    """A shuffle can't go this way; says why."""
-
-
-# An operator, one of its inputs, the axis of the channels.
-_Edit = tuple[Any, int, int]
-
-
 def fold_shuffles(data: bytes, file: TfliteFile | None = None) -> ShuffleFolding:
     """Return a TFLite file without the shuffles of channels that weights can take up.
 
@@ -95,18 +95,24 @@ def fold_shuffles(data: bytes, file: TfliteFile | None = None) -> ShuffleFolding
     if not _may_shuffle(file or read_tflite(data)):
         return ShuffleFolding(data, ())  # a large file isn't taken apart for nothing
     editor = Editor(data)
-    told = []
+    results = [shuffle.result for shuffle in find_shuffles(editor)]
+    into = dict.fromkeys(fold_split_shuffles(editor), "the concatenation before")
+    editor.drop_unused_operators()
+    why_kept = {}
     for shuffle in find_shuffles(editor):
-        name = editor.name(shuffle.result)
         try:
-            told.append(FoldedShuffle(name, _Folder(editor, shuffle).fold(), ""))
-        except _KeptError as kept:
-            told.append(FoldedShuffle(name, "", str(kept)))
-    if any(each.into for each in told):
+            into[shuffle.result] = _Folder(editor, shuffle).fold()
+        except KeptError as kept:
+            why_kept[shuffle.result] = str(kept)
+    shuffles = tuple(
+        FoldedShuffle(editor.name(each), into.get(each, ""), why_kept.get(each, ""))
+        for each in results
+    )
+    if any(each.into for each in shuffles):
         editor.drop_unused_operators()
         editor.drop_unused_tensors()
         data = editor.packed()
-    return ShuffleFolding(data, tuple(told))
+    return ShuffleFolding(data, shuffles)
 
 
 def keep_shuffles(data: bytes, file: TfliteFile, reason: str) -> ShuffleFolding:
@@ -127,158 +133,91 @@ class _Folder:
 
     def __init__(self, editor: Editor, shuffle: Shuffle) -> None:
         self.editor, self.shuffle = editor, shuffle
-        self.producers, self.readers = editor.producers(), editor.readers()
-        self.results = {int(t) for t in editor.graph.outputs}
+        self.chains = ChannelChains(editor)
 
     def fold(self) -> str:
         """Change the file by the first way that there is, and return its name.
 
         Raises:
-            _KeptError: If there is none.
+            KeptError: If there is none.
         """
         shuffle = self.shuffle
-        if shuffle.result in self.results:
-            raise _KeptError("it is a result of the model")
+        if shuffle.result in self.chains.results:
+            raise KeptError("it is a result of the model")
         reasons = []
         try:
-            self._take_all(self._before(), shuffle.order)
+            take_all(self.editor, self._before(), shuffle.order)
             self._leave_out()
             return "the weights before"
-        except _KeptError as kept:
+        except KeptError as kept:
             reasons.append(str(kept))
         try:
-            self._take_all(self._behind(shuffle.result), np.argsort(shuffle.order))
+            take_all(self.editor, self.chains.behind(shuffle.result), np.argsort(shuffle.order))
             self._leave_out()
             return "the weights behind"
-        except _KeptError as kept:
+        except KeptError as kept:
             reasons.append(str(kept))
         try:
             self._view()
             return "the view between grouped convolutions"
-        except _KeptError as kept:
+        except KeptError as kept:
             reasons.append(str(kept))
-        raise _KeptError("; ".join(dict.fromkeys(reason for reason in reasons if reason)))
-
-    def _take_all(self, edits: list[_Edit], order: np.ndarray) -> None:
-        for operator, slot, axis in edits:
-            take(self.editor, operator, slot, axis, order)
+        raise KeptError("; ".join(dict.fromkeys(reason for reason in reasons if reason)))
 
     def _leave_out(self) -> None:
-        for reader in self.readers.get(self.shuffle.result, []):
-            self._read_instead(reader, self.shuffle.result, self.shuffle.source)
+        for reader in self.chains.readers.get(self.shuffle.result, []):
+            self.editor.read_instead(reader, self.shuffle.result, self.shuffle.source)
 
-    def _read_instead(self, reader: Any, old: int, new: int) -> None:
-        inputs = [new if int(t) == old else int(t) for t in reader.inputs]
-        reader.inputs = np.array(inputs, np.int32)
-
-    def _before(self) -> list[_Edit]:
+    def _before(self) -> list[Edit]:
         """Return the constants to be put in order for the source to come out shuffled."""
-        edits, _, convolution = self._chain_before()
+        edits, _, convolution = self.chains.before(self.shuffle.source)
         groups = convolution_groups(self.editor, convolution)
         size = len(self.shuffle.order) // groups
         places = np.arange(len(self.shuffle.order))
         if (self.shuffle.order // size != places // size).any():
-            raise _KeptError("")  # grouped: the view is tried, and says why not
-        return edits + self._filters(convolution)
+            raise KeptError("")  # grouped: the view is tried, and says why not
+        return edits + filters_of(convolution)
 
-    def _chain_before(self) -> tuple[list[_Edit], list[int], Any]:
-        """Return the constants, the tensors and the convolution before the shuffle."""
-        edits: list[_Edit] = []
-        tensors: list[int] = []
-        tensor = self.shuffle.source
-        while True:
-            tensors.append(tensor)
-            if len(self.readers.get(tensor, [])) != 1 or tensor in self.results:
-                raise _KeptError("what is shuffled is read elsewhere too")
-            operator = self.producers.get(tensor)
-            if operator is None:
-                raise _KeptError("what is shuffled is an input of the model")
-            kind = self.editor.kind(operator)
-            if kind == "CONV_2D":
-                if not all(
-                    can_take(self.editor, operator, s) for _, s, _ in self._filters(operator)
-                ):
-                    raise _KeptError("the weights before are stored sparse or computed")
-                return edits, tensors, operator
-            way = follow(self.editor, operator)
-            if way is None:
-                raise _KeptError(f"{kind} makes what is shuffled")
-            data, constants = way
-            edits += [(operator, slot, axis) for slot, axis in constants]
-            tensor = int(operator.inputs[data])
-
-    def _filters(self, convolution: Any) -> list[_Edit]:
-        edits: list[_Edit] = [(convolution, 1, 0)]
-        if len(convolution.inputs) > 2 and int(convolution.inputs[2]) >= 0:
-            edits.append((convolution, 2, 0))
-        return edits
-
-    def _behind(self, tensor: int) -> list[_Edit]:
-        """Return the constants to be put in order for the shuffled tensor not to be needed."""
-        if tensor in self.results:
-            raise _KeptError("its order shows in a result of the model")
-        edits: list[_Edit] = []
-        for reader in self.readers.get(tensor, []):
-            kind = self.editor.kind(reader)
-            dense = kind == "FULLY_CONNECTED" or (
-                kind == "CONV_2D" and convolution_groups(self.editor, reader) == 1
-            )
-            if dense:
-                shape = constant_shape(self.editor, int(reader.inputs[1]))
-                fits = int(reader.inputs[0]) == tensor and shape[-1] == len(self.shuffle.order)
-                if not fits or not can_take(self.editor, reader, 1):
-                    raise _KeptError(f"{kind} behind has weights that can't be put in order")
-                edits.append((reader, 1, len(shape) - 1))
-                continue
-            if kind == "CONV_2D":
-                raise _KeptError("")  # the view is tried, and says why not
-            way = follow(self.editor, reader)
-            if way is None or int(reader.inputs[way[0]]) != tensor:
-                raise _KeptError(f"{kind} reads what is shuffled")
-            edits += [(reader, slot, axis) for slot, axis in way[1]]
-            edits += self._behind(int(reader.outputs[0]))
-        return edits
-
-    def _chain_behind(self) -> tuple[list[_Edit], list[int], Any]:
+    def _chain_behind(self) -> tuple[list[Edit], list[int], Any]:
         """Return the constants, the tensors and the 1x1 convolution behind the shuffle."""
-        edits: list[_Edit] = []
+        edits: list[Edit] = []
         tensors: list[int] = []
         tensor = self.shuffle.result
         while True:
-            readers = self.readers.get(tensor, [])
-            if len(readers) != 1 or tensor in self.results:
-                raise _KeptError("more than one operator reads what is shuffled")
+            readers = self.chains.readers.get(tensor, [])
+            if len(readers) != 1 or tensor in self.chains.results:
+                raise KeptError("more than one operator reads what is shuffled")
             kind = self.editor.kind(readers[0])
             if kind == "CONV_2D":
                 kernel = constant_shape(self.editor, int(readers[0].inputs[1]))[1:3]
                 if kernel != (1, 1):
-                    raise _KeptError(f"the grouped kernel behind is {kernel[0]}x{kernel[1]}")
+                    raise KeptError(f"the grouped kernel behind is {kernel[0]}x{kernel[1]}")
                 if not can_take(self.editor, readers[0], 1):
-                    raise _KeptError("the weights behind are stored sparse or computed")
+                    raise KeptError("the weights behind are stored sparse or computed")
                 return edits, tensors, readers[0]
             way = follow(self.editor, readers[0])
             if way is None or int(readers[0].inputs[way[0]]) != tensor:
-                raise _KeptError(f"{kind} reads what is shuffled")
+                raise KeptError(f"{kind} reads what is shuffled")
             edits += [(readers[0], slot, axis) for slot, axis in way[1]]
             tensor = int(readers[0].outputs[0])
             tensors.append(tensor)
 
     def _view(self) -> None:
-        before, made, first = self._chain_before()
+        before, made, first = self.chains.before(self.shuffle.source)
         behind, tensors, second = self._chain_behind()
         groups = convolution_groups(self.editor, first)
         blocks = _blocks(self.shuffle.order, groups, convolution_groups(self.editor, second))
         _, readers, size = blocks.shape
         if size < _SMALLEST_BLOCK:
-            raise _KeptError(
+            raise KeptError(
                 f"{groups} groups of {len(self.shuffle.order) // groups} channels make blocks of "
                 f"{size}, too small to be faster"
             )
         # Where each place of the new order comes from: before the shuffle, and behind it.
         source = blocks.reshape(-1)
         shuffled = np.where(source < 0, -1, np.argsort(self.shuffle.order)[source])
-        self._take_all([*self._filters(first), *before], source)
-        self._take_all(behind, shuffled)
+        take_all(self.editor, [*filters_of(first), *before], source)
+        take_all(self.editor, behind, shuffled)
         self._leave_out()
         for tensor in (*made, *tensors):
             entry = self.editor.graph.tensors[tensor]
@@ -293,18 +232,9 @@ class _Folder:
         """Let `convolution` read `tensor` through a view of blocks, `(groups, readers, size)`."""
         editor = self.editor
         groups, readers, size = blocks.shape
-        entry = editor.graph.tensors[tensor]
         _, height, width, _ = constant_shape(editor, tensor)
-        shape = np.array([1, height, width * groups, readers * size], np.int32)
-        target = editor.add_constant(f"{editor.name(tensor)}/blocks_shape", shape)
-        view = editor.add_tensor(f"{editor.name(tensor)}/blocks", shape, "FLOAT32")
-        seen = editor.graph.tensors[view]
-        seen.type, seen.quantization = entry.type, entry.quantization
-        options = editor.types.ReshapeOptionsT()
-        options.newShape = shape
-        reshape = editor.make_operator(editor.operator_code("RESHAPE"), [tensor, target], [view])
-        reshape.builtinOptionsType = editor.types.BuiltinOptions.ReshapeOptions
-        reshape.builtinOptions = options
+        shape = (1, height, width * groups, readers * size)
+        view = editor.insert_reshape(convolution, tensor, shape)
         kernel = stored_constant(editor, convolution, 1)
         filters, _, _, channels = kernel.shape
         apart = kernel.reshape(readers, filters // readers, channels)
@@ -315,8 +245,7 @@ class _Folder:
             taken = apart[reader][:, np.maximum(places, 0)]
             spread[reader] = np.where(blocks[:, reader] < 0, kernel.dtype.type(0), taken)
         put_constant(editor, convolution, 1, spread.reshape(filters, 1, groups, size))
-        editor.insert_before(convolution, reshape)
-        self._read_instead(convolution, int(convolution.inputs[0]), view)
+        editor.read_instead(convolution, int(convolution.inputs[0]), view)
         # A kernel of 1x1 has neither padding nor dilation.
         chosen = convolution.builtinOptions
         chosen.strideW *= groups

@@ -139,6 +139,27 @@ class Editor:
         operators = self.graph.operators
         operators.insert(next(i for i, other in enumerate(operators) if other is operator), new)
 
+    def insert_reshape(self, operator: object, tensor: int, shape: tuple[int, ...]) -> int:
+        """Put a RESHAPE of `tensor` before `operator`; return the index of what it makes."""
+        old = self.graph.tensors[tensor]
+        sizes = np.array(shape, np.int32)
+        name = f"{self.name(tensor)}/{'x'.join(map(str, shape))}"
+        target = self.add_constant(f"{name}/shape", sizes)
+        made = self.add_tensor(name, sizes, "FLOAT32")
+        entry = self.graph.tensors[made]
+        entry.type, entry.quantization = old.type, old.quantization
+        new = self.make_operator(self.operator_code("RESHAPE"), [tensor, target], [made])
+        new.builtinOptionsType = self.types.BuiltinOptions.ReshapeOptions
+        new.builtinOptions = self.types.ReshapeOptionsT()
+        new.builtinOptions.newShape = sizes
+        self.insert_before(operator, new)
+        return made
+
+    def read_instead(self, operator: Any, old: int, new: int) -> None:
+        """Let `operator` read tensor `new` wherever it reads `old`."""
+        inputs = [new if int(t) == old else int(t) for t in operator.inputs]
+        operator.inputs = np.array(inputs, np.int32)
+
     def drop_unused_operators(self) -> None:
         """Leave out operators of which nobody reads a result."""
         results = {int(t) for t in self.graph.outputs}

@@ -99,21 +99,6 @@ def test_eight_groups_make_small_blocks_and_stay(precision, monkeypatch):
     _check_equal(kept, found.tflite, precision)
 
 
-@pytest.mark.parametrize("precision", ["float32", "int8"])
-def test_v2_units_keep_what_is_split_behind(precision):
-    def body(x):
-        x = blocks.shuffle_unit_v2(x, 24, strides=2, name="unit1")
-        x = blocks.shuffle_unit_v2(x, 24, name="unit2")
-        return blocks.shuffle_unit_v2(x, 40, strides=2, name="unit3")
-
-    kept = _kept(_model(body), precision)
-    found = fold_shuffles(kept)
-    # Behind the second unit all branches begin with weights; behind the third is the dense layer.
-    assert [each.into for each in found.shuffles] == ["", BEHIND, BEHIND]
-    assert "SPLIT reads what is shuffled" in found.shuffles[0].why_kept
-    _check_equal(kept, found.tflite, precision)
-
-
 def _resnext(x):
     y = blocks.conv_bn(x, 16, name="compress")
     y = blocks.conv_bn(y, 16, 3, groups=4, name="grouped")
