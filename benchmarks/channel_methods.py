@@ -132,6 +132,45 @@ def genetic(case: Case) -> channel_pruning.ChannelPruned:
     )
 
 
+@method
+def ucp(case: Case) -> channel_pruning.ChannelPruned:
+    """With the weights that there are: from new ones, as in the paper, the net is trained long."""
+    x, y = case.tuned
+    return channel_pruning.ucp(
+        case.model,
+        x.astype("float32"),
+        y,
+        case.share,
+        epochs=max(case.arguments.epochs, 1),
+        from_scratch=False,
+        batch_size=100,
+        verbose=0,
+    )
+
+
+@method
+def cacp(case: Case) -> channel_pruning.ChannelPruned:
+    rates = 0.8 * case.share, min(1.5 * case.share, 0.95)
+    policy = channel_pruning.search_policy(
+        case.model, case.x, case.y, rates=rates, episodes=case.arguments.trials, batch_size=100
+    )
+    return policy.prune(case.share)
+
+
+@method
+def nsga2(case: Case) -> channel_pruning.ChannelPruned:
+    population = 12
+    front = channel_pruning.search_rates(
+        case.model,
+        case.x,
+        case.y,
+        population=population,
+        generations=max(case.arguments.trials // population, 1),
+        batch_size=100,
+    )
+    return front.prune(case.share)
+
+
 class Augmented(keras.utils.PyDataset):
     """Images shifted by up to four pixels and mirrored by chance."""
 
@@ -224,12 +263,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1, help="of fine-tuning (1)")
     parser.add_argument("--rate", type=float, default=0.001, help="of learning (0.001)")
     parser.add_argument("--interval", type=int, default=3, help="batches between cuts (3)")
+    parser.add_argument("--trials", type=int, default=60, help="nets that a search tries (60)")
     parser.add_argument("--methods", nargs="*", default=None, choices=[*METHODS])
     parser.add_argument("--test", action="store_true", help="look at the test set, once")
     arguments = parser.parse_args()
     settings = {
         key: getattr(arguments, key)
-        for key in ("net", "share", "few", "images", "epochs", "rate", "interval")
+        for key in ("net", "share", "few", "images", "epochs", "rate", "interval", "trials")
     }
     names = list(METHODS) if arguments.methods is None else arguments.methods
     case = Case(arguments)
