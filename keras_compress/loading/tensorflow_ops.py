@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +142,10 @@ def _matmul(a: Tensor, b: Tensor, transpose_a: bool = False, transpose_b: bool =
 
 
 def _reshape(tensor: Any, shape: Any, *, name_of_layer: str) -> Tensor:
-    if shape and shape[0] == -1 and all(isinstance(n, int) and n > 0 for n in shape[1:]):
+    sizes = [*shape[1:], *tensor.shape[1:]]
+    known = shape and shape[0] == -1 and all(isinstance(n, int) and n > 0 for n in sizes)
+    # Else samples are put together, or taken apart.
+    if known and math.prod(shape[1:]) == math.prod(tensor.shape[1:]):
         return layers.Reshape(shape[1:], name=name_of_layer)(tensor)
     return ops.reshape(tensor, shape)
 

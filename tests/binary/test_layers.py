@@ -8,6 +8,7 @@ import pytest
 from keras import ops
 
 from keras_compress import binary
+from keras_compress.binary.input_scale import input_scale_map
 from keras_compress.errors import KerasCompressError
 
 
@@ -196,3 +197,13 @@ def test_a_block_orders_its_layers():
     assert kinds(method="bwn") == ["BatchNormalization", "ReLU", "BinaryConv2D", "MaxPooling2D"]
     assert kinds(order="CBAP") == ["BinaryConv2D", "BatchNormalization", "Quantize", "MaxPooling2D"]
     assert "Conv2D" in kinds(method="float")
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_scales_of_groups_of_inputs_are_the_same_with_channels_first(padding):
+    x = np.random.default_rng(0).normal(size=(2, 5, 6, 4)).astype("float32")
+    settings = (2, (3, 2), (1, 2), padding, (1, 1))
+    last = ops.convert_to_numpy(input_scale_map(ops.array(x), *settings, "channels_last"))
+    turned = ops.array(x.transpose(0, 3, 1, 2))
+    first = ops.convert_to_numpy(input_scale_map(turned, *settings, "channels_first"))
+    np.testing.assert_allclose(first.transpose(0, 2, 3, 1), last, rtol=1e-6)

@@ -88,6 +88,17 @@ def test_each_case_gets_its_variables():
             binary.CaseOptimizer(bad, "adam")
 
 
+def test_cases_are_applied_to_what_the_optimizer_was_built_for():
+    variables = [keras.Variable(np.ones(2, "float32"), name=name) for name in ("kernel", "bias")]
+    is_kernel = keras.optimizers.SGD(0.5)
+    optimizer = binary.CaseOptimizer(
+        [(lambda variable: variable.name == "kernel", is_kernel)], keras.optimizers.SGD(0.25)
+    )
+    optimizer.build(variables)
+    optimizer.apply([ops.ones(2), ops.ones(2)])
+    assert [np.unique(v).tolist() for v in map(ops.convert_to_numpy, variables)] == [[0.5], [0.75]]
+
+
 def test_half_precision_trains():
     model = compiled(net)
     keras.config.set_dtype_policy("mixed_float16")

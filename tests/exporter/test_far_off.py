@@ -11,6 +11,8 @@ import pytest
 from keras_compress import exporter
 from keras_compress.errors import ExportError
 from keras_compress.exporter.comparison import compare
+from keras_compress.exporter.notes import _findings
+from keras_compress.exporter.verification import Verification
 from tests.exporter import models
 
 
@@ -54,6 +56,12 @@ def test_what_is_compared():
     assert compared([[5.0], [5.0]], [[5.0], [5.1]]).spread_error is None
     assert compared([[0.0], [0.0]], [[0.0], [1.0]]).relative_error is None
     assert compared([0.0, 1.0, 2.0, 3.0], [0.0] * 4, (-1.0, 1.5)).saturated == 0.5
+
+
+def test_what_varies_otherwise_is_warned_of_though_it_is_near():
+    far = compared([[300.0], [301.0], [302.0]], [[301.0], [301.0], [301.0]])
+    found = Verification(3, "samples", (far,), (), (), "runtime")
+    assert _findings(far, found, "dynamic") == ["is off the Keras model's by 100.0% of its spread"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

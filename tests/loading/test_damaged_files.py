@@ -108,9 +108,10 @@ def test_cut_and_flipped_bytes(copy_of, name):
         (lambda c: layers_in(c)["depthwise_conv2d"]["config"].update(groups=2), "groups=2"),
         (lambda c: layers_in(c)["stem/norm"]["config"].update(axis=[1, 3]), "several axes"),
         (lambda c: layers_in(c)["tf.concat"]["config"].update(function="io.read"), "tf.io.read"),
+        (lambda c: layers_in(c)["re_lu"].update(class_name="TensorFlowOpLayer"), "is a raw"),
     ],
     ids=["class", "layers", "unknown", "gone", "circle", "huge", "width", "type", "groups",
-         "axes", "function"],
+         "axes", "function", "raw"],
 )  # fmt: skip
 def test_configurations_that_dont_fit(copy_of, change, rule):
     refuses(with_config(copy_of("image.h5"), change), rule)

@@ -13,6 +13,8 @@ import keras_compress
 from keras_compress import binary
 from keras_compress.errors import ModelFileError
 from keras_compress.loading import open_model
+from keras_compress.loading.configurations import Rewriting
+from keras_compress.loading.graph import build_model
 
 OPENED = [
     "image.h5",
@@ -190,3 +192,10 @@ def test_real_files_agree_with_the_tflite_beside_them(shared_data, file):
         theirs = interpreter.get_tensor(given["index"])
         (ours,) = computed(model, [inputs])
         np.testing.assert_allclose(ours.reshape(theirs.shape), theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_sequential_model_may_name_its_input_alone():
+    layer = {"class_name": "Dense", "config": {"name": "scores", "units": 3}}
+    config = {"name": "net", "layers": [layer], "build_input_shape": [None, 5]}
+    model = build_model({"class_name": "Sequential", "config": config}, Rewriting())
+    assert model.input_shape == (None, 5) and model.get_layer("scores").kernel.shape == (5, 3)

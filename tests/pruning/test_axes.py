@@ -349,3 +349,8 @@ def test_no_trace_of_gradients_is_left_in_a_file(tmp_path):
     assert type(small.optimizer).__name__ == "Adam"
     for one, other in zip(arrays(loaded).values(), arrays(small).values(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_configuration_holds_schedules_whatever_it_was_given():
+    assert isinstance(PruningConfig(0.6).schedule, pruning.PruningSchedule)
+    assert isinstance(PruningConfig(pattern=NofM(2, 4)).schedule, pruning.PruningSchedule)
